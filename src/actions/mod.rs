@@ -1,0 +1,225 @@
+//! What a playbook can do: one file for each action, each listed in [`CATALOG`].
+//!
+//! An action does its one thing once. Retries, time limits, intents, metrics and redaction belong to the engine.
+
+use std::{pin::Pin, time::Duration};
+
+use schemars::{JsonSchema, Schema};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    alert::Alert,
+    channels::Channels,
+    connections::Connections,
+    net::Net,
+    run::{Class, RunId},
+};
+
+/// Every action, in the order that help prints them.
+pub const CATALOG: &[Entry] = &[];
+
+/// One kind of action. The implementing type is the parameters, as written under `with:`.
+trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// The name used in a playbook.
+    const NAME: &'static str;
+    /// One line of help.
+    const SUMMARY: &'static str;
+    /// Parameters that a test checks to be accepted, as JSON.
+    const EXAMPLE: &'static str;
+    /// How it may be repeated.
+    const CLASS: Class;
+    /// Whether it can stop a customer's business.
+    const DESTRUCTIVE: bool = false;
+
+    /// What must not be changed by two steps at once, e.g. `entitlement:{id}`.
+    fn target(&self, _ctx: &Context<'_>) -> Option<String> {
+        None
+    }
+
+    /// Looks at the target before the first attempt. What it returns is recorded and lent to every attempt.
+    fn observe(&self, _ctx: &Context<'_>) -> impl Future<Output = Result<Observed, Failure>> + Send {
+        async { Ok(Observed::Ready(Value::Null)) }
+    }
+
+    /// Does it once.
+    fn perform(&self, ctx: &Context<'_>) -> impl Future<Output = Result<Done, Failure>> + Send;
+
+    /// Looks whether it has happened, after an unknown outcome or an acceptance.
+    fn read_back(&self, _ctx: &Context<'_>) -> impl Future<Output = Result<ReadBack, Failure>> + Send {
+        async { Ok(ReadBack::CannotTell("this action has no way to look".to_owned())) }
+    }
+}
+
+/// What a run lends to an action.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Context<'a> {
+    pub run: &'a RunId,
+    pub playbook: &'a str,
+    pub step: &'a str,
+    pub alert: &'a Alert,
+    /// The same for every attempt of the step.
+    pub request_id: Uuid,
+    /// What [`Action::observe`] returned before the first attempt.
+    pub precondition: &'a Value,
+    pub services: &'a Services,
+}
+
+/// The outside, as actions reach it.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Services {
+    pub net: Net,
+    pub connections: Connections,
+    pub channels: Channels,
+}
+
+/// What a look at the target before the first attempt showed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Observed {
+    /// There is something to do; this is what every attempt needs to know, e.g. the `ETag`.
+    Ready(Value),
+    /// The target is in the wanted state already; this is the step's output.
+    AlreadyDone(Value),
+}
+
+/// What the other side did.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Done {
+    /// It is done; this is the step's output.
+    Now(Value),
+    /// It was accepted and is under way; [`Action::read_back`] tells when it is done.
+    Accepted(Value),
+}
+
+/// What a look at the target after an attempt showed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ReadBack {
+    /// It happened; this is the step's output.
+    Reached(Value),
+    /// The target is exactly as it was before the first attempt.
+    Unchanged,
+    /// The target was changed by somebody, and not to what was wanted.
+    Changed(String),
+    /// Looking does not tell.
+    CannotTell(String),
+}
+
+/// Why an attempt did not succeed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{message}")]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Failure {
+    pub kind: FailureKind,
+    /// For people; holds no secret.
+    pub message: String,
+    pub http_status: Option<u16>,
+    /// How long the other side asked to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+/// What a failed attempt tells about the outside world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Certainly not executed: nothing was sent, or the other side said that it is too busy. Another try may succeed.
+    NotDone,
+    /// Certainly not executed, and another try would fail the same way.
+    Rejected,
+    /// The precondition no longer holds: somebody changed the target.
+    Conflict,
+    /// It may or may not have been executed.
+    Unknown,
+}
+
+impl Failure {
+    /// A failure without an HTTP answer.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), http_status: None, retry_after: None }
+    }
+
+    /// Refused for good.
+    pub fn rejected(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Rejected, message)
+    }
+}
+
+/// An action with its parameters, ready to perform.
+pub type Prepared = Box<dyn Perform>;
+
+/// A future behind a pointer.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The object-safe face of an action: see [`Observed`], [`Done`], [`ReadBack`].
+#[expect(missing_docs, reason = "they are the methods of `Action`")]
+pub trait Perform: Send + Sync {
+    fn target(&self, ctx: &Context<'_>) -> Option<String>;
+    fn observe<'a>(&'a self, ctx: &'a Context<'_>) -> BoxFuture<'a, Result<Observed, Failure>>;
+    fn perform<'a>(&'a self, ctx: &'a Context<'_>) -> BoxFuture<'a, Result<Done, Failure>>;
+    fn read_back<'a>(&'a self, ctx: &'a Context<'_>) -> BoxFuture<'a, Result<ReadBack, Failure>>;
+}
+
+impl<A: Action> Perform for A {
+    fn target(&self, ctx: &Context<'_>) -> Option<String> {
+        Action::target(self, ctx)
+    }
+
+    fn observe<'a>(&'a self, ctx: &'a Context<'_>) -> BoxFuture<'a, Result<Observed, Failure>> {
+        Box::pin(Action::observe(self, ctx))
+    }
+
+    fn perform<'a>(&'a self, ctx: &'a Context<'_>) -> BoxFuture<'a, Result<Done, Failure>> {
+        Box::pin(Action::perform(self, ctx))
+    }
+
+    fn read_back<'a>(&'a self, ctx: &'a Context<'_>) -> BoxFuture<'a, Result<ReadBack, Failure>> {
+        Box::pin(Action::read_back(self, ctx))
+    }
+}
+
+/// A line of the catalog.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "they are the constants of `Action`")]
+pub struct Entry {
+    pub name: &'static str,
+    pub summary: &'static str,
+    pub example: &'static str,
+    pub class: Class,
+    pub destructive: bool,
+    schema: fn() -> Schema,
+    prepare: fn(Value) -> Result<Prepared, serde_json::Error>,
+}
+
+impl Entry {
+    #[expect(dead_code, reason = "TODO members come next")]
+    const fn of<A: Action>() -> Self {
+        Self {
+            name: A::NAME,
+            summary: A::SUMMARY,
+            example: A::EXAMPLE,
+            class: A::CLASS,
+            destructive: A::DESTRUCTIVE,
+            schema: || schemars::schema_for!(A),
+            prepare: |with| Ok(Box::new(serde_json::from_value::<A>(with)?)),
+        }
+    }
+
+    /// Checks rendered parameters.
+    ///
+    /// # Errors
+    /// Names the parameter that is unknown, missing or of the wrong type.
+    pub fn prepare(&self, with: Value) -> Result<Prepared, serde_json::Error> {
+        (self.prepare)(with)
+    }
+
+    /// The JSON Schema of the parameters.
+    pub fn schema(&self) -> Schema {
+        (self.schema)()
+    }
+}
+
+/// The action of that name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    CATALOG.iter().find(|entry| entry.name == name)
+}

@@ -1,0 +1,5 @@
+//! To come.
+
+/// The one HTTP client.
+#[derive(Debug, Clone)]
+pub struct Net;

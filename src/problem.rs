@@ -1,0 +1,167 @@
+//! A problem in a file that a person wrote: what is wrong, where, why, and what to do.
+//!
+//! Problems are collected and shown together, as a compiler does; they are not errors that end something.
+
+use std::{fmt, ops::Range, path::PathBuf};
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use serde::Serialize;
+
+/// One thing wrong in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// A stable code such as `P0007`, under which the documentation explains it.
+    pub code: &'static str,
+    /// Whether the file cannot be used, or only deserves a look.
+    pub severity: Severity,
+    /// What is wrong, as one sentence without a full stop.
+    pub message: String,
+    /// Where it is.
+    pub place: Place,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// Whether a problem makes its file unusable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The file is refused.
+    Error,
+    /// The file is used; somebody should look.
+    Warning,
+}
+
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// The file, as the user would name it.
+    pub path: PathBuf,
+    /// The bytes it covers; empty at the end of what can be located.
+    pub span: Range<usize>,
+    /// The line, from 1; 0 when the whole file is meant.
+    pub line: usize,
+    /// The column in characters, from 1; 0 when the whole file is meant.
+    pub column: usize,
+}
+
+impl Problem {
+    /// An error at a place.
+    pub fn error(code: &'static str, message: impl Into<String>, place: Place) -> Self {
+        Self { code, severity: Severity::Error, message: message.into(), place, help: None }
+    }
+
+    /// A warning at a place.
+    pub fn warning(code: &'static str, message: impl Into<String>, place: Place) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, message, place) }
+    }
+
+    /// The same problem with advice.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The problem with an excerpt of its file, as a terminal shows it.
+    pub fn render(&self, source: &str, colour: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let path = self.place.path.display().to_string();
+        let span = self.place.span.start.min(source.len())..self.place.span.end.min(source.len());
+        let mut group = Group::with_title(level.primary_title(self.message.as_str()).id(self.code))
+            .element(Snippet::source(source).path(path.as_str()).annotation(AnnotationKind::Primary.span(span)));
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        renderer.render(&[group]).to_string()
+    }
+}
+
+impl Place {
+    /// A place in a text, its line and column counted from the span's start.
+    pub fn in_text(path: impl Into<PathBuf>, text: &str, span: Range<usize>) -> Self {
+        let before = text.get(..span.start.min(text.len())).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = before.matches('\n').count() + 1;
+        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+        Self { path: path.into(), span, line, column }
+    }
+
+    /// A whole file.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), ..Self::default() }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.code, self.place, self.message)?;
+        if let Some(help) = &self.help {
+            write!(f, "; {help}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The known name that is nearest to a misspelt one, if any is near enough to be meant.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|it| (distance(name, it), it))
+        .filter(|(distance, it)| *distance <= 1.max(name.len().min(it.len()) / 3))
+        .min()
+        .map(|(_, it)| it)
+}
+
+/// How many insertions, removals and replacements turn one text into the other.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (at, a) in left.chars().enumerate() {
+        let mut diagonal = at;
+        let mut before = at + 1;
+        let mut next = vec![before];
+        for (b, above) in right.iter().zip(row.iter().skip(1)) {
+            before = (before + 1).min(above + 1).min(diagonal + usize::from(a != *b));
+            diagonal = *above;
+            next.push(before);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_offered_only_when_it_is_near() {
+        assert_eq!(nearest("severty", ["severity", "status"]), Some("severity"));
+        assert_eq!(nearest("notifi", ["notify", "log"]), Some("notify"));
+        assert_eq!(nearest("elephant", ["notify", "log"]), None);
+    }
+
+    #[test]
+    fn a_problem_shows_its_place_and_excerpt() {
+        let text = "playbook: a\nstesp: []\n";
+        let problem = Problem::error("P0002", "unknown key `stesp`", Place::in_text("a.yaml", text, 12..17)).help("did you mean `steps`?");
+        assert_eq!(problem.to_string(), "P0002 a.yaml:2:1: unknown key `stesp`; did you mean `steps`?");
+        let shown = problem.render(text, false);
+        assert!(shown.contains("a.yaml:2:1") && shown.contains("^^^^^") && shown.contains("did you mean"), "{shown}");
+    }
+}

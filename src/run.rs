@@ -1,0 +1,271 @@
+//! The words for a run and what it consists of: run, step, attempt, and the states each can be in.
+//!
+//! Plain data, as the store keeps it and people read it. What may follow what is decided in `engine::machine`.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Names one run: a time-ordered UUID.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub String);
+
+/// How an action may be repeated when nobody knows whether it happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Changes nothing: repeat.
+    Read,
+    /// A repeat has no further effect: repeat.
+    Idempotent,
+    /// The other side recognises a repeat by its key, for some minutes; afterwards only a look at the target tells.
+    Keyed,
+    /// Only a look at the target tells, and a repeat carries the state seen before the first attempt.
+    Verified,
+    /// Never repeated: a person decides.
+    Unsafe,
+}
+
+/// Whether a playbook acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Loaded and checked, and matched with nothing.
+    Disabled,
+    /// Decides and records, and never acts.
+    Shadow,
+    /// Acts.
+    Enforce,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Has something to do now.
+    Ready,
+    /// Has something to do later.
+    Waiting,
+    /// Ended: all steps were taken.
+    Done,
+    /// Ended: a step found that nothing needed to be done.
+    NoAction,
+    /// Ended: a step failed for good.
+    Failed,
+    /// Stopped: nobody knows whether a step happened, and a person must decide.
+    Indeterminate,
+    /// Ended: a person cancelled it.
+    Cancelled,
+}
+
+/// Where a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// Its arguments are rendered and recorded; nothing was sent yet.
+    Planned,
+    /// An intent is recorded: from here until an outcome is recorded it may have happened.
+    Executing,
+    /// The other side accepted it and has not finished it.
+    Confirming,
+    /// It did not happen, and is tried again later.
+    Retrying,
+    /// It happened.
+    Succeeded,
+    /// It was not needed: its condition was false, or the target was so already.
+    Skipped,
+    /// It was held back because the playbook is in shadow mode.
+    Shadowed,
+    /// It did not happen, and is not tried again.
+    Failed,
+    /// Nobody knows whether it happened.
+    Indeterminate,
+}
+
+/// How one attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptOutcome {
+    /// The other side did it.
+    Ok,
+    /// The other side took it over and will report.
+    Accepted,
+    /// It was certainly not done.
+    NotDone,
+    /// It was refused for good.
+    Rejected,
+    /// It may or may not have been done.
+    Unknown,
+}
+
+/// A run as recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct RunRecord {
+    pub id: RunId,
+    pub alert_id: String,
+    pub playbook: String,
+    /// Names the text of the playbook that the run uses, whatever is edited meanwhile.
+    pub playbook_hash: String,
+    pub mode: Mode,
+    pub state: RunState,
+    /// Why it ended as it did, for people.
+    pub reason: String,
+    /// The step that failed, when one did: `on_error` reads it.
+    pub failed_step: Option<String>,
+    pub created_at: Timestamp,
+    /// When it has something to do next.
+    pub due_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+}
+
+/// A step of a run as recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct StepRecord {
+    /// The step's id in the playbook.
+    pub key: String,
+    /// In which order steps were begun, from 0.
+    pub position: u32,
+    /// The action, or `stop`.
+    pub action: String,
+    pub state: StepState,
+    /// The rendered arguments.
+    pub plan: Value,
+    /// What the outside answered.
+    pub output: Value,
+    pub error: Option<String>,
+    /// The same for every attempt of the step, so that the other side can recognise a repeat.
+    pub request_id: Uuid,
+    /// What the target was before the first attempt; every attempt carries the same.
+    pub precondition: Option<Value>,
+    /// What is locked while the step is under way.
+    pub target: Option<String>,
+    pub attempts: u32,
+    pub first_intent_at: Option<Timestamp>,
+    pub due_at: Option<Timestamp>,
+    pub started_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+}
+
+/// An attempt at a step as recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct AttemptRecord {
+    pub number: u32,
+    pub intent_at: Timestamp,
+    pub outcome: Option<AttemptOutcome>,
+    pub http_status: Option<u16>,
+    pub message: String,
+    pub ended_at: Option<Timestamp>,
+}
+
+impl RunId {
+    /// A new identifier; later ones sort after earlier ones.
+    pub fn new() -> Self {
+        Self(Uuid::now_v7().to_string())
+    }
+
+    /// The identifier by which the other side recognises every attempt of one step.
+    pub fn request_id(&self, step: &str) -> Uuid {
+        let run = Uuid::parse_str(&self.0).unwrap_or(Uuid::NAMESPACE_OID);
+        Uuid::new_v5(&run, step.as_bytes())
+    }
+}
+
+impl Default for RunId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl RunState {
+    /// Whether nothing more will happen by itself.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Ready | Self::Waiting => false,
+            Self::Done | Self::NoAction | Self::Failed | Self::Indeterminate | Self::Cancelled => true,
+        }
+    }
+}
+
+impl StepState {
+    /// Whether nothing more will happen to the step by itself.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Planned | Self::Executing | Self::Confirming | Self::Retrying => false,
+            Self::Succeeded | Self::Skipped | Self::Shadowed | Self::Failed | Self::Indeterminate => true,
+        }
+    }
+}
+
+macro_rules! has_a_word {
+    ($($kind:ident { $($variant:ident => $word:literal),+ $(,)? })+) => {$(
+        impl $kind {
+            /// Every value, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word used in the store, playbooks, JSON and metrics.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word),+
+                }
+            }
+
+            /// Reads the word; `None` for any other text.
+            pub fn parse(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|it| it.as_str() == word)
+            }
+        }
+
+        impl fmt::Display for $kind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    )+};
+}
+
+has_a_word! {
+    Class { Read => "read", Idempotent => "idempotent", Keyed => "keyed", Verified => "verified", Unsafe => "unsafe" }
+    Mode { Disabled => "disabled", Shadow => "shadow", Enforce => "enforce" }
+    RunState {
+        Ready => "ready", Waiting => "waiting", Done => "done", NoAction => "no_action",
+        Failed => "failed", Indeterminate => "indeterminate", Cancelled => "cancelled",
+    }
+    StepState {
+        Planned => "planned", Executing => "executing", Confirming => "confirming", Retrying => "retrying",
+        Succeeded => "succeeded", Skipped => "skipped", Shadowed => "shadowed", Failed => "failed", Indeterminate => "indeterminate",
+    }
+    AttemptOutcome { Ok => "ok", Accepted => "accepted", NotDone => "not_done", Rejected => "rejected", Unknown => "unknown" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_reads_back() {
+        assert!(RunState::ALL.iter().all(|it| RunState::parse(it.as_str()) == Some(*it)));
+        assert!(StepState::ALL.iter().all(|it| StepState::parse(it.as_str()) == Some(*it)));
+        assert!(AttemptOutcome::ALL.iter().all(|it| AttemptOutcome::parse(it.as_str()) == Some(*it)));
+    }
+
+    #[test]
+    fn a_request_id_is_the_same_for_every_attempt_and_for_no_other_step() {
+        let run = RunId::new();
+        assert_eq!(run.request_id("suspend"), run.request_id("suspend"));
+        assert_ne!(run.request_id("suspend"), run.request_id("cancel"));
+        assert_ne!(run.request_id("suspend"), RunId::new().request_id("suspend"));
+    }
+}

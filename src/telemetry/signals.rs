@@ -1,0 +1,160 @@
+//! What happens, one function each: it writes the log line and moves the metric together.
+//!
+//! Code on the alert's path calls these and never touches a counter. No payload and no secret is logged.
+
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use super::Metrics;
+use crate::run::{RunId, RunState, StepState};
+
+/// Says what happens. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Signals(pub Metrics);
+
+impl Signals {
+    /// Signals that move these metrics.
+    pub fn new(metrics: Metrics) -> Self {
+        Self(metrics)
+    }
+
+    /// An alert was taken from the bus and committed.
+    pub fn alert_received(&self, source: &str, alert: &str) {
+        self.0.alerts_received.with_label_values(&[source]).inc();
+        debug!(source, alert, "alert {alert} of {source} received");
+    }
+
+    /// An alert came again.
+    pub fn alert_duplicate(&self, source: &str, alert: &str) {
+        self.0.alerts_received.with_label_values(&[source]).inc();
+        self.0.alerts_duplicate.inc();
+        debug!(source, alert, "alert {alert} of {source} is known already");
+    }
+
+    /// A message was set aside. `reason` is a word from a bounded set, `detail` is for people.
+    pub fn alert_quarantined(&self, reason: &str, detail: &str) {
+        self.0.alerts_quarantined.with_label_values(&[reason]).inc();
+        warn!(reason, detail, "message put in quarantine: {detail}");
+    }
+
+    /// It was decided what to do about an alert.
+    pub fn alert_decided(&self, alert: &str, matched: usize, since_received: Duration) {
+        self.0.alert_to_decision.observe(since_received.as_secs_f64());
+        debug!(alert, matched, "alert {alert} matched {matched} playbooks");
+    }
+
+    /// A playbook matched an alert.
+    pub fn matched(&self, playbook: &str) {
+        self.0.matches.with_label_values(&[playbook]).inc();
+    }
+
+    /// An expression of a playbook failed on an alert; this is not "no match".
+    pub fn playbook_failed(&self, playbook: &str, alert: &str, reason: &str) {
+        self.0.playbook_errors.with_label_values(&[playbook]).inc();
+        warn!(playbook, alert, reason, "playbook {playbook} cannot be evaluated on alert {alert}: {reason}");
+    }
+
+    /// The playbooks were loaded.
+    pub fn playbooks_loaded(&self, usable: usize, refused: usize) {
+        self.0.playbooks_loaded.set(i64::try_from(usable).unwrap_or(i64::MAX));
+        if refused == 0 {
+            info!(usable, "{usable} playbooks loaded");
+        } else {
+            warn!(usable, refused, "{usable} playbooks loaded, {refused} refused; `quell check` shows why");
+        }
+    }
+
+    /// A run began.
+    pub fn run_started(&self, run: &RunId, playbook: &str, alert: &str) {
+        self.0.runs_in_progress.inc();
+        info!(run.id = %run, playbook, alert, "run {run} of {playbook} begins for alert {alert}");
+    }
+
+    /// A run goes on after the program was started again.
+    pub fn run_resumed(&self, run: &RunId, playbook: &str) {
+        self.0.runs_in_progress.inc();
+        info!(run.id = %run, playbook, "run {run} of {playbook} goes on after a restart");
+    }
+
+    /// A run ended.
+    pub fn run_ended(&self, run: &RunId, playbook: &str, state: RunState, reason: &str) {
+        self.0.runs_in_progress.dec();
+        self.0.runs.with_label_values(&[playbook, state.as_str()]).inc();
+        match state {
+            RunState::Indeterminate => {
+                self.0.indeterminate_runs.inc();
+                error!(run.id = %run, playbook, reason, "run {run} of {playbook} waits for a person: {reason}");
+            }
+            RunState::Failed => warn!(run.id = %run, playbook, reason, "run {run} of {playbook} failed: {reason}"),
+            RunState::Ready | RunState::Waiting | RunState::Done | RunState::NoAction | RunState::Cancelled => {
+                info!(run.id = %run, playbook, reason, "run {run} of {playbook} ended: {state}");
+            }
+        }
+    }
+
+    /// A step ended.
+    pub fn step_ended(&self, run: &RunId, step: &str, action: &str, state: StepState) {
+        self.0.steps.with_label_values(&[action, state.as_str()]).inc();
+        info!(run.id = %run, step, action, "step {step} ({action}) of run {run}: {state}");
+    }
+
+    /// An attempt at an action ended.
+    pub fn attempt_ended(&self, action: &str, took: Duration) {
+        self.0.action_duration.with_label_values(&[action]).observe(took.as_secs_f64());
+    }
+
+    /// The first change in the world was made for an alert.
+    pub fn acted(&self, since_received: Duration) {
+        self.0.alert_to_action.observe(since_received.as_secs_f64());
+    }
+
+    /// A guardrail held a step back. `rule` is a word from a bounded set.
+    pub fn guardrail_held(&self, run: &RunId, step: &str, rule: &str, detail: &str) {
+        self.0.guardrail_holds.with_label_values(&[rule]).inc();
+        warn!(run.id = %run, step, rule, detail, "step {step} of run {run} is held back: {detail}");
+    }
+
+    /// Alerts are consumed from the bus.
+    pub fn bus_connected(&self) {
+        self.0.bus_connected.set(1);
+        info!("the bus is connected; alerts are consumed");
+    }
+
+    /// Alerts are not consumed from the bus any more.
+    pub fn bus_lost(&self, reason: &str) {
+        self.0.bus_connected.set(0);
+        warn!(reason, "the bus is not connected: {reason}");
+    }
+
+    /// The store cannot be written; nothing is consumed and nothing is done until it can.
+    pub fn store_failed(&self, reason: &str) {
+        error!(reason, "the store cannot be used: {reason}");
+    }
+
+    /// The store committed.
+    pub fn store_committed(&self, took: Duration) {
+        self.0.store_commit.observe(took.as_secs_f64());
+    }
+
+    /// A webhook request was answered.
+    pub fn webhook_answered(&self, adapter: &str, code: u16, detail: &str) {
+        self.0.webhook_requests.with_label_values(&[adapter, &code.to_string()]).inc();
+        if code < 400 {
+            debug!(adapter, code, "webhook {adapter} answered {code}");
+        } else {
+            warn!(adapter, code, detail, "webhook {adapter} answered {code}: {detail}");
+        }
+    }
+
+    /// A poll succeeded at that time.
+    pub fn poll_succeeded(&self, adapter: &str, at_seconds: f64, alerts: usize) {
+        self.0.poll_last_success.with_label_values(&[adapter]).set(at_seconds);
+        debug!(adapter, alerts, "poll {adapter} brought {alerts} alerts");
+    }
+
+    /// A poll failed; its cursor did not move and it is tried again.
+    pub fn poll_failed(&self, adapter: &str, reason: &str, again_in: Duration) {
+        warn!(adapter, reason, "poll {adapter} failed and is tried again in {again_in:?}: {reason}");
+    }
+}
