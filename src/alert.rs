@@ -61,7 +61,9 @@ pub struct Alert {
     pub detected_at: Timestamp,
     /// When Quell's adapter received it.
     pub received_at: Timestamp,
-    /// Which state of the alert this is: `0` at first, then a text that differs for each later change.
+    /// Which state of the alert this is: the same text for the same state, another for a changed one.
+    ///
+    /// Whether a state is the first that was seen is the store's knowledge, not the adapter's.
     #[serde(default = "first_revision")]
     pub revision: String,
     /// Whether the source marks it as a test.
@@ -118,11 +120,6 @@ impl Alert {
     /// Lengths come first so that no two different triples share a key.
     pub fn dedup_key(&self) -> String {
         format!("{}:{}:{}:{}/{}", self.source.len(), self.id.len(), self.source, self.id, self.revision)
-    }
-
-    /// Whether this is a later change of an alert and not its first appearance.
-    pub fn is_revision(&self) -> bool {
-        self.revision != first_revision()
     }
 
     /// The bytes that go on the bus.

@@ -28,10 +28,15 @@ trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     const SUMMARY: &'static str;
     /// Parameters that a test checks to be accepted, as JSON.
     const EXAMPLE: &'static str;
-    /// How it may be repeated.
+    /// How it may be repeated, whatever the parameters are.
     const CLASS: Class;
     /// Whether it can stop a customer's business.
     const DESTRUCTIVE: bool = false;
+
+    /// How it may be repeated with these parameters, where that is known to be safer than [`Action::CLASS`].
+    fn class(&self) -> Class {
+        Self::CLASS
+    }
 
     /// What must not be changed by two steps at once, e.g. `entitlement:{id}`.
     fn target(&self, _ctx: &Context<'_>) -> Option<String> {
@@ -154,6 +159,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// The object-safe face of an action: see [`Observed`], [`Done`], [`ReadBack`].
 #[expect(missing_docs, reason = "they are the methods of `Action`")]
 pub trait Perform: Send + Sync {
+    fn class(&self) -> Class;
     fn target(&self, ctx: &Context<'_>) -> Option<String>;
     fn observe<'a>(&'a self, ctx: &'a Context<'_>) -> BoxFuture<'a, Result<Observed, Failure>>;
     fn perform<'a>(&'a self, ctx: &'a Context<'_>) -> BoxFuture<'a, Result<Done, Failure>>;
@@ -161,6 +167,10 @@ pub trait Perform: Send + Sync {
 }
 
 impl<A: Action> Perform for A {
+    fn class(&self) -> Class {
+        Action::class(self)
+    }
+
     fn target(&self, ctx: &Context<'_>) -> Option<String> {
         Action::target(self, ctx)
     }
