@@ -107,16 +107,17 @@ pub enum AttemptOutcome {
 #[expect(missing_docs, reason = "the names say it")]
 pub struct RunRecord {
     pub id: RunId,
-    pub alert_id: String,
+    /// The number of the alert in the store.
+    pub alert: i64,
     pub playbook: String,
     /// Names the text of the playbook that the run uses, whatever is edited meanwhile.
     pub playbook_hash: String,
     pub mode: Mode,
+    /// The playbook's variables, as they were when the run began.
+    pub vars: Value,
     pub state: RunState,
     /// Why it ended as it did, for people.
     pub reason: String,
-    /// The step that failed, when one did: `on_error` reads it.
-    pub failed_step: Option<String>,
     pub created_at: Timestamp,
     /// When it has something to do next.
     pub due_at: Timestamp,
@@ -128,11 +129,12 @@ pub struct RunRecord {
 #[expect(missing_docs, reason = "the names say it")]
 pub struct StepRecord {
     /// The step's id in the playbook.
-    pub key: String,
+    pub id: String,
     /// In which order steps were begun, from 0.
     pub position: u32,
     /// The action, or `stop`.
     pub action: String,
+    pub class: Class,
     pub state: StepState,
     /// The rendered arguments.
     pub plan: Value,

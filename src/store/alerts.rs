@@ -1,0 +1,316 @@
+//! Alerts: taken in with the messages that are none, decided upon, listed.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+
+use super::{Store, StoreError, quarantine, quarantine::Rejected, rows};
+use crate::{
+    alert::Alert,
+    run::{Mode, RunId},
+};
+
+/// What a message from the bus turned out to be.
+#[derive(Debug, Clone)]
+pub enum Arrival {
+    /// An alert.
+    Alert(Box<Received>),
+    /// Something else, for the quarantine.
+    Rejected(Rejected),
+}
+
+/// An alert with the bytes that carried it.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Received {
+    pub alert: Alert,
+    pub event: Vec<u8>,
+}
+
+/// An alert about which nothing was decided yet.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Undecided {
+    pub number: i64,
+    /// Whether another state of the same alert is known already.
+    pub is_revision: bool,
+    pub event: Vec<u8>,
+}
+
+/// What is to be done about an alert.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Decision {
+    pub alert: i64,
+    pub verdicts: Vec<Verdict>,
+}
+
+/// What one playbook says to one alert, where it says anything but "no".
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// It matched.
+    Run(NewRun),
+    /// It could not be evaluated.
+    Error {
+        /// The playbook's name.
+        playbook: String,
+        /// Why.
+        detail: String,
+    },
+}
+
+/// A run to begin.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct NewRun {
+    pub id: RunId,
+    pub playbook: String,
+    pub playbook_hash: String,
+    pub playbook_text: Arc<str>,
+    pub mode: Mode,
+    pub vars: Value,
+    /// A key under which no other run of the playbook begins until that time.
+    pub dedup: Option<(String, Timestamp)>,
+}
+
+/// Which alerts to list.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct AlertFilter {
+    pub source: Option<String>,
+    pub kind: Option<String>,
+    /// Part of the identifier, title, customer or subscription.
+    pub text: Option<String>,
+    pub most: i64,
+}
+
+/// An alert as listed.
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct AlertRow {
+    pub number: i64,
+    pub id: String,
+    pub source: String,
+    pub revision: String,
+    pub is_revision: bool,
+    pub kind: String,
+    pub severity: String,
+    pub status: String,
+    pub title: String,
+    pub customer_tenant_id: String,
+    pub subscription_id: String,
+    pub detected_at: Timestamp,
+    pub received_at: Timestamp,
+    pub deliveries: i64,
+    /// `received`, `matched`, `held`, `error` or `no_match`.
+    pub outcome: String,
+    #[serde(skip)]
+    pub event: Vec<u8>,
+}
+
+impl Store {
+    /// Takes in what came from the bus; durable when this returns. Says of each arrival whether it was new.
+    ///
+    /// # Errors
+    /// The store cannot be written; nothing of it was taken in, and the messages must not be acknowledged.
+    pub async fn take_in(&self, arrivals: Vec<Arrival>) -> Result<Vec<bool>, StoreError> {
+        let now = Timestamp::now().as_microsecond();
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    let mut news = Vec::with_capacity(arrivals.len());
+                    for arrival in &arrivals {
+                        news.push(match arrival {
+                            Arrival::Alert(received) => insert(connection, received, now).await?,
+                            Arrival::Rejected(rejected) => quarantine::insert(connection, rejected, now).await.map(|()| true)?,
+                        });
+                    }
+                    Ok(news)
+                })
+            })
+            .await
+    }
+
+    /// The alerts about which nothing was decided yet, oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn undecided(&self, most: i64) -> Result<Vec<Undecided>, StoreError> {
+        let query = "SELECT number, is_revision, event FROM alert WHERE state = 'received' ORDER BY number LIMIT $1";
+        let found: Vec<(i64, bool, Vec<u8>)> = sqlx::query_as(query).bind(most).fetch_all(&self.readers).await?;
+        Ok(found.into_iter().map(|(number, is_revision, event)| Undecided { number, is_revision, event }).collect())
+    }
+
+    /// Records decisions and begins their runs, except those that a window of an earlier run holds back.
+    /// Returns the runs that begin.
+    ///
+    /// # Errors
+    /// The store cannot be written; nothing was decided.
+    pub async fn decide(&self, decisions: Vec<Decision>) -> Result<Vec<(i64, NewRun)>, StoreError> {
+        let now = Timestamp::now().as_microsecond();
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    let mut begun = Vec::new();
+                    for decision in decisions {
+                        for verdict in decision.verdicts {
+                            let run = record_verdict(connection, decision.alert, verdict, now).await?;
+                            begun.extend(run.map(|run| (decision.alert, run)));
+                        }
+                        let query = "UPDATE alert SET state = 'decided' WHERE number = $1";
+                        sqlx::query(query).bind(decision.alert).execute(&mut *connection).await?;
+                    }
+                    Ok(begun)
+                })
+            })
+            .await
+    }
+
+    /// The alerts that a filter lets through, newest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn alerts(&self, filter: &AlertFilter) -> Result<Vec<AlertRow>, StoreError> {
+        let rows = sqlx::query(LIST)
+            .bind(&filter.source)
+            .bind(&filter.kind)
+            .bind(&filter.text)
+            .bind(if filter.most == 0 { i64::MAX } else { filter.most })
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// What was decided about an alert, by playbook: verdict, detail and run.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn decisions(&self, alert: i64) -> Result<Vec<(String, String, String, Option<String>)>, StoreError> {
+        let query = "SELECT playbook, verdict, detail, run FROM decision WHERE alert = $1 ORDER BY playbook";
+        Ok(sqlx::query_as(query).bind(alert).fetch_all(&self.readers).await?)
+    }
+}
+
+async fn insert(connection: &mut SqliteConnection, received: &Received, now: i64) -> Result<bool, sqlx::Error> {
+    let alert = &received.alert;
+    let key = alert.dedup_key();
+    let repeat = sqlx::query("UPDATE alert SET deliveries = deliveries + 1, last_seen_at = $2 WHERE key = $1")
+        .bind(&key)
+        .bind(now)
+        .execute(&mut *connection)
+        .await?;
+    if repeat.rows_affected() > 0 {
+        return Ok(false);
+    }
+    let query = "INSERT INTO alert (key, id, source, revision, kind, severity, status, title, customer_tenant_id, subscription_id,
+                                    detected_at, received_at, stored_at, last_seen_at, deliveries, state, event, is_revision)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, 1, 'received', $14,
+                         EXISTS (SELECT 1 FROM alert WHERE source = $3 AND id = $2))";
+    sqlx::query(query)
+        .bind(key)
+        .bind(&alert.id)
+        .bind(&alert.source)
+        .bind(&alert.revision)
+        .bind(&alert.kind)
+        .bind(alert.severity.as_str())
+        .bind(alert.status.as_str())
+        .bind(&alert.title)
+        .bind(&alert.customer_tenant_id)
+        .bind(&alert.subscription_id)
+        .bind(alert.detected_at.as_microsecond())
+        .bind(alert.received_at.as_microsecond())
+        .bind(now)
+        .bind(&received.event)
+        .execute(connection)
+        .await
+        .map(|_| true)
+}
+
+/// Returns the run if it begins.
+async fn record_verdict(connection: &mut SqliteConnection, alert: i64, verdict: Verdict, now: i64) -> Result<Option<NewRun>, sqlx::Error> {
+    let run = match verdict {
+        Verdict::Error { playbook, detail } => {
+            note(connection, alert, &playbook, ("error", &detail, None)).await?;
+            return Ok(None);
+        }
+        Verdict::Run(run) => run,
+    };
+    if let Some((key, until)) = &run.dedup {
+        let query = "SELECT until, run FROM dedup_window WHERE playbook = $1 AND key = $2 AND until > $3";
+        let open: Option<(i64, String)> =
+            sqlx::query_as(query).bind(&run.playbook).bind(key).bind(now).fetch_optional(&mut *connection).await?;
+        if let Some((until, holder)) = open {
+            let until = Timestamp::from_microsecond(until).map(|it| it.to_string()).unwrap_or_default();
+            let detail = format!("dedup: run {holder} holds the key `{key}` until {until}");
+            note(connection, alert, &run.playbook, ("held", &detail, None)).await?;
+            return Ok(None);
+        }
+        let query = "INSERT INTO dedup_window (playbook, key, until, run) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (playbook, key) DO UPDATE SET until = excluded.until, run = excluded.run";
+        sqlx::query(query).bind(&run.playbook).bind(key).bind(until.as_microsecond()).bind(&run.id.0).execute(&mut *connection).await?;
+    }
+    let query = "INSERT INTO playbook_text (hash, name, text, first_used_at) VALUES ($1, $2, $3, $4) ON CONFLICT (hash) DO NOTHING";
+    sqlx::query(query).bind(&run.playbook_hash).bind(&run.playbook).bind(&*run.playbook_text).bind(now).execute(&mut *connection).await?;
+    let query = "INSERT INTO run (id, alert, playbook, playbook_hash, mode, vars, state, reason, created_at, due_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, 'ready', '', $7, $7)";
+    sqlx::query(query)
+        .bind(&run.id.0)
+        .bind(alert)
+        .bind(&run.playbook)
+        .bind(&run.playbook_hash)
+        .bind(run.mode.as_str())
+        .bind(run.vars.to_string())
+        .bind(now)
+        .execute(&mut *connection)
+        .await?;
+    note(connection, alert, &run.playbook, ("run", "", Some(&run.id))).await?;
+    Ok(Some(run))
+}
+
+async fn note(
+    connection: &mut SqliteConnection,
+    alert: i64,
+    playbook: &str,
+    (verdict, detail, run): (&str, &str, Option<&RunId>),
+) -> Result<(), sqlx::Error> {
+    let query = "INSERT INTO decision (alert, playbook, verdict, detail, run) VALUES ($1, $2, $3, $4, $5)";
+    let run = run.map(|run| run.0.as_str());
+    sqlx::query(query).bind(alert).bind(playbook).bind(verdict).bind(detail).bind(run).execute(connection).await.map(|_| ())
+}
+
+const LIST: &str = "
+    SELECT number, id, source, revision, is_revision, kind, severity, status, title, customer_tenant_id, subscription_id,
+           detected_at, received_at, deliveries, event,
+           CASE WHEN state = 'received' THEN 'received'
+                ELSE coalesce((SELECT CASE max(CASE verdict WHEN 'run' THEN 3 WHEN 'error' THEN 2 ELSE 1 END)
+                                      WHEN 3 THEN 'matched' WHEN 2 THEN 'error' WHEN 1 THEN 'held' END
+                               FROM decision WHERE alert = alert.number), 'no_match')
+           END AS outcome
+    FROM alert
+    WHERE ($1 IS NULL OR source = $1) AND ($2 IS NULL OR kind = $2)
+      AND ($3 IS NULL OR number = CAST($3 AS INTEGER) OR instr(id, $3) OR instr(title, $3) OR instr(customer_tenant_id, $3) OR instr(subscription_id, $3))
+    ORDER BY number DESC LIMIT $4";
+
+fn read(row: &SqliteRow) -> Result<AlertRow, StoreError> {
+    Ok(AlertRow {
+        number: row.try_get("number")?,
+        id: row.try_get("id")?,
+        source: row.try_get("source")?,
+        revision: row.try_get("revision")?,
+        is_revision: row.try_get("is_revision")?,
+        kind: row.try_get("kind")?,
+        severity: row.try_get("severity")?,
+        status: row.try_get("status")?,
+        title: row.try_get("title")?,
+        customer_tenant_id: row.try_get("customer_tenant_id")?,
+        subscription_id: row.try_get("subscription_id")?,
+        detected_at: rows::time(row.try_get("detected_at")?)?,
+        received_at: rows::time(row.try_get("received_at")?)?,
+        deliveries: row.try_get("deliveries")?,
+        outcome: row.try_get("outcome")?,
+        event: row.try_get("event")?,
+    })
+}

@@ -1,0 +1,347 @@
+//! Runs, their steps and attempts: begun in `alerts`, carried on and read here.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use uuid::Uuid;
+
+use super::{Store, StoreError, rows};
+use crate::run::{AttemptOutcome, AttemptRecord, Class, Mode, RunId, RunRecord, RunState, StepRecord, StepState};
+
+/// A change of a run: the run as it is now, the step that changed, and the attempt that ended.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Change {
+    pub run: RunRecord,
+    pub step: Option<StepRecord>,
+    pub attempt: Option<AttemptRecord>,
+}
+
+/// What is recorded before a call that must not be made twice.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Intent {
+    pub run: RunId,
+    pub step: StepRecord,
+    pub attempt: AttemptRecord,
+    pub guards: Vec<Guard>,
+}
+
+/// At most so many first attempts at an action within a while; checked and reserved together with the intent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Guard {
+    /// An action, or all of a group: `subscription.*`.
+    pub action: String,
+    pub most: u32,
+    pub per: SignedDuration,
+}
+
+/// Why an intent was not recorded. Nothing may be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// Another step works on the target, or nobody knows what another step did to it.
+    Locked {
+        /// The run of that step.
+        by: String,
+    },
+    /// A guard's number is used up.
+    Exceeded(Guard),
+    /// The run was ended by somebody else.
+    Ended,
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct RunFilter {
+    pub state: Option<String>,
+    pub playbook: Option<String>,
+    pub alert: Option<i64>,
+    pub most: i64,
+}
+
+/// A run with all that happened in it.
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Timeline {
+    pub run: RunRecord,
+    pub steps: Vec<StepRecord>,
+    /// Each with the id of its step.
+    pub attempts: Vec<(String, AttemptRecord)>,
+    /// The alert's message as it came.
+    #[serde(skip)]
+    pub event: Vec<u8>,
+}
+
+impl Store {
+    /// The runs that have something to do at that time, longest due first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn due_runs(&self, now: Timestamp, most: i64) -> Result<Vec<RunId>, StoreError> {
+        let query = "SELECT id FROM run WHERE state IN ('ready', 'waiting') AND due_at <= $1 ORDER BY due_at, id LIMIT $2";
+        let found: Vec<(String,)> = sqlx::query_as(query).bind(now.as_microsecond()).bind(most).fetch_all(&self.readers).await?;
+        Ok(found.into_iter().map(|(id,)| RunId(id)).collect())
+    }
+
+    /// The runs that have not ended.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn open_runs(&self) -> Result<Vec<(RunId, String)>, StoreError> {
+        let query = "SELECT id, playbook FROM run WHERE state IN ('ready', 'waiting') ORDER BY due_at";
+        let found: Vec<(String, String)> = sqlx::query_as(query).fetch_all(&self.readers).await?;
+        Ok(found.into_iter().map(|(id, playbook)| (RunId(id), playbook)).collect())
+    }
+
+    /// How many runs wait for a person because nobody knows whether a step happened.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn indeterminate_runs(&self) -> Result<i64, StoreError> {
+        let (count,): (i64,) = sqlx::query_as("SELECT count(*) FROM run WHERE state = 'indeterminate'").fetch_one(&self.readers).await?;
+        Ok(count)
+    }
+
+    /// A run with its steps, attempts and alert.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn timeline(&self, run: &RunId) -> Result<Option<Timeline>, StoreError> {
+        let query = "SELECT run.*, alert.event FROM run JOIN alert ON alert.number = run.alert WHERE run.id = $1";
+        let Some(row) = sqlx::query(query).bind(&run.0).fetch_optional(&self.readers).await? else { return Ok(None) };
+        let query = "SELECT * FROM step WHERE run = $1 ORDER BY position";
+        let steps = sqlx::query(query).bind(&run.0).fetch_all(&self.readers).await?;
+        let query = "SELECT * FROM attempt WHERE run = $1 ORDER BY intent_at, number";
+        let attempts = sqlx::query(query).bind(&run.0).fetch_all(&self.readers).await?;
+        Ok(Some(Timeline {
+            run: read_run(&row)?,
+            steps: steps.iter().map(read_step).collect::<Result<_, _>>()?,
+            attempts: attempts.iter().map(read_attempt).collect::<Result<_, _>>()?,
+            event: row.try_get("event")?,
+        }))
+    }
+
+    /// The runs that a filter lets through, newest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRecord>, StoreError> {
+        let query = "SELECT * FROM run WHERE ($1 IS NULL OR state = $1) AND ($2 IS NULL OR playbook = $2) AND ($3 IS NULL OR alert = $3)
+                     ORDER BY created_at DESC, id DESC LIMIT $4";
+        let rows = sqlx::query(query)
+            .bind(&filter.state)
+            .bind(&filter.playbook)
+            .bind(filter.alert)
+            .bind(if filter.most == 0 { i64::MAX } else { filter.most })
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(read_run).collect()
+    }
+
+    /// The text of a playbook that a run began with.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn playbook_text(&self, hash: &str) -> Result<Option<String>, StoreError> {
+        let row: Option<(String,)> =
+            sqlx::query_as("SELECT text FROM playbook_text WHERE hash = $1").bind(hash).fetch_optional(&self.readers).await?;
+        Ok(row.map(|(text,)| text))
+    }
+
+    /// Records a change; durable when this returns. Says whether the run was still open: if not, somebody else ended it,
+    /// nothing was recorded, and whoever works on it must let go.
+    ///
+    /// # Errors
+    /// The store cannot be written; nothing was recorded.
+    pub async fn record(&self, change: Change) -> Result<bool, StoreError> {
+        self.writer.write(move |connection| Box::pin(async move { record(connection, &change).await })).await
+    }
+
+    /// Records that a call is about to be made; durable when this returns. Unless it returns `None`, the call must not be made.
+    ///
+    /// # Errors
+    /// The store cannot be written; the call must not be made.
+    pub async fn intend(&self, intent: Intent) -> Result<Option<Held>, StoreError> {
+        self.writer.write(move |connection| Box::pin(async move { intend(connection, &intent).await })).await
+    }
+}
+
+async fn record(connection: &mut SqliteConnection, change: &Change) -> Result<bool, sqlx::Error> {
+    let run = &change.run;
+    let query = "UPDATE run SET state = $2, reason = $3, due_at = $4, ended_at = $5 WHERE id = $1 AND state IN ('ready', 'waiting')";
+    let updated = sqlx::query(query)
+        .bind(&run.id.0)
+        .bind(run.state.as_str())
+        .bind(&run.reason)
+        .bind(run.due_at.as_microsecond())
+        .bind(run.ended_at.map(Timestamp::as_microsecond))
+        .execute(&mut *connection)
+        .await?;
+    if updated.rows_affected() != 1 {
+        return Ok(false);
+    }
+    if let Some(step) = &change.step {
+        write_step(connection, &run.id, step).await?;
+        let target_is_free = step.state.is_final() && step.state != StepState::Indeterminate || step.state == StepState::Retrying;
+        if target_is_free && step.target.is_some() {
+            let query = "DELETE FROM target_lock WHERE run = $1 AND step = $2";
+            sqlx::query(query).bind(&run.id.0).bind(&step.id).execute(&mut *connection).await?;
+        }
+        if let Some(attempt) = &change.attempt {
+            write_attempt(connection, (&run.id, &step.id), attempt).await?;
+        }
+    }
+    Ok(true)
+}
+
+async fn intend(connection: &mut SqliteConnection, intent: &Intent) -> Result<Option<Held>, sqlx::Error> {
+    let open: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM run WHERE id = $1 AND state IN ('ready', 'waiting')")
+        .bind(&intent.run.0)
+        .fetch_optional(&mut *connection)
+        .await?;
+    if open.is_none() {
+        return Ok(Some(Held::Ended));
+    }
+    if let Some(target) = &intent.step.target {
+        let query = "INSERT INTO target_lock (target, run, step, since) VALUES ($1, $2, $3, $4) ON CONFLICT (target) DO NOTHING";
+        let now = intent.attempt.intent_at.as_microsecond();
+        sqlx::query(query).bind(target).bind(&intent.run.0).bind(&intent.step.id).bind(now).execute(&mut *connection).await?;
+        let (run, step): (String, String) =
+            sqlx::query_as("SELECT run, step FROM target_lock WHERE target = $1").bind(target).fetch_one(&mut *connection).await?;
+        if (run.as_str(), step.as_str()) != (intent.run.0.as_str(), intent.step.id.as_str()) {
+            return Ok(Some(Held::Locked { by: run }));
+        }
+    }
+    let is_first = intent.attempt.number == 1;
+    for guard in intent.guards.iter().filter(|_| is_first) {
+        if used(connection, guard, intent.attempt.intent_at).await? >= i64::from(guard.most) {
+            let query = "DELETE FROM target_lock WHERE run = $1 AND step = $2";
+            sqlx::query(query).bind(&intent.run.0).bind(&intent.step.id).execute(&mut *connection).await?;
+            return Ok(Some(Held::Exceeded(guard.clone())));
+        }
+    }
+    write_step(connection, &intent.run, &intent.step).await?;
+    write_attempt(connection, (&intent.run, &intent.step.id), &intent.attempt).await?;
+    Ok(None)
+}
+
+/// How many steps were first attempted within the guard's while.
+///
+/// A clock that was set back does not open the while again: what lies in the future counts as well.
+async fn used(connection: &mut SqliteConnection, guard: &Guard, now: Timestamp) -> Result<i64, sqlx::Error> {
+    let since = now.as_microsecond().saturating_sub(i64::try_from(guard.per.as_micros()).unwrap_or(i64::MAX));
+    let pattern = guard.action.replace('*', "%");
+    let query = "SELECT count(*) FROM step WHERE action LIKE $1 AND first_intent_at > $2";
+    let (count,): (i64,) = sqlx::query_as(query).bind(pattern).bind(since).fetch_one(connection).await?;
+    Ok(count)
+}
+
+async fn write_step(connection: &mut SqliteConnection, run: &RunId, step: &StepRecord) -> Result<(), sqlx::Error> {
+    let query = "INSERT INTO step (run, id, position, action, class, state, plan, output, error, request_id, precondition, target,
+                                   attempts, first_intent_at, due_at, started_at, ended_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+                 ON CONFLICT (run, id) DO UPDATE SET
+                     class = excluded.class, state = excluded.state, output = excluded.output, error = excluded.error,
+                     precondition = excluded.precondition, target = excluded.target, attempts = excluded.attempts,
+                     first_intent_at = excluded.first_intent_at, due_at = excluded.due_at, ended_at = excluded.ended_at";
+    sqlx::query(query)
+        .bind(&run.0)
+        .bind(&step.id)
+        .bind(i64::from(step.position))
+        .bind(&step.action)
+        .bind(step.class.as_str())
+        .bind(step.state.as_str())
+        .bind(step.plan.to_string())
+        .bind(step.output.to_string())
+        .bind(&step.error)
+        .bind(step.request_id.to_string())
+        .bind(step.precondition.as_ref().map(ToString::to_string))
+        .bind(&step.target)
+        .bind(i64::from(step.attempts))
+        .bind(step.first_intent_at.map(Timestamp::as_microsecond))
+        .bind(step.due_at.map(Timestamp::as_microsecond))
+        .bind(step.started_at.as_microsecond())
+        .bind(step.ended_at.map(Timestamp::as_microsecond))
+        .execute(connection)
+        .await
+        .map(|_| ())
+}
+
+async fn write_attempt(connection: &mut SqliteConnection, (run, step): (&RunId, &str), attempt: &AttemptRecord) -> Result<(), sqlx::Error> {
+    let query = "INSERT INTO attempt (run, step, number, intent_at, outcome, http_status, message, ended_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                 ON CONFLICT (run, step, number) DO UPDATE SET
+                     outcome = excluded.outcome, http_status = excluded.http_status, message = excluded.message, ended_at = excluded.ended_at";
+    sqlx::query(query)
+        .bind(&run.0)
+        .bind(step)
+        .bind(i64::from(attempt.number))
+        .bind(attempt.intent_at.as_microsecond())
+        .bind(attempt.outcome.map(AttemptOutcome::as_str))
+        .bind(attempt.http_status.map(i64::from))
+        .bind(&attempt.message)
+        .bind(attempt.ended_at.map(Timestamp::as_microsecond))
+        .execute(connection)
+        .await
+        .map(|_| ())
+}
+
+fn read_run(row: &SqliteRow) -> Result<RunRecord, StoreError> {
+    Ok(RunRecord {
+        id: RunId(row.try_get("id")?),
+        alert: row.try_get("alert")?,
+        playbook: row.try_get("playbook")?,
+        playbook_hash: row.try_get("playbook_hash")?,
+        mode: rows::word("a mode", row.try_get("mode")?, Mode::parse)?,
+        vars: rows::json(row.try_get("vars")?)?,
+        state: rows::word("a run's state", row.try_get("state")?, RunState::parse)?,
+        reason: row.try_get("reason")?,
+        created_at: rows::time(row.try_get("created_at")?)?,
+        due_at: rows::time(row.try_get("due_at")?)?,
+        ended_at: optional_time(row, "ended_at")?,
+    })
+}
+
+fn read_step(row: &SqliteRow) -> Result<StepRecord, StoreError> {
+    let request_id: &str = row.try_get("request_id")?;
+    let precondition: Option<&str> = row.try_get("precondition")?;
+    Ok(StepRecord {
+        id: row.try_get("id")?,
+        position: row.try_get("position")?,
+        action: row.try_get("action")?,
+        class: rows::word("a class", row.try_get("class")?, Class::parse)?,
+        state: rows::word("a step's state", row.try_get("state")?, StepState::parse)?,
+        plan: rows::json(row.try_get("plan")?)?,
+        output: rows::json(row.try_get("output")?)?,
+        error: row.try_get("error")?,
+        request_id: Uuid::parse_str(request_id).map_err(|error| rows::corrupt("a request id", error))?,
+        precondition: precondition.map(rows::json).transpose()?,
+        target: row.try_get("target")?,
+        attempts: row.try_get("attempts")?,
+        first_intent_at: optional_time(row, "first_intent_at")?,
+        due_at: optional_time(row, "due_at")?,
+        started_at: rows::time(row.try_get("started_at")?)?,
+        ended_at: optional_time(row, "ended_at")?,
+    })
+}
+
+fn read_attempt(row: &SqliteRow) -> Result<(String, AttemptRecord), StoreError> {
+    let outcome: Option<&str> = row.try_get("outcome")?;
+    let http_status: Option<i64> = row.try_get("http_status")?;
+    let attempt = AttemptRecord {
+        number: row.try_get("number")?,
+        intent_at: rows::time(row.try_get("intent_at")?)?,
+        outcome: outcome.map(|word| rows::word("an attempt's outcome", word, AttemptOutcome::parse)).transpose()?,
+        http_status: http_status.and_then(|status| u16::try_from(status).ok()),
+        message: row.try_get("message")?,
+        ended_at: optional_time(row, "ended_at")?,
+    };
+    Ok((row.try_get("step")?, attempt))
+}
+
+fn optional_time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, StoreError> {
+    let microseconds: Option<i64> = row.try_get(column)?;
+    microseconds.map(rows::time).transpose()
+}

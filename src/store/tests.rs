@@ -1,0 +1,233 @@
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    alert::Alert,
+    run::{AttemptRecord, Class, Mode, RunId, RunState, StepRecord, StepState},
+};
+
+struct Fixture {
+    store: Store,
+    url: String,
+    tasks: Tasks,
+    _folder: tempfile::TempDir,
+}
+
+async fn fixture() -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("quell.db").display());
+    let tasks = Tasks::default();
+    let store = Store::open(&url, &tasks, None).await.unwrap();
+    Fixture { store, url, tasks, _folder: folder }
+}
+
+fn arrival(id: &str, revision: &str) -> Arrival {
+    let alert: Alert = serde_json::from_value(json!({
+        "id": id, "source": "graph", "kind": "crypto_mining", "revision": revision,
+        "detected_at": "2026-03-02T04:11:09.5Z", "received_at": "2026-03-02T04:12:00Z",
+    }))
+    .unwrap();
+    Arrival::Alert(Box::new(Received { event: alert.to_event(), alert }))
+}
+
+fn new_run(playbook: &str) -> NewRun {
+    NewRun {
+        id: RunId::new(),
+        playbook: playbook.to_owned(),
+        playbook_hash: format!("hash of {playbook}"),
+        playbook_text: Arc::from("playbook: x"),
+        mode: Mode::Enforce,
+        vars: json!({}),
+        dedup: None,
+    }
+}
+
+async fn begun(store: &Store, id: &str) -> RunId {
+    store.take_in(vec![arrival(id, "0")]).await.unwrap();
+    let alert = store.undecided(1).await.unwrap()[0].number;
+    let run = new_run("contain");
+    let id = run.id.clone();
+    store.decide(vec![Decision { alert, verdicts: vec![Verdict::Run(run)] }]).await.unwrap();
+    id
+}
+
+fn step(state: StepState, target: &str) -> StepRecord {
+    let now = Timestamp::now();
+    StepRecord {
+        id: "suspend".to_owned(),
+        position: 0,
+        action: "subscription.suspend".to_owned(),
+        class: Class::Verified,
+        state,
+        plan: json!({"subscription_id": "s"}),
+        output: Value::Null,
+        error: None,
+        request_id: uuid::Uuid::now_v7(),
+        precondition: Some(json!({"etag": "e"})),
+        target: Some(target.to_owned()),
+        attempts: 1,
+        first_intent_at: Some(now),
+        due_at: None,
+        started_at: now,
+        ended_at: None,
+    }
+}
+
+fn intent(run: &RunId, target: &str, guards: Vec<Guard>) -> Intent {
+    let attempt =
+        AttemptRecord { number: 1, intent_at: Timestamp::now(), outcome: None, http_status: None, message: String::new(), ended_at: None };
+    Intent { run: run.clone(), step: step(StepState::Executing, target), attempt, guards }
+}
+
+#[tokio::test]
+async fn an_alert_is_new_once_and_a_changed_one_is_a_revision() {
+    let it = fixture().await;
+    let news = it.store.take_in(vec![arrival("a", "0"), arrival("a", "0"), arrival("a", "1"), arrival("b", "0")]).await.unwrap();
+    assert_eq!(news, [true, false, true, true]);
+    let undecided = it.store.undecided(10).await.unwrap();
+    assert_eq!(undecided.iter().map(|it| it.is_revision).collect::<Vec<_>>(), [false, true, false]);
+    let listed = it.store.alerts(&AlertFilter::default()).await.unwrap();
+    assert_eq!(listed.iter().map(|row| (row.id.as_str(), row.deliveries)).collect::<Vec<_>>(), [("b", 1), ("a", 1), ("a", 2)]);
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_opening_again() {
+    let it = fixture().await;
+    let run = begun(&it.store, "a").await;
+    it.store.keep("token", b"sealed").await.unwrap();
+    drop(it.store);
+    it.tasks.end(Duration::from_secs(5)).await;
+    let tasks = Tasks::default();
+    let store = Store::open(&it.url, &tasks, None).await.unwrap();
+    assert_eq!(store.timeline(&run).await.unwrap().unwrap().run.state, RunState::Ready);
+    assert_eq!(store.kept("token").await.unwrap().unwrap(), b"sealed");
+    assert_eq!(store.due_runs(Timestamp::now(), 10).await.unwrap(), [run]);
+}
+
+#[tokio::test]
+async fn a_window_holds_back_the_second_run_and_says_so() {
+    let it = fixture().await;
+    it.store.take_in(vec![arrival("a", "0"), arrival("b", "0")]).await.unwrap();
+    let until = Timestamp::now() + SignedDuration::from_hours(1);
+    let decisions = it.store.undecided(10).await.unwrap().into_iter().map(|alert| {
+        let run = NewRun { dedup: Some(("s/crypto".to_owned(), until)), ..new_run("contain") };
+        Decision { alert: alert.number, verdicts: vec![Verdict::Run(run)] }
+    });
+    let begun = it.store.decide(decisions.collect()).await.unwrap();
+    assert_eq!(begun.len(), 1);
+    let (_, verdict, detail, _) = it.store.decisions(2).await.unwrap().remove(0);
+    assert_eq!(verdict, "held");
+    assert!(detail.contains(&begun[0].1.id.0), "{detail}");
+    assert!(it.store.undecided(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_target_is_locked_until_its_step_is_known_to_have_ended() {
+    let it = fixture().await;
+    let (first, second) = (begun(&it.store, "a").await, begun(&it.store, "b").await);
+    assert_eq!(it.store.intend(intent(&first, "plan:1", vec![])).await.unwrap(), None);
+    assert_eq!(it.store.intend(intent(&second, "plan:1", vec![])).await.unwrap(), Some(Held::Locked { by: first.0.clone() }));
+
+    let run = it.store.timeline(&first).await.unwrap().unwrap().run;
+    let unknown = Change { run: run.clone(), step: Some(step(StepState::Indeterminate, "plan:1")), attempt: None };
+    assert!(it.store.record(unknown).await.unwrap());
+    assert!(it.store.intend(intent(&second, "plan:1", vec![])).await.unwrap().is_some());
+
+    let done = Change { run, step: Some(step(StepState::Succeeded, "plan:1")), attempt: None };
+    assert!(it.store.record(done).await.unwrap());
+    assert_eq!(it.store.intend(intent(&second, "plan:1", vec![])).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_guard_is_reserved_with_the_intent() {
+    let it = fixture().await;
+    let guard = Guard { action: "subscription.*".to_owned(), most: 1, per: SignedDuration::from_hours(1) };
+    let (first, second) = (begun(&it.store, "a").await, begun(&it.store, "b").await);
+    assert_eq!(it.store.intend(intent(&first, "plan:1", vec![guard.clone()])).await.unwrap(), None);
+    assert_eq!(it.store.intend(intent(&second, "plan:2", vec![guard.clone()])).await.unwrap(), Some(Held::Exceeded(guard)));
+    assert!(it.store.timeline(&second).await.unwrap().unwrap().steps.is_empty());
+}
+
+#[tokio::test]
+async fn a_run_that_ended_takes_no_more_changes() {
+    let it = fixture().await;
+    let id = begun(&it.store, "a").await;
+    let mut run = it.store.timeline(&id).await.unwrap().unwrap().run;
+    run.state = RunState::Cancelled;
+    assert!(it.store.record(Change { run: run.clone(), step: None, attempt: None }).await.unwrap());
+    run.state = RunState::Done;
+    assert!(!it.store.record(Change { run, step: None, attempt: None }).await.unwrap());
+    assert_eq!(it.store.intend(intent(&id, "plan:1", vec![])).await.unwrap(), Some(Held::Ended));
+}
+
+#[tokio::test]
+async fn a_step_reads_back_as_it_was_written() {
+    let it = fixture().await;
+    let id = begun(&it.store, "a").await;
+    let intent = intent(&id, "plan:1", vec![]);
+    it.store.intend(intent.clone()).await.unwrap();
+    let timeline = it.store.timeline(&id).await.unwrap().unwrap();
+    let micros = |time: Timestamp| time.as_microsecond();
+    let (read, wrote) = (&timeline.steps[0], &intent.step);
+    assert_eq!(
+        (read.request_id, &read.plan, &read.precondition, &read.target),
+        (wrote.request_id, &wrote.plan, &wrote.precondition, &wrote.target)
+    );
+    assert_eq!(read.first_intent_at.map(micros), wrote.first_intent_at.map(micros));
+    assert_eq!((timeline.attempts[0].1.number, timeline.attempts[0].1.outcome), (1, None));
+}
+
+#[tokio::test]
+async fn quarantine_is_decided_once() {
+    let it = fixture().await;
+    let rejected = Rejected { reason: "malformed", detail: "not JSON".to_owned(), body: b"\0\xff".to_vec() };
+    it.store.take_in(vec![Arrival::Rejected(rejected)]).await.unwrap();
+    let held = it.store.quarantine(true, 10).await.unwrap();
+    assert_eq!(held[0].body, b"\0\xff");
+    assert!(it.store.decide_quarantined(held[0].number, QuarantineState::Dropped).await.unwrap());
+    assert!(!it.store.decide_quarantined(held[0].number, QuarantineState::Released).await.unwrap());
+    assert!(it.store.quarantine(true, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn one_bad_write_does_not_undo_its_neighbours() {
+    let it = fixture().await;
+    let keep = |name: &'static str| {
+        let store = it.store.clone();
+        async move { store.keep(name, b"v").await }
+    };
+    let bad = it.store.writer.write(|connection| {
+        Box::pin(async move { sqlx::query("INSERT INTO no_such_table VALUES (1)").execute(connection).await.map(|_| ()) })
+    });
+    let (a, bad, b) = tokio::join!(keep("a"), bad, keep("b"));
+    assert!(a.is_ok() && b.is_ok());
+    assert!(bad.unwrap_err().to_string().contains("no_such_table"));
+    assert!(it.store.kept("a").await.unwrap().is_some() && it.store.kept("b").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_database_of_another_program_or_a_newer_version_is_refused() {
+    let it = fixture().await;
+    let raw = SqlitePool::connect(&it.url).await.unwrap();
+    sqlx::raw_sql("PRAGMA user_version = 99").execute(&raw).await.unwrap();
+    let error = Store::open(&it.url, &it.tasks, None).await.unwrap_err().to_string();
+    assert!(error.contains("newer Quell"), "{error}");
+    sqlx::raw_sql("PRAGMA application_id = 7").execute(&raw).await.unwrap();
+    let error = Store::open(&it.url, &it.tasks, None).await.unwrap_err().to_string();
+    assert!(error.contains("another program"), "{error}");
+    let error = Store::open("postgres://u:p@h/db", &it.tasks, None).await.unwrap_err().to_string();
+    assert!(error.contains("sqlite:PATH") && !error.contains("u:p"), "{error}");
+}
+
+#[tokio::test]
+async fn the_lock_names_its_holder() {
+    let it = fixture().await;
+    let lock = Lock::take(&it.url).unwrap();
+    let error = Lock::take(&it.url).unwrap_err().to_string();
+    assert!(error.contains(&std::process::id().to_string()), "{error}");
+    drop(lock);
+    assert!(Lock::take(&it.url).is_ok());
+}

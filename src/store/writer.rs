@@ -1,0 +1,111 @@
+//! The one writer: takes writes from everywhere, puts those that wait into one transaction, and answers each after the commit.
+//!
+//! A commit that waits for the disk costs as much for a hundred writes as for one, so waiting together is what makes
+//! full durability fast. A write that fails is undone alone; its neighbours in the transaction are not.
+
+use std::time::Instant;
+
+use futures_util::future::BoxFuture;
+use sqlx::{Connection, SqliteConnection, SqlitePool};
+use tokio::sync::{mpsc, oneshot};
+
+use super::StoreError;
+use crate::{lifecycle::Tasks, telemetry::signals::Signals};
+
+/// Puts writes into the queue of the writer.
+#[derive(Debug, Clone)]
+pub(super) struct Handle(mpsc::Sender<Box<dyn Job>>);
+
+/// Enough to keep the disk busy; more would only make each answer later.
+const LARGEST_GROUP: usize = 256;
+
+trait Job: Send {
+    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, Result<(), sqlx::Error>>;
+    fn fail(&mut self, error: StoreError);
+    fn answer(self: Box<Self>);
+}
+
+struct Write<T, F> {
+    work: Option<F>,
+    result: Result<T, StoreError>,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Job for Write<T, F>
+where
+    T: Send,
+    F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send,
+{
+    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, Result<(), sqlx::Error>> {
+        Box::pin(async move {
+            if let Some(work) = self.work.take() {
+                self.result = Ok(work(connection).await?);
+            }
+            Ok(())
+        })
+    }
+
+    fn fail(&mut self, error: StoreError) {
+        self.result = Err(error);
+    }
+
+    fn answer(self: Box<Self>) {
+        // Nobody may be waiting any more; the write stands all the same.
+        drop(self.answer.send(self.result));
+    }
+}
+
+impl Handle {
+    /// Does the work in a transaction and returns its value once that is committed.
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let ended = || StoreError::Unavailable("the store's writer has ended".to_owned());
+        let job = Write { work: Some(work), result: Err(ended()), answer };
+        self.0.send(Box::new(job)).await.map_err(|_closed| ended())?;
+        answered.await.map_err(|_closed| ended())?
+    }
+}
+
+/// Starts the writer; it ends when the last handle is gone.
+pub(super) fn start(pool: SqlitePool, tasks: &Tasks, signals: Option<Signals>) -> Handle {
+    let (sender, mut jobs) = mpsc::channel::<Box<dyn Job>>(LARGEST_GROUP * 4);
+    tasks.spawn("store writer", async move {
+        let mut group = Vec::with_capacity(LARGEST_GROUP);
+        while jobs.recv_many(&mut group, LARGEST_GROUP).await > 0 {
+            let begun = Instant::now();
+            match commit(&pool, &mut group).await {
+                Ok(()) => signals.iter().for_each(|signals| signals.store_committed(begun.elapsed())),
+                Err(error) => {
+                    let error = StoreError::from(error);
+                    signals.iter().for_each(|signals| signals.store_failed(&error.to_string()));
+                    group.iter_mut().for_each(|job| job.fail(error.clone()));
+                }
+            }
+            group.drain(..).for_each(Job::answer);
+        }
+    });
+    Handle(sender)
+}
+
+async fn commit(pool: &SqlitePool, group: &mut [Box<dyn Job>]) -> Result<(), sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let alone = group.len() == 1;
+    for job in group {
+        if alone {
+            job.run(&mut transaction).await?;
+            continue;
+        }
+        sqlx::query("SAVEPOINT one_write").execute(&mut *transaction).await?;
+        if let Err(error) = job.run(&mut transaction).await {
+            job.fail(error.into());
+            sqlx::query("ROLLBACK TO one_write").execute(&mut *transaction).await?;
+        }
+        sqlx::query("RELEASE one_write").execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
+}
