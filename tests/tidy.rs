@@ -1,0 +1,262 @@
+//! Rules about the tree that the compiler cannot check. `MAY_USE` is the architecture, as `docs/ARCHITECTURE.md` draws it.
+
+#![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may panic")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Every top-level module, lowest layer first, with the modules that it may name.
+const MAY_USE: &[(&str, &str)] = &[
+    // Words.
+    ("alert", ""),
+    ("duration", ""),
+    ("problem", ""),
+    ("retry", ""),
+    ("run", ""),
+    ("secret", ""),
+    // Ground.
+    ("lifecycle", ""),
+    ("telemetry", "run"),
+    ("net", "secret"),
+    ("expression", "problem"),
+    // The path of an alert, from its end to its start.
+    ("store", "alert lifecycle run telemetry"),
+    ("connections", "net problem run secret store"),
+    ("channels", "connections net problem secret"),
+    ("actions", "alert channels connections net run"),
+    ("playbook", "actions duration expression problem retry run"),
+    ("bus", "alert lifecycle retry secret store"),
+    ("engine", "actions alert bus duration expression lifecycle playbook retry run store telemetry"),
+    ("adapters", "alert bus connections duration expression lifecycle net problem retry secret store telemetry"),
+    // The edge.
+    ("web", "adapters lifecycle telemetry"),
+    ("config", "adapters bus channels connections engine net problem telemetry web"),
+    ("app", "actions adapters bus channels config connections engine lifecycle net playbook store telemetry web"),
+    ("cli", "alert app bus config lifecycle playbook problem run store telemetry"),
+];
+
+/// Folders whose files are interchangeable, each with the files that all members share; every other file must be in the
+/// `CATALOG` of the folder's `mod.rs`.
+const FAMILIES: &[(&str, &[&str])] = &[("actions", &["mod"]), ("channels", &["mod"]), ("adapters", &["mod"])];
+
+/// A file longer than this wants to be two.
+const MAX_LINES: usize = 500;
+
+#[test]
+fn a_module_names_only_what_its_row_allows() {
+    let rows: BTreeMap<&str, &str> = MAY_USE.iter().copied().collect();
+    let mut faults = Vec::new();
+    for (path, text) in sources(&src()) {
+        let Some(module) = top_level_module(&path) else {
+            continue;
+        };
+        let Some(allowed) = rows.get(module.as_str()) else {
+            faults.push(format!(
+                "{}: `{module}` has no row in MAY_USE",
+                path.display()
+            ));
+            continue;
+        };
+        for (line, used) in named_modules(&text, &rows) {
+            if used != module && !allowed.split(' ').any(|it| it == used) {
+                faults.push(format!(
+                    "{}:{line}: `{module}` must not use `{used}`",
+                    path.display()
+                ));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
+fn a_row_names_only_rows_above_it() {
+    let mut lower = BTreeSet::new();
+    for (module, allowed) in MAY_USE {
+        for used in allowed.split_terminator(' ') {
+            assert!(
+                lower.contains(used),
+                "`{module}` uses `{used}`, which is not below it"
+            );
+        }
+        lower.insert(*module);
+    }
+}
+
+#[test]
+fn a_file_says_what_it_is_and_stays_short() {
+    let mut faults = Vec::new();
+    let folders = [src(), root().join("examples"), root().join("tests"), root().join("benches")];
+    for (path, text) in folders.iter().filter(|folder| folder.exists()).flat_map(|folder| sources(folder)) {
+        if !text.starts_with("//! ") && !path.ends_with("tests.rs") {
+            faults.push(format!(
+                "{}: the first line must be a `//!` doc",
+                path.display()
+            ));
+        }
+        let lines = text.lines().count();
+        if lines > MAX_LINES {
+            faults.push(format!(
+                "{}: {lines} lines, over {MAX_LINES}",
+                path.display()
+            ));
+        }
+    }
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
+fn a_member_of_a_family_is_in_its_catalog() {
+    for (family, shared) in FAMILIES {
+        let folder = src().join(family);
+        let catalog = fs::read_to_string(folder.join("mod.rs")).unwrap();
+        let files = sources(&folder).into_iter().map(|(path, _)| path);
+        for path in files.filter(|path| path.parent() == Some(&folder)) {
+            let member = path.file_stem().unwrap().to_str().unwrap();
+            assert!(
+                shared.contains(&member) || catalog.contains(&format!("of::<{member}::")),
+                "`{family}/{member}.rs` is not in the CATALOG of `{family}/mod.rs`"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_row_allows_nothing_that_is_not_used() {
+    let rows: BTreeMap<&str, &str> = MAY_USE.iter().copied().collect();
+    let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (path, text) in sources(&src()) {
+        if let Some(module) = top_level_module(&path) {
+            used.entry(module).or_default().extend(named_modules(&text, &rows).into_iter().map(|(_, name)| name));
+        }
+    }
+    for (module, allowed) in MAY_USE {
+        for name in allowed.split_terminator(' ') {
+            let is_used = used.get(*module).is_some_and(|it| it.contains(name));
+            assert!(is_used, "`{module}` may use `{name}` and does not: take it out of MAY_USE");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    for (path, text) in sources(&src()) {
+        for word in ["TODO", "FIXME", "XXX", "todo!(", "unimplemented!("] {
+            assert!(!text.contains(word), "{}: `{word}`", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_scanner_sees_every_spelling() {
+    let rows = ["a", "b", "c", "d"].map(|it| (it, "")).into();
+    let text =
+        "use crate::{a::{x, y}, b};\n// crate::a\nfn f() { crate::c::g(); super::d::h(); }\n";
+    let found: Vec<_> = named_modules(text, &rows).into_iter().collect();
+    assert_eq!(
+        found,
+        [(1, "a"), (1, "b"), (3, "c"), (3, "d")].map(|(at, it)| (at, it.to_owned()))
+    );
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+fn src() -> PathBuf {
+    root().join("src")
+}
+
+/// Every Rust file under a folder, with its text.
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut pending = vec![folder.to_owned()];
+    let mut found = Vec::new();
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no sources found");
+    found.sort();
+    found
+}
+
+/// `src/engine/plan.rs` is in `engine`; `lib.rs` and `main.rs` are in none.
+fn top_level_module(path: &Path) -> Option<String> {
+    let inside = path.strip_prefix(src()).ok()?;
+    let first = Path::new(inside.components().next()?.as_os_str())
+        .file_stem()?
+        .to_str()?;
+    (first != "lib" && first != "main").then(|| first.to_owned())
+}
+
+/// The top-level modules that the text names through `crate::` or `super::`, with the line.
+///
+/// What stands below `#[cfg(test)]` may reach further: a test sets a scene that its subject does not know.
+fn named_modules(text: &str, rows: &BTreeMap<&str, &str>) -> BTreeSet<(usize, String)> {
+    let mut found = BTreeSet::new();
+    let subject = text.split("\n#[cfg(test)]").next().unwrap_or_default();
+    let code: String = subject
+        .lines()
+        .flat_map(|line| {
+            [
+                if line.trim_start().starts_with("//") {
+                    ""
+                } else {
+                    line
+                },
+                "\n",
+            ]
+        })
+        .collect();
+    for prefix in ["crate::", "super::"] {
+        for (at, _) in code.match_indices(prefix) {
+            let line = code[..at].matches('\n').count() + 1;
+            let rest = &code[at + prefix.len()..];
+            let names = match rest.strip_prefix('{') {
+                Some(list) => top_of_list(list),
+                None => vec![identifier(rest)],
+            };
+            let known = names
+                .into_iter()
+                .filter(|name| rows.contains_key(name.as_str()));
+            found.extend(known.map(|name| (line, name)));
+        }
+    }
+    found
+}
+
+/// The first segment of each item of `a::{b, c}, d}…`, up to the closing brace.
+fn top_of_list(list: &str) -> Vec<String> {
+    let (mut depth, mut item, mut names) = (0_usize, 0, Vec::new());
+    for (at, character) in list.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' if 0 < depth => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                names.push(identifier(list[item..at].trim_start()));
+                item = at + 1;
+                if character == '}' {
+                    break;
+                }
+            }
+            _ => (),
+        }
+    }
+    names
+}
+
+fn identifier(text: &str) -> String {
+    text.chars()
+        .take_while(|it| it.is_alphanumeric() || *it == '_')
+        .collect()
+}
