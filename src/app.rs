@@ -1,1 +1,163 @@
-//! To come.
+//! The program put together: from settings to running parts. Building may fail and says why; what runs is told to stop.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use jiff::Timestamp;
+
+use crate::{
+    actions::Services,
+    adapters::{self, Surroundings},
+    bus::{Bus, embedded::EmbeddedBus, rabbitmq::RabbitMq},
+    channels::Channels,
+    config::Config,
+    connections::Connections,
+    engine::{Acting, Engine},
+    lifecycle::Tasks,
+    net::Net,
+    playbook::Library,
+    store::{Lock, Store},
+    telemetry::{Metrics, signals::Signals},
+    web::{Readiness, Web},
+};
+
+/// A program that runs.
+#[derive(Debug)]
+pub struct App {
+    /// Where it listens.
+    pub address: std::net::SocketAddr,
+    /// Its journal.
+    pub store: Store,
+    /// What it counts.
+    pub metrics: Metrics,
+    tasks: Tasks,
+    _lock: Lock,
+}
+
+/// In-flight calls end within their own limit of fifteen seconds; a container is killed after thirty.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Parts report on themselves this often; a probe that is older than a few of these is not worth much.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+impl App {
+    /// Builds every part, then starts them.
+    ///
+    /// # Errors
+    /// Says which part could not be built and what to do.
+    pub async fn start(config: &Config, acting: Acting) -> anyhow::Result<Self> {
+        let lock = Lock::take(&config.store.url)?;
+        let tasks = Tasks::default();
+        let metrics = Metrics::new()?;
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        metrics.process_start.set(seconds(Timestamp::now()));
+        let signals = Signals::new(metrics.clone());
+        let store = Store::open(&config.store.url, &tasks, Some(signals.clone())).await?;
+        let library = Arc::new(load_playbooks(&config.playbooks));
+        signals.playbooks_loaded(library.playbooks.len(), library.refused());
+        let net = Net::new(&config.net)?;
+        let connections = connect(config, &net, &store)?;
+        let channels = Channels::build(&config.channels, &net).context("build the channels")?;
+        let bus = open_bus(config, &store, &tasks)?;
+        let around = Surroundings {
+            bus: Arc::clone(&bus),
+            store: store.clone(),
+            connections: connections.clone(),
+            net: net.clone(),
+            sandbox: library.sandbox.clone(),
+            signals: signals.clone(),
+        };
+        let adapters = adapters::build(&config.adapters, &around)?;
+        let readiness = tokio::sync::watch::Sender::new(Readiness::default());
+        let (mut hooks, mut polls) = (Vec::new(), Vec::new());
+        for adapter in adapters {
+            hooks.extend(adapter.hook);
+            polls.extend(adapter.task);
+        }
+        let ready = readiness.subscribe();
+        let web = Web::bind(&config.web, hooks, metrics.clone(), Arc::new(move || *ready.borrow())).await?;
+        let address = web.address();
+
+        let engine = Engine {
+            store: store.clone(),
+            bus: Arc::clone(&bus),
+            library,
+            services: Arc::new(Services { net, connections, channels }),
+            guardrails: Arc::new(config.guardrails.clone()),
+            acting,
+            signals,
+        };
+        engine.start(&tasks).await?;
+        tasks.spawn("health", watch_health(bus, store.clone(), metrics.clone(), readiness, tasks.stop()));
+        tasks.spawn("web", web.run(tasks.stop()));
+        for poll in polls {
+            tasks.spawn("poll", poll.run(tasks.stop()));
+        }
+        Ok(Self { address, store, metrics, tasks, _lock: lock })
+    }
+
+    /// Ends every part in order; says whether all ended in time. What was under way is found again at the next start.
+    pub async fn end(self) -> bool {
+        let Self { store, tasks, .. } = self;
+        // The store's writer ends when nobody can write any more.
+        drop(store);
+        tasks.end(PATIENCE).await
+    }
+}
+
+/// The bus that the settings name.
+///
+/// # Errors
+/// The URL cannot be used.
+pub fn open_bus(config: &Config, store: &Store, tasks: &Tasks) -> anyhow::Result<Arc<dyn Bus>> {
+    let url = config.bus.url.expose();
+    if url == "embedded" {
+        return Ok(Arc::new(EmbeddedBus::new(store.clone())));
+    }
+    let scheme = url.split_once("://").map_or(url, |(scheme, _)| scheme);
+    anyhow::ensure!(matches!(scheme, "amqp" | "amqps"), "`bus.url` begins with `{scheme}`; write `embedded`, `amqp://…` or `amqps://…`");
+    let bus = RabbitMq::start(config.bus.clone(), tasks).map_err(anyhow::Error::msg)?;
+    Ok(Arc::new(bus))
+}
+
+/// The folder of playbooks; those that cannot be used are reported, and the others run.
+fn load_playbooks(folder: &Path) -> Library {
+    let library = Library::load(folder);
+    for problem in &library.problems {
+        tracing::warn!("{problem}");
+    }
+    library
+}
+
+fn connect(config: &Config, net: &Net, store: &Store) -> anyhow::Result<Connections> {
+    let mut connections = Connections::build(&config.connections, net, store).context("build the connections")?;
+    for adapter in &config.adapters {
+        if let Some(connection) = &adapter.connection {
+            connections.assign(adapter.source(), connection).with_context(|| format!("adapter `{}`", adapter.name))?;
+        }
+    }
+    Ok(connections)
+}
+
+async fn watch_health(
+    bus: Arc<dyn Bus>,
+    store: Store,
+    metrics: Metrics,
+    readiness: tokio::sync::watch::Sender<Readiness>,
+    stop: crate::lifecycle::Stop,
+) {
+    loop {
+        let health = bus.health().await;
+        metrics.bus_queue_depth.set(health.depth.unwrap_or_default());
+        let consuming = metrics.bus_connected.get() == 1;
+        readiness.send_replace(Readiness { store: store.probe().await.is_ok(), bus: health.publishing, consuming });
+        if !stop.sleep(LOOK_EVERY).await {
+            return;
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus counts seconds in floating point; a microsecond more or less does not matter")]
+fn seconds(time: Timestamp) -> f64 {
+    time.as_microsecond() as f64 / 1e6
+}

@@ -70,7 +70,8 @@ impl Problem {
             Severity::Warning => Level::WARNING,
         };
         let path = self.place.path.display().to_string();
-        let span = self.place.span.start.min(source.len())..self.place.span.end.min(source.len());
+        // The file may have changed since it was read.
+        let span = source.floor_char_boundary(self.place.span.start)..source.ceil_char_boundary(self.place.span.end);
         let mut group = Group::with_title(level.primary_title(self.message.as_str()).id(self.code))
             .element(Snippet::source(source).path(path.as_str()).annotation(AnnotationKind::Primary.span(span)));
         if let Some(help) = &self.help {

@@ -148,6 +148,8 @@ pub struct StepRecord {
     /// What is locked while the step is under way.
     pub target: Option<String>,
     pub attempts: u32,
+    /// Whether nobody knows what an earlier attempt did.
+    pub uncertain: bool,
     pub first_intent_at: Option<Timestamp>,
     pub due_at: Option<Timestamp>,
     pub started_at: Timestamp,

@@ -54,18 +54,12 @@ fn a_module_names_only_what_its_row_allows() {
             continue;
         };
         let Some(allowed) = rows.get(module.as_str()) else {
-            faults.push(format!(
-                "{}: `{module}` has no row in MAY_USE",
-                path.display()
-            ));
+            faults.push(format!("{}: `{module}` has no row in MAY_USE", path.display()));
             continue;
         };
         for (line, used) in named_modules(&text, &rows) {
             if used != module && !allowed.split(' ').any(|it| it == used) {
-                faults.push(format!(
-                    "{}:{line}: `{module}` must not use `{used}`",
-                    path.display()
-                ));
+                faults.push(format!("{}:{line}: `{module}` must not use `{used}`", path.display()));
             }
         }
     }
@@ -77,10 +71,7 @@ fn a_row_names_only_rows_above_it() {
     let mut lower = BTreeSet::new();
     for (module, allowed) in MAY_USE {
         for used in allowed.split_terminator(' ') {
-            assert!(
-                lower.contains(used),
-                "`{module}` uses `{used}`, which is not below it"
-            );
+            assert!(lower.contains(used), "`{module}` uses `{used}`, which is not below it");
         }
         lower.insert(*module);
     }
@@ -92,17 +83,11 @@ fn a_file_says_what_it_is_and_stays_short() {
     let folders = [src(), root().join("examples"), root().join("tests"), root().join("benches")];
     for (path, text) in folders.iter().filter(|folder| folder.exists()).flat_map(|folder| sources(folder)) {
         if !text.starts_with("//! ") && !path.ends_with("tests.rs") {
-            faults.push(format!(
-                "{}: the first line must be a `//!` doc",
-                path.display()
-            ));
+            faults.push(format!("{}: the first line must be a `//!` doc", path.display()));
         }
         let lines = text.lines().count();
         if lines > MAX_LINES {
-            faults.push(format!(
-                "{}: {lines} lines, over {MAX_LINES}",
-                path.display()
-            ));
+            faults.push(format!("{}: {lines} lines, over {MAX_LINES}", path.display()));
         }
     }
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
@@ -153,13 +138,9 @@ fn nothing_is_left_for_later() {
 #[test]
 fn the_scanner_sees_every_spelling() {
     let rows = ["a", "b", "c", "d"].map(|it| (it, "")).into();
-    let text =
-        "use crate::{a::{x, y}, b};\n// crate::a\nfn f() { crate::c::g(); super::d::h(); }\n";
+    let text = "use crate::{a::{x, y}, b};\n// crate::a\nfn f() { crate::c::g(); super::d::h(); }\n";
     let found: Vec<_> = named_modules(text, &rows).into_iter().collect();
-    assert_eq!(
-        found,
-        [(1, "a"), (1, "b"), (3, "c"), (3, "d")].map(|(at, it)| (at, it.to_owned()))
-    );
+    assert_eq!(found, [(1, "a"), (1, "b"), (3, "c"), (3, "d")].map(|(at, it)| (at, it.to_owned())));
 }
 
 fn root() -> PathBuf {
@@ -193,9 +174,7 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
 /// `src/engine/plan.rs` is in `engine`; `lib.rs` and `main.rs` are in none.
 fn top_level_module(path: &Path) -> Option<String> {
     let inside = path.strip_prefix(src()).ok()?;
-    let first = Path::new(inside.components().next()?.as_os_str())
-        .file_stem()?
-        .to_str()?;
+    let first = Path::new(inside.components().next()?.as_os_str()).file_stem()?.to_str()?;
     (first != "lib" && first != "main").then(|| first.to_owned())
 }
 
@@ -205,19 +184,7 @@ fn top_level_module(path: &Path) -> Option<String> {
 fn named_modules(text: &str, rows: &BTreeMap<&str, &str>) -> BTreeSet<(usize, String)> {
     let mut found = BTreeSet::new();
     let subject = text.split("\n#[cfg(test)]").next().unwrap_or_default();
-    let code: String = subject
-        .lines()
-        .flat_map(|line| {
-            [
-                if line.trim_start().starts_with("//") {
-                    ""
-                } else {
-                    line
-                },
-                "\n",
-            ]
-        })
-        .collect();
+    let code: String = subject.lines().flat_map(|line| [if line.trim_start().starts_with("//") { "" } else { line }, "\n"]).collect();
     for prefix in ["crate::", "super::"] {
         for (at, _) in code.match_indices(prefix) {
             let line = code[..at].matches('\n').count() + 1;
@@ -226,9 +193,7 @@ fn named_modules(text: &str, rows: &BTreeMap<&str, &str>) -> BTreeSet<(usize, St
                 Some(list) => top_of_list(list),
                 None => vec![identifier(rest)],
             };
-            let known = names
-                .into_iter()
-                .filter(|name| rows.contains_key(name.as_str()));
+            let known = names.into_iter().filter(|name| rows.contains_key(name.as_str()));
             found.extend(known.map(|name| (line, name)));
         }
     }
@@ -256,7 +221,5 @@ fn top_of_list(list: &str) -> Vec<String> {
 }
 
 fn identifier(text: &str) -> String {
-    text.chars()
-        .take_while(|it| it.is_alphanumeric() || *it == '_')
-        .collect()
+    text.chars().take_while(|it| it.is_alphanumeric() || *it == '_').collect()
 }

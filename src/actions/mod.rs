@@ -2,23 +2,43 @@
 //!
 //! An action does its one thing once. Retries, time limits, intents, metrics and redaction belong to the engine.
 
-use std::{pin::Pin, time::Duration};
+mod alert_update_status;
+mod entitlement_cancel;
+mod entitlement_find;
+mod http_request;
+mod log;
+mod notify;
+mod subscription_get;
+mod subscription_suspend;
+
+use std::{pin::Pin, sync::Arc};
 
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
+pub use crate::connections::{Failure, FailureKind};
+
 use crate::{
     alert::Alert,
     channels::Channels,
-    connections::Connections,
+    connections::{Connections, Microsoft},
     net::Net,
     run::{Class, RunId},
 };
 
 /// Every action, in the order that help prints them.
-pub const CATALOG: &[Entry] = &[];
+pub const CATALOG: &[Entry] = &[
+    Entry::of::<notify::Notify>(),
+    Entry::of::<subscription_get::SubscriptionGet>(),
+    Entry::of::<subscription_suspend::SubscriptionSuspend>(),
+    Entry::of::<entitlement_find::EntitlementFind>(),
+    Entry::of::<entitlement_cancel::EntitlementCancel>(),
+    Entry::of::<alert_update_status::AlertUpdateStatus>(),
+    Entry::of::<http_request::HttpRequest>(),
+    Entry::of::<log::Log>(),
+];
 
 /// One kind of action. The implementing type is the parameters, as written under `with:`.
 trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
@@ -72,6 +92,13 @@ pub struct Context<'a> {
     pub services: &'a Services,
 }
 
+impl Context<'_> {
+    /// The connection that a step names, else that of the alert's source, else the only one.
+    fn microsoft(&self, connection: Option<&str>) -> Result<Arc<Microsoft>, Failure> {
+        self.services.connections.choose(connection, &self.alert.source)
+    }
+}
+
 /// The outside, as actions reach it.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -110,44 +137,6 @@ pub enum ReadBack {
     Changed(String),
     /// Looking does not tell.
     CannotTell(String),
-}
-
-/// Why an attempt did not succeed.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{message}")]
-#[expect(missing_docs, reason = "the names say it")]
-pub struct Failure {
-    pub kind: FailureKind,
-    /// For people; holds no secret.
-    pub message: String,
-    pub http_status: Option<u16>,
-    /// How long the other side asked to be left alone.
-    pub retry_after: Option<Duration>,
-}
-
-/// What a failed attempt tells about the outside world.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureKind {
-    /// Certainly not executed: nothing was sent, or the other side said that it is too busy. Another try may succeed.
-    NotDone,
-    /// Certainly not executed, and another try would fail the same way.
-    Rejected,
-    /// The precondition no longer holds: somebody changed the target.
-    Conflict,
-    /// It may or may not have been executed.
-    Unknown,
-}
-
-impl Failure {
-    /// A failure without an HTTP answer.
-    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), http_status: None, retry_after: None }
-    }
-
-    /// Refused for good.
-    pub fn rejected(message: impl Into<String>) -> Self {
-        Self::new(FailureKind::Rejected, message)
-    }
 }
 
 /// An action with its parameters, ready to perform.
@@ -202,7 +191,6 @@ pub struct Entry {
 }
 
 impl Entry {
-    #[expect(dead_code, reason = "TODO members come next")]
     const fn of<A: Action>() -> Self {
         Self {
             name: A::NAME,
@@ -233,3 +221,6 @@ impl Entry {
 pub fn find(name: &str) -> Option<&'static Entry> {
     CATALOG.iter().find(|entry| entry.name == name)
 }
+
+#[cfg(test)]
+mod contract;

@@ -1,1 +1,280 @@
-//! To come.
+//! Adapters: they turn what a source says into alerts on the bus. One file for each, each listed in [`CATALOG`].
+//!
+//! A member knows one source: how a request is checked and read ([`hook`]), or how a page is fetched ([`task`]). What is common
+//! is not in it: normalising and publishing ([`inlet`]), limits and answers ([`hook`]), pace, backoff and cursors ([`task`]).
+
+mod auth;
+mod certificates;
+mod graph_alerts;
+mod hook;
+mod inlet;
+mod json;
+mod mapping;
+mod microsoft;
+mod partner_center_webhook;
+mod poll;
+mod position;
+mod rate;
+mod refusal;
+mod settings;
+mod signature;
+mod task;
+#[cfg(test)]
+mod testing;
+mod webhook;
+
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+use anyhow::Context;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+pub use self::{hook::Hook, refusal::Refusal, task::Task};
+use self::{inlet::Inlet, settings::checked_name};
+use crate::{
+    bus::Bus, connections::Connections, expression::Sandbox, net::Net, problem::nearest, store::Store, telemetry::signals::Signals,
+};
+
+/// Every type of adapter, in the order that help prints them.
+pub const CATALOG: &[Entry] = &[
+    Entry::of::<partner_center_webhook::PartnerCenterWebhook>(),
+    Entry::of::<graph_alerts::GraphAlerts>(),
+    Entry::of::<webhook::Webhook>(),
+    Entry::of::<poll::Poll>(),
+];
+
+/// One type of adapter. The implementing type is its settings, as written in `quell.yaml`.
+trait Member: DeserializeOwned + fmt::Debug + Send + Sync + 'static {
+    /// The word under `type:`.
+    const TYPE: &'static str;
+    /// One line of help.
+    const SUMMARY: &'static str;
+    /// Settings that a test checks to be accepted, as JSON.
+    const EXAMPLE: &'static str;
+
+    /// Makes it from its settings. May fail, starts nothing.
+    fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part>;
+}
+
+/// What a member is made of.
+enum Part {
+    /// It waits for requests.
+    Hook(Hook),
+    /// It fetches.
+    Task(Task),
+}
+
+/// What adapters need of the program around them.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "the types say it")]
+pub struct Surroundings {
+    pub bus: Arc<dyn Bus>,
+    pub store: Store,
+    pub connections: Connections,
+    pub net: Net,
+    pub sandbox: Sandbox,
+    pub signals: Signals,
+}
+
+/// The settings of one adapter. Reading them finds every misspelt name; building finds what only the surroundings know.
+#[derive(Debug, Clone)]
+pub struct AdapterConfig {
+    /// What it is called in alerts, metrics and logs.
+    pub name: String,
+    /// Its line of the catalog.
+    pub entry: &'static Entry,
+    /// The source that its alerts name, when that is not its own name. Two adapters that share a source share its alerts.
+    pub source: Option<String>,
+    /// The connection that it reads through, if it is of a type that does; actions on its alerts use the same.
+    pub connection: Option<String>,
+    member: Arc<dyn Build>,
+}
+
+/// An adapter, ready to be mounted or run.
+#[derive(Debug)]
+pub struct Adapter {
+    /// What it is called.
+    pub name: String,
+    /// Answers requests, if it is a webhook.
+    pub hook: Option<Hook>,
+    /// Fetches, if it is a poll.
+    pub task: Option<Task>,
+}
+
+/// Makes every adapter; starts nothing.
+///
+/// # Errors
+/// Names the adapter, the setting and what to do.
+pub fn build(configs: &[AdapterConfig], around: &Surroundings) -> anyhow::Result<Vec<Adapter>> {
+    let mut names = BTreeSet::new();
+    let mut paths = BTreeSet::new();
+    let mut adapters = Vec::new();
+    for config in configs {
+        let name = &config.name;
+        anyhow::ensure!(names.insert(name), "adapter `{name}`: `name` is taken by an adapter before it; names are unique");
+        let source = config.source();
+        let inlet = Inlet::new(name, source, around);
+        let part = config.member.build(inlet, around).with_context(|| format!("adapter `{name}`"))?;
+        if let Part::Hook(hook) = &part {
+            let fresh = paths.insert(hook.path.clone());
+            anyhow::ensure!(fresh, "adapter `{name}`: `path` is taken by an adapter before it; each webhook needs its own");
+        }
+        adapters.push(match part {
+            Part::Hook(hook) => Adapter { name: name.clone(), hook: Some(hook), task: None },
+            Part::Task(task) => Adapter { name: name.clone(), hook: None, task: Some(task) },
+        });
+    }
+    Ok(adapters)
+}
+
+impl<'de> Deserialize<'de> for AdapterConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let settings = Map::deserialize(deserializer)?;
+        Self::read(settings).map_err(serde::de::Error::custom)
+    }
+}
+
+impl AdapterConfig {
+    fn read(mut settings: Map<String, Value>) -> Result<Self, String> {
+        let mut text = |key: &str| match settings.remove(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(format!("an adapter's `{key}` is a text, not `{other}`")),
+        };
+        let name = text("name")?.ok_or("an adapter has no `name`; it is what alerts and metrics call it")?;
+        let name = checked_name(name).map_err(|fault| format!("adapter `name`: {fault}"))?;
+        let of_this = |fault: String| format!("adapter `{name}`: {fault}");
+        let kind = text("type").map_err(of_this)?.ok_or_else(|| of_this(format!("has no `type`; it is one of {}", known_types())))?;
+        let source = text("source")?.map(checked_name).transpose().map_err(|fault| of_this(format!("`source`: {fault}")))?;
+        let entry = find(&kind).ok_or_else(|| of_this(unknown_type(&kind)))?;
+        let connection = settings.get("connection").and_then(Value::as_str).map(str::to_owned);
+        let member = (entry.prepare)(Value::Object(settings)).map_err(|error| of_this(error.to_string()))?;
+        Ok(Self { name, entry, source, connection, member })
+    }
+
+    /// The source that its alerts name.
+    pub fn source(&self) -> &str {
+        self.source.as_ref().unwrap_or(&self.name)
+    }
+}
+
+/// A line of the catalog.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// The word under `type:`.
+    pub name: &'static str,
+    /// One line of help.
+    pub summary: &'static str,
+    /// Settings that work, as JSON.
+    pub example: &'static str,
+    prepare: fn(Value) -> Result<Arc<dyn Build>, serde_json::Error>,
+}
+
+impl Entry {
+    const fn of<M: Member>() -> Self {
+        Self {
+            name: M::TYPE,
+            summary: M::SUMMARY,
+            example: M::EXAMPLE,
+            prepare: |settings| Ok(Arc::new(serde_json::from_value::<M>(settings)?)),
+        }
+    }
+}
+
+/// The type of that name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    CATALOG.iter().find(|entry| entry.name == name)
+}
+
+/// The object-safe face of a [`Member`].
+trait Build: fmt::Debug + Send + Sync {
+    fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part>;
+}
+
+impl<M: Member> Build for M {
+    fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part> {
+        Member::build(self, inlet, around)
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings").finish_non_exhaustive()
+    }
+}
+
+fn known_types() -> String {
+    CATALOG.iter().map(|entry| format!("`{}`", entry.name)).collect::<Vec<_>>().join(", ")
+}
+
+fn unknown_type(kind: &str) -> String {
+    match nearest(kind, CATALOG.iter().map(|entry| entry.name)) {
+        Some(meant) => format!("`type` is `{kind}`, which is unknown; did you mean `{meant}`?"),
+        None => format!("`type` is `{kind}`, which is unknown; it is one of {}", known_types()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{testing::surroundings, *};
+
+    fn read(json: &str) -> Result<Vec<AdapterConfig>, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_example_is_accepted_and_no_two_types_share_a_name() {
+        let names: BTreeSet<_> = CATALOG.iter().map(|entry| entry.name).collect();
+        assert_eq!(names.len(), CATALOG.len());
+        for entry in CATALOG {
+            let mut settings: Map<String, Value> = serde_json::from_str(entry.example).unwrap();
+            settings.insert("name".to_owned(), "example".into());
+            settings.insert("type".to_owned(), entry.name.into());
+            AdapterConfig::read(settings).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_settings_is_named_with_its_adapter() {
+        for (json, reason) in [
+            (r#"[{"type": "webhook"}]"#, "no `name`"),
+            (r#"[{"name": "a b", "type": "webhook"}]"#, "`a b`"),
+            (r#"[{"name": "siem", "type": "webhok"}]"#, "adapter `siem`: `type` is `webhok`, which is unknown; did you mean `webhook`?"),
+            (r#"[{"name": "siem"}]"#, "it is one of `partner_center_webhook`"),
+            (r#"[{"name": "siem", "type": "webhook", "pth": "/hooks/a"}]"#, "adapter `siem`: unknown field `pth`"),
+            (r#"[{"name": "siem", "type": "webhook", "path": "/hooks/a"}]"#, "missing field `auth`"),
+            (r#"[{"name": "g", "type": "graph_alerts", "connection": "c", "every": "fast"}]"#, "`fast`"),
+        ] {
+            let fault = read(json).unwrap_err();
+            assert!(fault.contains(reason), "{fault} should mention {reason}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_only_the_surroundings_know_fails_the_build() {
+        let around = surroundings();
+        for (json, reason) in [
+            (
+                r#"[{"name": "a", "type": "webhook", "path": "/hooks/a", "auth": "none"}, {"name": "a", "type": "webhook", "path": "/hooks/b", "auth": "none"}]"#,
+                "`name` is taken",
+            ),
+            (
+                r#"[{"name": "a", "type": "webhook", "path": "/hooks/a", "auth": "none"}, {"name": "b", "type": "webhook", "path": "/hooks/a", "auth": "none"}]"#,
+                "`path` is taken",
+            ),
+            (r#"[{"name": "a", "type": "webhook", "path": "/a", "auth": "none"}]"#, "/hooks/"),
+            (r#"[{"name": "a", "type": "webhook", "path": "/hooks/a", "auth": "none", "map": {"id": "body."}}]"#, "`map.id`"),
+            (r#"[{"name": "a", "type": "webhook", "path": "/hooks/a", "auth": "none", "map": {"kimd": "body.k"}}]"#, "did you mean `kind`"),
+            (r#"[{"name": "g", "type": "graph_alerts", "connection": "nobody", "every": "60s"}]"#, "adapter `g`: `connection` is `nobody`"),
+        ] {
+            let fault = format!("{:#}", build(&read(json).unwrap(), &around).unwrap_err());
+            assert!(fault.contains(reason), "{fault} should mention {reason}");
+        }
+    }
+}

@@ -20,7 +20,7 @@ pub trait Bus: Send + Sync + 'static {
     fn consume(&self) -> BoxFuture<'_, Result<Box<dyn Consumer>, Lost>>;
 
     /// Whether it can be reached now, and how many messages wait if that is known.
-    fn health(&self) -> Health;
+    fn health(&self) -> BoxFuture<'_, Health>;
 }
 
 /// Receives messages in order.
@@ -67,10 +67,11 @@ pub(crate) enum Queue {
 
 /// How the bus is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(missing_docs, reason = "the names say it")]
 pub struct Health {
+    /// Whether a message would be taken now.
     pub publishing: bool,
-    pub consuming: bool,
+    /// How many messages wait, where that is known.
+    pub depth: Option<i64>,
 }
 
 /// Why a message was not taken.

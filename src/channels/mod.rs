@@ -1,5 +1,207 @@
-//! To come.
+//! Where people are told: one file for each type of channel, each listed in [`CATALOG`].
+//!
+//! A channel delivers one message once. Retries belong to who sends; the length, and what a text may hold, to [`Notice`].
 
-/// To come.
-#[derive(Debug, Clone)]
-pub struct Channels;
+mod email;
+mod log;
+mod notice;
+mod slack;
+mod teams;
+
+use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc};
+
+use schemars::{JsonSchema, Schema};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+pub use self::notice::Notice;
+
+use crate::{connections::Failure, net::Net, problem::nearest};
+
+/// Every type of channel, in the order that help prints them.
+pub const CATALOG: &[Entry] =
+    &[Entry::of::<log::Log>(), Entry::of::<email::Email>(), Entry::of::<slack::Slack>(), Entry::of::<teams::Teams>()];
+
+/// A type of channel. The implementing type is its settings, as written in `quell.yaml`.
+trait Channel: DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// The part of a channel's name before the colon.
+    const TYPE: &'static str;
+    /// One line of help.
+    const SUMMARY: &'static str;
+    /// Settings that a test checks to be accepted, as JSON.
+    const EXAMPLE: &'static str;
+
+    /// Checks what the types of the settings do not say. `name` is the part of the channel's name after the colon.
+    fn check(&self, _name: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Whether a playbook may name that address in place of a configured name.
+    fn admits(&self, _address: &str) -> bool {
+        false
+    }
+
+    /// Delivers once.
+    fn send(&self, to: &Delivery<'_>, notice: &Notice) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// Where a message goes.
+#[derive(Debug, Clone, Copy)]
+struct Delivery<'a> {
+    net: &'a Net,
+    /// The whole name of the channel, as the playbook wrote it.
+    channel: &'a str,
+    /// The address that the playbook wrote in place of a name.
+    address: Option<&'a str>,
+}
+
+/// The configured channels. Cheap to clone.
+#[derive(Clone)]
+pub struct Channels {
+    net: Net,
+    by_name: Arc<BTreeMap<String, Box<dyn Deliver>>>,
+}
+
+/// A channel cannot be used as configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("channel `{name}`: {why}")]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct ChannelError {
+    pub name: String,
+    pub why: String,
+}
+
+/// The name under which a channel takes addresses that playbooks write.
+const ANY: &str = "*";
+
+/// The channel that is there without being configured, so that a first playbook works.
+const DEFAULT: &str = "log:default";
+
+impl Channels {
+    /// Builds every channel from its settings by `TYPE:NAME`; contacts nobody.
+    ///
+    /// # Errors
+    /// Names the first channel whose type is unknown or whose settings are wrong.
+    pub fn build(configs: &BTreeMap<String, Value>, net: &Net) -> Result<Self, ChannelError> {
+        let mut by_name = BTreeMap::new();
+        if !configs.contains_key(DEFAULT) {
+            by_name.insert(DEFAULT.to_owned(), prepare(DEFAULT, json!({}))?);
+        }
+        for (name, settings) in configs {
+            by_name.insert(name.clone(), prepare(name, settings.clone())?);
+        }
+        Ok(Self { net: net.clone(), by_name: Arc::new(by_name) })
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+
+    /// Whether a message can be sent to that name or address.
+    ///
+    /// # Errors
+    /// A sentence that names the nearest channel, or says what must be allowed.
+    pub fn check(&self, channel: &str) -> Result<(), String> {
+        self.find(channel).map(|_| ())
+    }
+
+    /// Delivers a message once.
+    ///
+    /// # Errors
+    /// [`Failure`]; a message may always be repeated, because it carries an identifier.
+    pub async fn send(&self, channel: &str, notice: &Notice) -> Result<(), Failure> {
+        let (found, address) = self.find(channel).map_err(Failure::rejected)?;
+        found.send(&Delivery { net: &self.net, channel, address }, &notice.fitted()).await
+    }
+
+    fn find<'a>(&self, channel: &'a str) -> Result<(&dyn Deliver, Option<&'a str>), String> {
+        if let Some(found) = self.by_name.get(channel) {
+            return Ok((found.as_ref(), None));
+        }
+        if let Some((kind, address)) = channel.split_once(':')
+            && let Some(found) = self.by_name.get(&format!("{kind}:{ANY}"))
+        {
+            if found.admits(address) {
+                return Ok((found.as_ref(), Some(address)));
+            }
+            return Err(format!("channel `{kind}:{ANY}` does not allow the address `{address}`; add it or its domain to `allow`"));
+        }
+        let advice = match nearest(channel, self.names()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("configured are {}", self.names().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")),
+        };
+        Err(format!("there is no channel `{channel}`; {advice}"))
+    }
+}
+
+impl fmt::Debug for Channels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+/// A line of the catalog.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "they are the constants of `Channel`")]
+pub struct Entry {
+    pub kind: &'static str,
+    pub summary: &'static str,
+    pub example: &'static str,
+    schema: fn() -> Schema,
+    prepare: fn(&str, Value) -> Result<Box<dyn Deliver>, String>,
+}
+
+impl Entry {
+    const fn of<C: Channel>() -> Self {
+        Self {
+            kind: C::TYPE,
+            summary: C::SUMMARY,
+            example: C::EXAMPLE,
+            schema: || schemars::schema_for!(C),
+            prepare: |name, settings| {
+                let channel: C = serde_json::from_value(settings).map_err(|error| error.to_string())?;
+                channel.check(name)?;
+                Ok(Box::new(channel))
+            },
+        }
+    }
+
+    /// The JSON Schema of the settings.
+    pub fn schema(&self) -> Schema {
+        (self.schema)()
+    }
+}
+
+/// The object-safe face of a channel.
+trait Deliver: Send + Sync {
+    fn admits(&self, address: &str) -> bool;
+    fn send<'a>(&'a self, to: &'a Delivery<'_>, notice: &'a Notice) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
+}
+
+impl<C: Channel> Deliver for C {
+    fn admits(&self, address: &str) -> bool {
+        Channel::admits(self, address)
+    }
+
+    fn send<'a>(&'a self, to: &'a Delivery<'_>, notice: &'a Notice) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>> {
+        Box::pin(Channel::send(self, to, notice))
+    }
+}
+
+fn prepare(channel: &str, settings: Value) -> Result<Box<dyn Deliver>, ChannelError> {
+    let wrong = |why: String| ChannelError { name: channel.to_owned(), why };
+    let Some((kind, name)) = channel.split_once(':').filter(|(_, name)| !name.is_empty()) else {
+        return Err(wrong("a channel's name is `TYPE:NAME`, e.g. `slack:secops`".to_owned()));
+    };
+    let Some(entry) = CATALOG.iter().find(|entry| entry.kind == kind) else {
+        let known: Vec<_> = CATALOG.iter().map(|entry| format!("`{}`", entry.kind)).collect();
+        return Err(wrong(format!("`{kind}` is not a type of channel; use one of {}", known.join(", "))));
+    };
+    // `log:default:` without settings is a null in YAML.
+    let settings = if settings.is_null() { json!({}) } else { settings };
+    (entry.prepare)(name, settings).map_err(wrong)
+}
+
+#[cfg(test)]
+mod contract;

@@ -1,1 +1,183 @@
-//! To come.
+//! The command line: one file for each command.
+//!
+//! Results go to the standard output, everything else to the standard error stream. `--json` gives machines one document.
+
+mod alerts;
+mod check;
+mod output;
+mod quarantine;
+mod run;
+mod runs;
+mod send;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::{config::Config, lifecycle::Tasks, store::Store};
+
+/// Event-driven response for the security teams of Microsoft cloud partners.
+///
+/// Alerts about customers' Azure subscriptions arrive from webhooks and polls, are matched against YAML playbooks, and run as
+/// actions: notify people, suspend a subscription, cancel an Azure entitlement, update the alert.
+#[derive(Debug, Parser)]
+#[command(name = "quell", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Cli {
+    /// The settings; without it `quell.yaml` in the working directory, if it is there. Every setting is also a variable, e.g.
+    /// QUELL_BUS__URL for `bus.url`.
+    #[arg(long, short, global = true, value_name = "FILE", env = "QUELL_CONFIG")]
+    config: Option<PathBuf>,
+    /// Print one JSON document for machines.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  quell check                       every problem in the settings and playbooks at once
+  quell run                         embedded bus, SQLite in ./data, ./playbooks, web on 127.0.0.1:8080
+  quell send alert.json             put an alert on the bus
+  quell alerts list                 what came, and what became of it
+  quell runs show 0198c3e2          one run, step by step (the first characters of its id are enough)
+
+Exit codes: 0 done, 1 problems found, 2 wrong usage, 3 cannot reach something.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the adapters, the engine and the web listener until Ctrl-C or SIGTERM.
+    Run(run::Run),
+    /// Show every problem in the settings and playbooks, with its place and what to do.
+    Check(check::Check),
+    /// Put alerts on the bus: files, folders, or the standard input with one JSON document a line.
+    Send(send::Send),
+    /// What came, and what became of it.
+    #[command(subcommand)]
+    Alerts(alerts::Alerts),
+    /// What playbooks did, step by step.
+    #[command(subcommand)]
+    Runs(runs::Runs),
+    /// Messages that are not alerts: look at them, put them on the bus again, or drop them.
+    #[command(subcommand)]
+    Quarantine(quarantine::Quarantine),
+    /// Print a completion script, e.g. `quell completions bash > /etc/bash_completion.d/quell`.
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what was asked.
+    Done,
+    /// It worked, and found problems.
+    Problems,
+    /// It was asked in a way that makes no sense.
+    Usage,
+    /// It could not reach the store, the bus or an address.
+    Unreachable,
+}
+
+impl Cli {
+    /// Runs the command.
+    pub async fn execute(self) -> Exit {
+        let Self { config, json, command } = self;
+        let settings = || Config::load(config.as_deref(), variables());
+        match command {
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut Self::command(), "quell", &mut std::io::stdout());
+                Exit::Done
+            }
+            Command::Check(check) => check.execute(settings(), json),
+            other => match settings() {
+                Ok(config) => other.execute(&config, json).await,
+                Err(error) => Exit::usage(&error.to_string()),
+            },
+        }
+    }
+}
+
+impl Command {
+    async fn execute(self, config: &Config, json: bool) -> Exit {
+        if let Self::Run(run) = self {
+            return run.execute(config).await;
+        }
+        let tasks = Tasks::default();
+        let store = match Store::open(&config.store.url, &tasks, None).await {
+            Ok(store) => store,
+            Err(error) => return Exit::unreachable(&error.to_string()),
+        };
+        let desk = Desk { config, store, tasks: tasks.clone(), json };
+        let exit = match self {
+            Self::Send(send) => send.execute(&desk).await,
+            Self::Alerts(alerts) => alerts.execute(&desk).await,
+            Self::Runs(runs) => runs.execute(&desk).await,
+            Self::Quarantine(quarantine) => quarantine.execute(&desk).await,
+            Self::Run(_) | Self::Check(_) | Self::Completions { .. } => Exit::Done,
+        };
+        drop(desk);
+        tasks.end(std::time::Duration::from_secs(5)).await;
+        exit
+    }
+}
+
+/// What a command works with.
+struct Desk<'a> {
+    config: &'a Config,
+    store: Store,
+    tasks: Tasks,
+    json: bool,
+}
+
+impl Exit {
+    /// Says what is wrong with the usage.
+    #[expect(clippy::print_stderr, reason = "this is where commands report")]
+    pub fn usage(message: &str) -> Self {
+        eprintln!("error: {message}");
+        Self::Usage
+    }
+
+    /// Says what cannot be reached.
+    #[expect(clippy::print_stderr, reason = "this is where commands report")]
+    pub fn unreachable(message: &str) -> Self {
+        eprintln!("error: {message}");
+        Self::Unreachable
+    }
+
+    /// Says what was found wrong.
+    #[expect(clippy::print_stderr, reason = "this is where commands report")]
+    pub fn problem(message: &str) -> Self {
+        eprintln!("error: {message}");
+        Self::Problems
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Problems => 1,
+            Exit::Usage => 2,
+            Exit::Unreachable => 3,
+        })
+    }
+}
+
+/// The environment's variables that can be read as text.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

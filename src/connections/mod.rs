@@ -1,5 +1,132 @@
-//! To come.
+//! Connections: credentials and base URLs of outside systems, behind typed operations. A token never leaves this module.
+//!
+//! - [`microsoft`](self) is the one kind of connection: Graph's partner security alerts and Partner Center, with one sign-in.
+//! - `failure` says what a failed attempt tells about the outside world; `ids` are identifiers that cannot be confused.
 
-/// To come.
-#[derive(Debug, Clone)]
-pub struct Connections;
+#[cfg(test)]
+pub(crate) mod bench;
+mod failure;
+mod ids;
+mod keep;
+mod microsoft;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use self::{
+    failure::{Failure, FailureKind},
+    ids::{CustomerId, EntitlementId, PlanId},
+    microsoft::{AlertQuery, Entitlement, EntitlementAt, Found, Microsoft, MicrosoftConfig, Page, Subscription, Suspension},
+};
+
+use self::keep::Keeper;
+use crate::{net::Net, store::Store};
+
+/// Settings of one connection.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ConnectionConfig {
+    /// A partner's tenant at Microsoft: Graph and Partner Center.
+    Microsoft(MicrosoftConfig),
+}
+
+/// The connections by name. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Connections {
+    by_name: BTreeMap<String, Arc<Microsoft>>,
+    by_source: BTreeMap<String, String>,
+}
+
+/// A connection cannot be used as configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("connection `{name}`: {why}")]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct ConnectionError {
+    pub name: String,
+    pub why: String,
+}
+
+impl Connections {
+    /// Builds every connection; contacts nobody.
+    ///
+    /// # Errors
+    /// Names the first connection that cannot be used as configured.
+    pub fn build(configs: &BTreeMap<String, ConnectionConfig>, net: &Net, store: &Store) -> Result<Self, ConnectionError> {
+        let keeper: Arc<dyn Keeper> = Arc::new(store.clone());
+        let mut connections = Self::default();
+        for (name, config) in configs {
+            let ConnectionConfig::Microsoft(config) = config;
+            let built = Microsoft::build(name, config, net, &keeper);
+            connections.insert(built.map_err(|why| ConnectionError { name: name.clone(), why })?);
+        }
+        Ok(connections)
+    }
+
+    /// Lets alerts of an adapter be worked on through a connection.
+    ///
+    /// # Errors
+    /// [`ConnectionError`] when there is no such connection.
+    pub fn assign(&mut self, source: &str, connection: &str) -> Result<(), ConnectionError> {
+        if !self.by_name.contains_key(connection) {
+            let why = format!("adapter `{source}` names it, and it is not configured; {}", self.known());
+            return Err(ConnectionError { name: connection.to_owned(), why });
+        }
+        self.by_source.insert(source.to_owned(), connection.to_owned());
+        Ok(())
+    }
+
+    /// Whether nothing is configured.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+
+    /// The connection of that name.
+    pub fn named(&self, name: &str) -> Option<Arc<Microsoft>> {
+        self.by_name.get(name).cloned()
+    }
+
+    /// The connection that was assigned to an adapter.
+    pub fn for_source(&self, source: &str) -> Option<Arc<Microsoft>> {
+        self.named(self.by_source.get(source)?)
+    }
+
+    /// The connection, when there is exactly one.
+    ///
+    /// # Errors
+    /// A sentence that names those that there are.
+    pub fn only(&self) -> Result<Arc<Microsoft>, String> {
+        let mut all = self.by_name.values();
+        match (all.next(), all.next()) {
+            (Some(only), None) => Ok(Arc::clone(only)),
+            (None, _) => Err("no connection to Microsoft is configured; add one under `connections`".to_owned()),
+            (Some(_), Some(_)) => Err(format!("there are several connections, so name one; {}", self.known())),
+        }
+    }
+
+    /// The connection that a step names, else that of the alert's source, else the only one.
+    ///
+    /// # Errors
+    /// Rejected, with the names that there are.
+    pub fn choose(&self, name: Option<&str>, source: &str) -> Result<Arc<Microsoft>, Failure> {
+        match name {
+            Some(name) => self.named(name).ok_or_else(|| Failure::rejected(format!("there is no connection `{name}`; {}", self.known()))),
+            None => self.for_source(source).map_or_else(|| self.only().map_err(Failure::rejected), Ok),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, connection: Microsoft) {
+        self.by_name.insert(connection.name().to_owned(), Arc::new(connection));
+    }
+
+    fn known(&self) -> String {
+        let names: Vec<_> = self.names().map(|name| format!("`{name}`")).collect();
+        if names.is_empty() { "none is configured".to_owned() } else { format!("configured: {}", names.join(", ")) }
+    }
+}

@@ -111,6 +111,17 @@ pub struct AlertRow {
     pub event: Vec<u8>,
 }
 
+impl Decision {
+    /// Lets every run of it decide and record, and never act.
+    pub fn silence(&mut self) {
+        for verdict in &mut self.verdicts {
+            if let Verdict::Run(run) = verdict {
+                run.mode = Mode::Shadow;
+            }
+        }
+    }
+}
+
 impl Store {
     /// Takes in what came from the bus; durable when this returns. Says of each arrival whether it was new.
     ///

@@ -184,8 +184,12 @@ async fn record(connection: &mut SqliteConnection, change: &Change) -> Result<bo
     }
     if let Some(step) = &change.step {
         write_step(connection, &run.id, step).await?;
-        let target_is_free = step.state.is_final() && step.state != StepState::Indeterminate || step.state == StepState::Retrying;
-        if target_is_free && step.target.is_some() {
+        let nothing_is_under_way = match step.state {
+            StepState::Executing | StepState::Confirming | StepState::Indeterminate => false,
+            StepState::Planned | StepState::Retrying => !step.uncertain,
+            StepState::Succeeded | StepState::Skipped | StepState::Shadowed | StepState::Failed => true,
+        };
+        if nothing_is_under_way && step.target.is_some() {
             let query = "DELETE FROM target_lock WHERE run = $1 AND step = $2";
             sqlx::query(query).bind(&run.id.0).bind(&step.id).execute(&mut *connection).await?;
         }
@@ -240,12 +244,13 @@ async fn used(connection: &mut SqliteConnection, guard: &Guard, now: Timestamp) 
 
 async fn write_step(connection: &mut SqliteConnection, run: &RunId, step: &StepRecord) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO step (run, id, position, action, class, state, plan, output, error, request_id, precondition, target,
-                                   attempts, first_intent_at, due_at, started_at, ended_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+                                   attempts, first_intent_at, due_at, started_at, ended_at, uncertain)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
                  ON CONFLICT (run, id) DO UPDATE SET
                      class = excluded.class, state = excluded.state, output = excluded.output, error = excluded.error,
                      precondition = excluded.precondition, target = excluded.target, attempts = excluded.attempts,
-                     first_intent_at = excluded.first_intent_at, due_at = excluded.due_at, ended_at = excluded.ended_at";
+                     first_intent_at = excluded.first_intent_at, due_at = excluded.due_at, ended_at = excluded.ended_at,
+                     uncertain = excluded.uncertain";
     sqlx::query(query)
         .bind(&run.0)
         .bind(&step.id)
@@ -264,6 +269,7 @@ async fn write_step(connection: &mut SqliteConnection, run: &RunId, step: &StepR
         .bind(step.due_at.map(Timestamp::as_microsecond))
         .bind(step.started_at.as_microsecond())
         .bind(step.ended_at.map(Timestamp::as_microsecond))
+        .bind(step.uncertain)
         .execute(connection)
         .await
         .map(|_| ())
@@ -320,6 +326,7 @@ fn read_step(row: &SqliteRow) -> Result<StepRecord, StoreError> {
         precondition: precondition.map(rows::json).transpose()?,
         target: row.try_get("target")?,
         attempts: row.try_get("attempts")?,
+        uncertain: row.try_get("uncertain")?,
         first_intent_at: optional_time(row, "first_intent_at")?,
         due_at: optional_time(row, "due_at")?,
         started_at: rows::time(row.try_get("started_at")?)?,

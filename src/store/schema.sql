@@ -79,6 +79,7 @@ CREATE TABLE step (
     precondition    TEXT,
     target          TEXT,
     attempts        INTEGER NOT NULL,
+    uncertain       INTEGER NOT NULL,
     first_intent_at INTEGER,
     due_at          INTEGER,
     started_at      INTEGER NOT NULL,

@@ -69,6 +69,7 @@ fn step(state: StepState, target: &str) -> StepRecord {
         precondition: Some(json!({"etag": "e"})),
         target: Some(target.to_owned()),
         attempts: 1,
+        uncertain: false,
         first_intent_at: Some(now),
         due_at: None,
         started_at: now,

@@ -93,6 +93,11 @@ impl Signals {
         }
     }
 
+    /// So many runs wait for a person since earlier.
+    pub fn indeterminate_runs(&self, count: i64) {
+        self.0.indeterminate_runs.set(count);
+    }
+
     /// A step ended.
     pub fn step_ended(&self, run: &RunId, step: &str, action: &str, state: StepState) {
         self.0.steps.with_label_values(&[action, state.as_str()]).inc();

@@ -1,1 +1,144 @@
-//! To come.
+//! The web: one listener for webhooks, health, metrics and a page that says what is running.
+//!
+//! This file keeps connections within limits and ends them; [`routes`] says what is where.
+
+mod routes;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use serde::Deserialize;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+};
+use tracing::{debug, info, warn};
+
+pub use self::routes::{Readiness, Ready};
+use crate::{adapters::Hook, lifecycle::Stop, telemetry::Metrics};
+
+/// Where the web listens.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebConfig {
+    /// The address.
+    pub listen: SocketAddr,
+}
+
+/// A bound listener with everything that it answers.
+#[derive(Debug)]
+pub struct Web {
+    listener: TcpListener,
+    address: SocketAddr,
+    router: Router,
+}
+
+/// More than any sender opens; each costs a file descriptor and some kilobytes.
+const MOST_CONNECTIONS: usize = 512;
+
+/// Senders of webhooks have a dozen headers. Browsers have more, and proxies add some.
+const MOST_HEADERS: usize = 64;
+const MOST_HEADER_BYTES: usize = 16 * 1024;
+
+/// Who needs longer for a request's head is not sending one. It also ends idle connections.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// However busy it is, a connection makes room after a while.
+const LONGEST_CONNECTION: Duration = Duration::from_mins(10);
+
+/// An answer that is under way may take as long as a request may.
+const GRACE: Duration = routes::REQUEST_TIMEOUT;
+
+impl Default for WebConfig {
+    /// This machine alone: what should be reachable from elsewhere is a decision.
+    fn default() -> Self {
+        Self { listen: (Ipv4Addr::LOCALHOST, 8080).into() }
+    }
+}
+
+impl Web {
+    /// Takes the address. Answers only when it runs.
+    ///
+    /// # Errors
+    /// The address is taken or not ours.
+    pub async fn bind(config: &WebConfig, hooks: Vec<Hook>, metrics: Metrics, ready: Ready) -> anyhow::Result<Self> {
+        let wanted = config.listen;
+        let advice = |error| anyhow::anyhow!("listen on {wanted}: {error}; end the program that has it, or set `web.listen` to another");
+        let listener = TcpListener::bind(wanted).await.map_err(advice)?;
+        let address = listener.local_addr().map_err(advice)?;
+        Ok(Self { listener, address, router: routes::router(hooks, metrics, ready) })
+    }
+
+    /// Where it listens; tells the port when any was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until the program should end, and then what is under way.
+    pub async fn run(self, stop: Stop) {
+        info!(address = %self.address, "the web listens on http://{}", self.address);
+        let seats = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let mut connections = JoinSet::new();
+        // The semaphore is never closed, so a seat is always had in the end.
+        while let Some(Ok(seat)) = stop.or(Arc::clone(&seats).acquire_owned()).await {
+            while connections.try_join_next().is_some() {}
+            match stop.or(self.listener.accept()).await {
+                Some(Ok((stream, _))) => {
+                    let (router, stop) = (self.router.clone(), stop.clone());
+                    connections.spawn(async move {
+                        serve(stream, router, &stop).await;
+                        drop(seat);
+                    });
+                }
+                Some(Err(error)) => {
+                    warn!(%error, "a connection cannot be accepted: {error}");
+                    // The usual reason is that file descriptors ran out; they come back.
+                    stop.sleep(Duration::from_millis(100)).await;
+                }
+                None => break,
+            }
+        }
+        drop(self.listener);
+        while connections.join_next().await.is_some() {}
+    }
+}
+
+/// Answers the requests of one connection, and lets go of it in bounded time.
+async fn serve(stream: TcpStream, router: Router, stop: &Stop) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(MOST_HEADERS)
+        .max_header_size(MOST_HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = stop.requested() => None,
+        () = tokio::time::sleep(LONGEST_CONNECTION) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(GRACE, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "a connection ended early: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -24,11 +24,7 @@ pub(crate) struct Callback {
 
 impl Answer {
     pub(crate) fn json(status: u16, body: &Value) -> Self {
-        Self::bytes(
-            status,
-            "application/json; charset=utf-8",
-            body.to_string().into_bytes(),
-        )
+        Self::bytes(status, "application/json; charset=utf-8", body.to_string().into_bytes())
     }
 
     pub(crate) fn text(status: u16, text: &str) -> Self {
@@ -40,13 +36,7 @@ impl Answer {
     }
 
     pub(crate) fn empty(status: u16) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body: Vec::new(),
-            effect: None,
-            callback: None,
-        }
+        Self { status, headers: Vec::new(), body: Vec::new(), effect: None, callback: None }
     }
 
     pub(crate) fn bytes(status: u16, content_type: &str, body: Vec<u8>) -> Self {

@@ -26,9 +26,7 @@ impl Call {
         Self {
             now,
             method: parts.method.as_str().to_owned(),
-            target: uri
-                .path_and_query()
-                .map_or_else(String::new, ToString::to_string),
+            target: uri.path_and_query().map_or_else(String::new, ToString::to_string),
             segments: segments.map(percent_decoded).collect(),
             query: form_pairs(uri.query().unwrap_or_default()),
             headers: parts.headers,
@@ -52,10 +50,7 @@ impl Call {
 
     /// A query parameter, found without regard to case as Microsoft's services do.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
-        let found = self
-            .query
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name));
+        let found = self.query.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
@@ -78,17 +73,13 @@ impl Call {
     /// The token of an `Authorization: Bearer` header.
     pub(crate) fn bearer(&self) -> Option<&str> {
         let (scheme, token) = self.header("authorization")?.split_once(' ')?;
-        scheme
-            .eq_ignore_ascii_case("bearer")
-            .then_some(token.trim())
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     }
 
     /// The customer named in the path, or the partner: what Partner Center throttles by.
     pub(crate) fn throttle_key(&self) -> &str {
         let mut parts = self.segments.iter();
-        let customer = parts
-            .find(|part| *part == "customers")
-            .and_then(|_| parts.next());
+        let customer = parts.find(|part| *part == "customers").and_then(|_| parts.next());
         customer.map_or("partner", String::as_str)
     }
 }
@@ -121,19 +112,12 @@ fn percent_decoded(text: &str) -> String {
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte)
-        .to_digit(16)
-        .and_then(|it| u8::try_from(it).ok())
+    char::from(byte).to_digit(16).and_then(|it| u8::try_from(it).ok())
 }
 
 fn camel_case(value: Value) -> Value {
     match value {
-        Value::Object(fields) => Value::Object(
-            fields
-                .into_iter()
-                .map(|(name, value)| (lower_first(&name), camel_case(value)))
-                .collect(),
-        ),
+        Value::Object(fields) => Value::Object(fields.into_iter().map(|(name, value)| (lower_first(&name), camel_case(value))).collect()),
         Value::Array(items) => Value::Array(items.into_iter().map(camel_case).collect()),
         other => other,
     }
@@ -141,10 +125,7 @@ fn camel_case(value: Value) -> Value {
 
 fn lower_first(name: &str) -> String {
     let mut letters = name.chars();
-    let first = letters
-        .next()
-        .map(|letter| letter.to_ascii_lowercase())
-        .into_iter();
+    let first = letters.next().map(|letter| letter.to_ascii_lowercase()).into_iter();
     first.chain(letters).collect()
 }
 
@@ -154,12 +135,7 @@ mod tests {
 
     #[test]
     fn escapes_are_decoded_and_broken_ones_kept() {
-        let table = [
-            ("a%20b", "a b"),
-            ("100%", "100%"),
-            ("%zz", "%zz"),
-            ("%C3%A9", "é"),
-        ];
+        let table = [("a%20b", "a b"), ("100%", "100%"), ("%zz", "%zz"), ("%C3%A9", "é")];
         for (text, expected) in table {
             assert_eq!(percent_decoded(text), expected);
         }
@@ -167,9 +143,6 @@ mod tests {
 
     #[test]
     fn a_form_reads_plus_as_space() {
-        assert_eq!(
-            form_pairs("a=1+2&b"),
-            [("a".into(), "1 2".into()), ("b".into(), String::new())]
-        );
+        assert_eq!(form_pairs("a=1+2&b"), [("a".into(), "1 2".into()), ("b".into(), String::new())]);
     }
 }

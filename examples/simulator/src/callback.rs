@@ -30,9 +30,7 @@ pub(crate) async fn deliver(core: &Core, url: &str, event: &Event) -> anyhow::Re
     let digest = sha256(&signed.body);
     let body = serde_json::from_slice(&signed.body).ok();
     let outcome = request.body(signed.body).send().await;
-    let status = outcome
-        .as_ref()
-        .map_or(0, |answer| answer.status().as_u16());
+    let status = outcome.as_ref().map_or(0, |answer| answer.status().as_u16());
     core.record(entry(url, &event.name, (digest, body), status));
     outcome.with_context(|| format!("deliver event to `{url}`"))?;
     Ok(status)
@@ -44,10 +42,7 @@ pub(crate) async fn deliver_registered(core: &Arc<Core>, callback: Callback) {
         if attempt > 0 {
             tokio::time::sleep(core.site.options.callback_retry).await;
         }
-        let registered = core
-            .state(Timestamp::now())
-            .webhooks
-            .target(&callback.event);
+        let registered = core.state(Timestamp::now()).webhooks.target(&callback.event);
         let Some((url, event)) = registered else {
             return;
         };

@@ -30,17 +30,8 @@ impl Core {
     pub(crate) fn new(options: Options, url: String) -> anyhow::Result<Arc<Self>> {
         let ledger = Ledger::open(options.ledger.as_deref())?;
         let certificates = Certificates::make()?;
-        let site = Arc::new(Site {
-            options,
-            url,
-            certificates,
-        });
-        Ok(Arc::new(Self {
-            state: Mutex::new(State::new(Arc::clone(&site), ledger)),
-            client: client()?,
-            tasks: Tasks::new(),
-            site,
-        }))
+        let site = Arc::new(Site { options, url, certificates });
+        Ok(Arc::new(Self { state: Mutex::new(State::new(Arc::clone(&site), ledger)), client: client()?, tasks: Tasks::new(), site }))
     }
 
     /// The state with everything in it that has become due.
@@ -58,15 +49,11 @@ impl Core {
     /// Starts the delivery of an event to the registered webhook.
     pub(crate) fn send(self: &Arc<Self>, callback: Callback) {
         let core = Arc::clone(self);
-        self.tasks
-            .spawn(async move { callback::deliver_registered(&core, callback).await });
+        self.tasks.spawn(async move { callback::deliver_registered(&core, callback).await });
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this crate stands outside Quell; time limit and redirects are set here"
-)]
+#[expect(clippy::disallowed_methods, reason = "this crate stands outside Quell; time limit and redirects are set here")]
 fn client() -> anyhow::Result<Client> {
     // Another part of the process may have chosen a provider already: that one is as good.
     drop(rustls::crypto::ring::default_provider().install_default());

@@ -94,22 +94,12 @@ pub enum FaultKind {
 impl Fault {
     /// A rule that applies to the next matching request.
     pub fn once(kind: FaultKind) -> Self {
-        Self {
-            times: Some(1),
-            ..Self::always(kind)
-        }
+        Self { times: Some(1), ..Self::always(kind) }
     }
 
     /// A rule that applies to every matching request.
     pub fn always(kind: FaultKind) -> Self {
-        Self {
-            service: None,
-            method: None,
-            path: None,
-            times: None,
-            probability: always(),
-            kind,
-        }
+        Self { service: None, method: None, path: None, times: None, probability: always(), kind }
     }
 }
 
@@ -142,11 +132,7 @@ pub(crate) struct Faults {
 
 impl Faults {
     pub(crate) fn new(seed: u64) -> Self {
-        Self {
-            rules: Vec::new(),
-            dice: Rng::with_seed(seed),
-            recent: BTreeMap::new(),
-        }
+        Self { rules: Vec::new(), dice: Rng::with_seed(seed), recent: BTreeMap::new() }
     }
 
     pub(crate) fn push(&mut self, fault: Fault) {
@@ -218,20 +204,14 @@ pub(crate) fn throttle(recent: &mut Vec<Timestamp>, limit: usize, now: Timestamp
 }
 
 fn too_many(wait: i64) -> FaultKind {
-    FaultKind::Status {
-        status: 429,
-        body: None,
-        retry_after: Some(wait.to_string()),
-    }
+    FaultKind::Status { status: 429, body: None, retry_after: Some(wait.to_string()) }
 }
 
 fn matches(rule: &Fault, subject: Subject<'_>) -> bool {
     let service = rule.service.as_deref().unwrap_or(subject.service);
     let method = rule.method.as_deref().unwrap_or(subject.method);
     let path = rule.path.as_deref().unwrap_or("");
-    service == subject.service
-        && method.eq_ignore_ascii_case(subject.method)
-        && subject.path.contains(path)
+    service == subject.service && method.eq_ignore_ascii_case(subject.method) && subject.path.contains(path)
 }
 
 fn always() -> f64 {

@@ -58,11 +58,7 @@ pub struct Effect {
 
 impl Effect {
     pub(crate) fn new(kind: &str, target: &str) -> Self {
-        Self {
-            kind: kind.to_owned(),
-            target: target.to_owned(),
-            repeat: false,
-        }
+        Self { kind: kind.to_owned(), target: target.to_owned(), repeat: false }
     }
 
     pub(crate) fn repeated(mut self, repeat: bool) -> Self {
@@ -114,15 +110,8 @@ impl Ledger {
         let Some(path) = path else {
             return Ok(Self::default());
         };
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .with_context(|| format!("open ledger `{}`", path.display()))?;
-        Ok(Self {
-            entries: Vec::new(),
-            file: Some(file),
-        })
+        let file = OpenOptions::new().create(true).append(true).open(path).with_context(|| format!("open ledger `{}`", path.display()))?;
+        Ok(Self { entries: Vec::new(), file: Some(file) })
     }
 
     /// Gives the entry its number and makes it durable; returns the number.
@@ -200,10 +189,7 @@ impl Counts {
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "a test that trusts the file must learn that it has a hole"
-)]
+#[expect(clippy::print_stderr, reason = "a test that trusts the file must learn that it has a hole")]
 fn complain(error: &std::io::Error) {
     eprintln!("quell-simulator: write ledger: {error}");
 }

@@ -11,6 +11,12 @@ use serde_json::{Value, json};
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
+    /// Where it listens; anything but the loopback address belongs inside a container's own network only.
+    #[arg(long, default_value = "127.0.0.1")]
+    host: std::net::IpAddr,
+    /// How clients reach it, when that is not the address it listens on, e.g. `http://simulator:8090`.
+    #[arg(long)]
+    public_url: Option<String>,
     /// Port of the HTTP services; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -58,8 +64,7 @@ async fn main() -> anyhow::Result<()> {
     let certificate_file = arguments.root_certificate.clone();
     let simulator = Simulator::start(options(arguments)).await?;
     if let Some(path) = certificate_file {
-        fs::write(&path, simulator.root_certificate_pem())
-            .with_context(|| format!("write `{}`", path.display()))?;
+        fs::write(&path, simulator.root_certificate_pem()).with_context(|| format!("write `{}`", path.display()))?;
     }
     announce(&simulator);
     interrupted().await.context("wait for a signal")?;
@@ -69,6 +74,8 @@ async fn main() -> anyhow::Result<()> {
 
 fn options(arguments: Arguments) -> Options {
     Options {
+        host: arguments.host,
+        public_url: arguments.public_url,
         port: arguments.port,
         smtp_port: arguments.smtp_port,
         seed: arguments.seed,
@@ -85,23 +92,12 @@ fn options(arguments: Arguments) -> Options {
     }
 }
 
-#[expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the one line on stdout is for programs, the rest for people"
-)]
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the one line on stdout is for programs, the rest for people")]
 fn announce(simulator: &Simulator) {
     println!("{}", addresses(simulator));
-    eprintln!(
-        "quell-simulator: {} stands in for Microsoft, Slack, Teams and PagerDuty",
-        simulator.url()
-    );
+    eprintln!("quell-simulator: {} stands in for Microsoft, Slack, Teams and PagerDuty", simulator.url());
     eprintln!("quell-simulator: mail at {}", simulator.smtp_address());
-    eprintln!(
-        "quell-simulator: {} customers; open {} to see the ledger",
-        simulator.world().len(),
-        simulator.url()
-    );
+    eprintln!("quell-simulator: {} customers; open {} to see the ledger", simulator.world().len(), simulator.url());
 }
 
 fn addresses(simulator: &Simulator) -> Value {

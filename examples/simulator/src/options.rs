@@ -1,6 +1,10 @@
 //! What the one who starts the simulator may choose, and the fixed credentials that it accepts.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    time::Duration,
+};
 
 /// The partner tenant that the simulator plays.
 pub(crate) const TENANT_ID: &str = "7e57ab1e-0000-4000-8000-000000000007";
@@ -14,9 +18,13 @@ pub(crate) const USER: &str = "soc@partner.example";
 /// How the simulator behaves when no fault is injected.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Port of the HTTP services on the loopback address; 0 takes a free one.
+    /// Where it listens; anything but the loopback address belongs inside a container's own network only.
+    pub host: IpAddr,
+    /// How clients reach it, when that is not the address it listens on; links in answers begin with it.
+    pub public_url: Option<String>,
+    /// Port of the HTTP services; 0 takes a free one.
     pub port: u16,
-    /// Port of the mail server on the loopback address; 0 takes a free one.
+    /// Port of the mail server; 0 takes a free one.
     pub smtp_port: u16,
     /// Decides the customers, the dice of faults and the jitter: the same seed gives the same of each.
     pub seed: u64,
@@ -51,6 +59,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            public_url: None,
             port: 0,
             smtp_port: 0,
             seed: 1,

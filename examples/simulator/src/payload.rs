@@ -39,18 +39,12 @@ enum Ending {
 
 impl Payload {
     pub(crate) fn whole(bytes: Vec<u8>) -> Self {
-        Self {
-            chunk: Some(bytes.into()),
-            ending: Ending::Whole,
-        }
+        Self { chunk: Some(bytes.into()), ending: Ending::Whole }
     }
 
     /// Sends these bytes and then cuts the connection.
     pub(crate) fn broken(bytes: Vec<u8>) -> Self {
-        Self {
-            chunk: Some(bytes.into()),
-            ending: Ending::FlushThenCut,
-        }
+        Self { chunk: Some(bytes.into()), ending: Ending::FlushThenCut }
     }
 }
 
@@ -58,10 +52,7 @@ impl Body for Payload {
     type Data = Bytes;
     type Error = CutOff;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         if let Some(chunk) = self.chunk.take() {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }

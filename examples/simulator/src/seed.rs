@@ -68,8 +68,7 @@ impl Default for AlertSeed {
             subscription_id: None,
             status: "active".to_owned(),
             display_name: "Mining pool traffic from a virtual machine".to_owned(),
-            description: "A virtual machine of this subscription contacted a known mining pool."
-                .to_owned(),
+            description: "A virtual machine of this subscription contacted a known mining pool.".to_owned(),
             is_test: false,
             affected_resources: None,
             // The lists are texts that hold JSON, as in Microsoft's examples.

@@ -52,9 +52,7 @@ pub(crate) async fn run(core: Arc<Core>, listener: TcpListener) {
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     let hash = digest(&SHA256, bytes);
     let digits = hash.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 async fn serve(core: Arc<Core>, stream: TcpStream) {
@@ -73,10 +71,7 @@ enum Fate {
     Cut,
 }
 
-async fn exchange(
-    core: Arc<Core>,
-    request: Request<Incoming>,
-) -> Result<Response<Payload>, CutOff> {
+async fn exchange(core: Arc<Core>, request: Request<Incoming>) -> Result<Response<Payload>, CutOff> {
     let (parts, body) = request.into_parts();
     let Some(body) = read_whole(body).await? else {
         return response(&Fate::Whole(Answer::text(413, "too large")));
@@ -97,17 +92,11 @@ async fn exchange(
 /// Returns what to answer, and the number of the ledger entry, if there is one.
 async fn carry_out(core: &Arc<Core>, call: Call) -> (Fate, Option<u64>) {
     if services::is_unrecorded(&call) {
-        return (
-            Fate::Whole(services::answer_unrecorded(core, call).await),
-            None,
-        );
+        return (Fate::Whole(services::answer_unrecorded(core, call).await), None);
     }
     let (verdict, latency) = decide(core, &call);
     sleep(Duration::from_millis(verdict.delay) + latency).await;
-    let call = Call {
-        now: Timestamp::now(),
-        ..call
-    };
+    let call = Call { now: Timestamp::now(), ..call };
     let (fate, seq) = apply(core, &call, verdict.kind.as_ref());
     sleep(Duration::from_millis(verdict.answer_delay)).await;
     (fate, Some(seq))
@@ -157,10 +146,7 @@ fn fate(answer: Answer, fault: Option<&FaultKind>) -> Fate {
         Some(FaultKind::ApplyThenDrop | FaultKind::DropBeforeApply) => Fate::Cut,
         Some(FaultKind::Truncate) => Fate::Broken(answer),
         Some(FaultKind::ApplyThenStatus { status }) => Fate::Whole(Answer::text(*status, "")),
-        Some(FaultKind::ByteOrderMark) => Fate::Whole(Answer {
-            body: [b"\xef\xbb\xbf".as_slice(), &answer.body].concat(),
-            ..answer
-        }),
+        Some(FaultKind::ByteOrderMark) => Fate::Whole(Answer { body: [b"\xef\xbb\xbf".as_slice(), &answer.body].concat(), ..answer }),
         Some(
             FaultKind::Status { .. }
             | FaultKind::Delay { .. }
@@ -199,8 +185,7 @@ fn entry(call: &Call, status: u16) -> Entry {
 async fn read_whole(mut body: Incoming) -> Result<Option<Vec<u8>>, CutOff> {
     let mut bytes = Vec::new();
     loop {
-        let next =
-            std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context));
+        let next = std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context));
         let Some(frame) = next.await else {
             return Ok(Some(bytes));
         };
@@ -225,8 +210,7 @@ fn response(fate: &Fate) -> Result<Response<Payload>, CutOff> {
         Fate::Cut => return Err(CutOff),
     };
     let mut response = Response::new(payload);
-    *response.status_mut() =
-        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     for (name, value) in &answer.headers {
         let parsed = (HeaderName::try_from(name), HeaderValue::try_from(value));

@@ -1,7 +1,7 @@
 //! The handle on a running simulator: where it listens, what it saw, and what a test may do to it.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -46,11 +46,12 @@ impl Simulator {
     /// Binds both ports on the loopback address and starts to serve. Fails when a port is taken or the ledger file
     /// cannot be opened.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
-        let http = bind(options.port).await?;
-        let mail = bind(options.smtp_port).await?;
+        let http = bind(options.host, options.port).await?;
+        let mail = bind(options.host, options.smtp_port).await?;
         let smtp = mail.local_addr().context("read mail address")?;
         let address = http.local_addr().context("read address")?;
-        let core = Core::new(options, format!("http://{address}"))?;
+        let url = options.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let core = Core::new(options, url)?;
         core.tasks.spawn(server::run(Arc::clone(&core), http));
         core.tasks.spawn(smtp::run(Arc::clone(&core), mail));
         Ok(Self { core, smtp })
@@ -134,10 +135,7 @@ impl Simulator {
     /// Changes an alert behind Quell's back, as a person in the portal would; whether that changed anything.
     pub fn set_alert_status(&self, id: &str, status: &str, reason: Option<&str>) -> bool {
         let now = Timestamp::now();
-        let change = Change {
-            status: status.to_owned(),
-            reason: reason.map(str::to_owned),
-        };
+        let change = Change { status: status.to_owned(), reason: reason.map(str::to_owned) };
         alerts::set_status(&mut self.core.state(now), id, &change, now)
     }
 
@@ -181,22 +179,12 @@ impl Simulator {
     /// The entries that carry such an effect, applied or found done.
     pub fn effects(&self, kind: &str) -> Vec<Entry> {
         let mut entries = self.ledger();
-        entries.retain(|entry| {
-            entry
-                .effect
-                .as_ref()
-                .is_some_and(|effect| effect.kind == kind)
-        });
+        entries.retain(|entry| entry.effect.as_ref().is_some_and(|effect| effect.kind == kind));
         entries
     }
 
     /// Waits until an effect was applied at least so often, and returns its entries. Errs when it was not in time.
-    pub async fn wait_for(
-        &self,
-        kind: &str,
-        times: usize,
-        patience: Duration,
-    ) -> anyhow::Result<Vec<Entry>> {
+    pub async fn wait_for(&self, kind: &str, times: usize, patience: Duration) -> anyhow::Result<Vec<Entry>> {
         let deadline = Instant::now() + patience;
         loop {
             let mut entries = self.effects(kind);
@@ -233,10 +221,7 @@ impl Simulator {
 
     /// Makes every refresh token invalid until `renew_consent`.
     pub fn revoke_refresh_tokens(&self) {
-        self.core
-            .state(Timestamp::now())
-            .tokens
-            .revoke_refresh_tokens();
+        self.core.state(Timestamp::now()).tokens.revoke_refresh_tokens();
     }
 
     /// Makes refresh tokens valid again, as a new consent does.
@@ -275,15 +260,12 @@ impl Simulator {
 
     /// For the admin interface, which offers the same as this handle.
     pub(crate) fn of(core: &Arc<Core>) -> Self {
-        Self {
-            core: Arc::clone(core),
-            smtp: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        }
+        Self { core: Arc::clone(core), smtp: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) }
     }
 }
 
-async fn bind(port: u16) -> anyhow::Result<TcpListener> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+async fn bind(host: IpAddr, port: u16) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::from((host, port));
     let listener = TcpListener::bind(address).await;
     listener.with_context(|| format!("bind {address}"))
 }

@@ -99,10 +99,7 @@ impl State {
         let customer = activity.customer_id;
         let name = self.customer_mut(customer).map(|it| it.name.clone());
         let operation = activity.operation.replace('_', "");
-        let id = format!(
-            "{TENANT_ID}_{customer}_{operation}_{}",
-            now.as_microsecond()
-        );
+        let id = format!("{TENANT_ID}_{customer}_{operation}_{}", now.as_microsecond());
         self.audit.push(json!({
             "id": id,
             "partnerId": TENANT_ID,

@@ -19,10 +19,7 @@ pub(crate) struct Tasks {
 impl Tasks {
     /// Must be called inside a Tokio runtime.
     pub(crate) fn new() -> Self {
-        Self {
-            running: Mutex::default(),
-            runtime: Handle::current(),
-        }
+        Self { running: Mutex::default(), runtime: Handle::current() }
     }
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

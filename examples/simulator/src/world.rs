@@ -5,21 +5,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::{Builder, Uuid};
 
-const FIRST: &[&str] = &[
-    "Amber", "Birch", "Cobalt", "Delta", "Ember", "Fjord", "Granite", "Harbor", "Indigo", "Juniper",
-];
-const SECOND: &[&str] = &[
-    "Bakery",
-    "Clinic",
-    "Forge",
-    "Gardens",
-    "Logistics",
-    "Mills",
-    "Optics",
-    "Press",
-    "Studios",
-    "Textiles",
-];
+const FIRST: &[&str] = &["Amber", "Birch", "Cobalt", "Delta", "Ember", "Fjord", "Granite", "Harbor", "Indigo", "Juniper"];
+const SECOND: &[&str] = &["Bakery", "Clinic", "Forge", "Gardens", "Logistics", "Mills", "Optics", "Press", "Studios", "Textiles"];
 const WORKLOADS: &[&str] = &["production", "staging", "batch", "analytics", "archive"];
 
 /// A customer of the partner, with its one Azure plan.
@@ -139,11 +126,7 @@ fn customer(dice: &mut Rng, index: usize) -> Customer {
     let first = pick(FIRST, index);
     let second = pick(SECOND, index / FIRST.len() + index);
     let round = index / (FIRST.len() * SECOND.len());
-    let number = if round == 0 {
-        String::new()
-    } else {
-        format!(" {}", round + 1)
-    };
+    let number = if round == 0 { String::new() } else { format!(" {}", round + 1) };
     let name = format!("{first} {second}{number}");
     Customer {
         tenant_id: random_id(dice),
@@ -163,20 +146,9 @@ fn plan(dice: &mut Rng) -> Plan {
         status: EntitlementStatus::Active,
         cancels_at: None,
     });
-    Plan {
-        id,
-        status: PlanStatus::Active,
-        version: 1,
-        auto_renew_enabled: true,
-        entitlements: entitlements.collect(),
-    }
+    Plan { id, status: PlanStatus::Active, version: 1, auto_renew_enabled: true, entitlements: entitlements.collect() }
 }
 
 fn pick(words: &'static [&'static str], index: usize) -> &'static str {
-    words
-        .iter()
-        .cycle()
-        .nth(index % words.len().max(1))
-        .copied()
-        .unwrap_or("Example")
+    words.iter().cycle().nth(index % words.len().max(1)).copied().unwrap_or("Example")
 }

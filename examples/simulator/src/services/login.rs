@@ -105,12 +105,7 @@ pub(crate) fn answer(state: &mut State, call: &Call) -> Answer {
         _ => return Answer::empty(404),
     };
     if call.method != "POST" {
-        return error(
-            400,
-            "invalid_request",
-            900_561,
-            "The endpoint only accepts POST requests.",
-        );
+        return error(400, "invalid_request", 900_561, "The endpoint only accepts POST requests.");
     }
     let form = call.form();
     sign_in(state, tenant, version, &Form(&form), call.now).unwrap_or_else(|refused| refused)
@@ -146,13 +141,7 @@ impl<'a> Form<'a> {
 }
 
 /// Both `Result` sides are answers; the error side is a refusal.
-fn sign_in(
-    state: &mut State,
-    tenant: &str,
-    version: Version,
-    form: &Form<'_>,
-    now: Timestamp,
-) -> Result<Answer, Answer> {
+fn sign_in(state: &mut State, tenant: &str, version: Version, form: &Form<'_>, now: Timestamp) -> Result<Answer, Answer> {
     if Uuid::parse_str(tenant).is_err() && !tenant.contains('.') {
         return Err(error(400, "invalid_request", 90_002, "Tenant not found."));
     }
@@ -198,8 +187,8 @@ fn check_client(form: &Form<'_>) -> Result<(), Answer> {
         return Err(error(400, "unauthorized_client", 700_016, text));
     }
     let assertion = form.get("client_assertion");
-    let is_assertion = form.get("client_assertion_type").ends_with(":jwt-bearer")
-        && assertion.split('.').filter(|part| !part.is_empty()).count() == 3;
+    let is_assertion =
+        form.get("client_assertion_type").ends_with(":jwt-bearer") && assertion.split('.').filter(|part| !part.is_empty()).count() == 3;
     if is_assertion || form.get("client_secret") == CLIENT_SECRET {
         return Ok(());
     }
@@ -207,12 +196,7 @@ fn check_client(form: &Form<'_>) -> Result<(), Answer> {
     Err(error(401, "invalid_client", 7_000_215, text))
 }
 
-fn token_body(
-    version: Version,
-    token: &str,
-    refresh: Option<String>,
-    (lifetime, now, audience): (u64, Timestamp, &str),
-) -> Value {
+fn token_body(version: Version, token: &str, refresh: Option<String>, (lifetime, now, audience): (u64, Timestamp, &str)) -> Value {
     let mut body = match version {
         Version::Two => json!({ "expires_in": lifetime, "ext_expires_in": lifetime }),
         // The old endpoint writes numbers as texts.
@@ -228,10 +212,7 @@ fn token_body(
         fields.insert("token_type".to_owned(), "Bearer".into());
         fields.insert("access_token".to_owned(), token.into());
         if let Some(refresh) = refresh {
-            fields.insert(
-                "scope".to_owned(),
-                format!("{audience}/user_impersonation").into(),
-            );
+            fields.insert("scope".to_owned(), format!("{audience}/user_impersonation").into());
             fields.insert("refresh_token".to_owned(), refresh.into());
         }
     }
@@ -241,32 +222,21 @@ fn token_body(
 /// Finds the service that a scope or resource names, under Microsoft's name or the simulator's own.
 fn audience(site: &str, wanted: &str) -> Option<(Audience, &'static str)> {
     let extras = ["offline_access", "openid", "profile", "email"];
-    let scope = wanted
-        .split(' ')
-        .find(|it| !it.is_empty() && !extras.contains(it))?;
+    let scope = wanted.split(' ').find(|it| !it.is_empty() && !extras.contains(it))?;
     let endings = ["/.default", "/user_impersonation"];
-    let bare = endings
-        .iter()
-        .find_map(|ending| scope.strip_suffix(ending))
-        .unwrap_or(scope);
+    let bare = endings.iter().find_map(|ending| scope.strip_suffix(ending)).unwrap_or(scope);
     let bare = bare.trim_end_matches('/');
     if let Some(own) = bare.strip_prefix(site) {
         return match own {
             "/graph" => Some((Audience::Graph, "https://graph.microsoft.com")),
-            "/partner-center" => Some((
-                Audience::PartnerCenter,
-                "https://api.partnercenter.microsoft.com",
-            )),
+            "/partner-center" => Some((Audience::PartnerCenter, "https://api.partnercenter.microsoft.com")),
             "/management" => Some((Audience::Management, "https://management.azure.com")),
             _ => None,
         };
     }
     let known = [
         (Audience::Graph, "https://graph.microsoft.com"),
-        (
-            Audience::PartnerCenter,
-            "https://api.partnercenter.microsoft.com",
-        ),
+        (Audience::PartnerCenter, "https://api.partnercenter.microsoft.com"),
         (Audience::Management, "https://management.azure.com"),
         (Audience::OldGraph, "https://graph.windows.net"),
     ];

@@ -46,11 +46,7 @@ pub(crate) fn answer(state: &mut State, call: &Call) -> Answer {
 /// The answer of a fault that keeps the request from being carried out; `None` if it is to be carried out.
 pub(crate) fn refusal(call: &Call, fault: &FaultKind) -> Option<Answer> {
     match fault {
-        FaultKind::Status {
-            status,
-            body,
-            retry_after,
-        } => {
+        FaultKind::Status { status, body, retry_after } => {
             let answer = match body {
                 None => plain_error(call, *status, retry_after.as_deref()),
                 Some(Value::String(text)) => Answer::text(*status, text),
@@ -61,9 +57,7 @@ pub(crate) fn refusal(call: &Call, fault: &FaultKind) -> Option<Answer> {
                 None => answer,
             })
         }
-        FaultKind::Huge { bytes } => {
-            Some(Answer::bytes(200, "application/json", vec![b' '; *bytes]))
-        }
+        FaultKind::Huge { bytes } => Some(Answer::bytes(200, "application/json", vec![b' '; *bytes])),
         FaultKind::Html { status } => Some(Answer::html(
             *status,
             "<!DOCTYPE html><html><head><title>Bad gateway</title></head><body><h1>Bad gateway</h1></body></html>",
@@ -83,29 +77,12 @@ pub(crate) fn refusal(call: &Call, fault: &FaultKind) -> Option<Answer> {
 /// An error as the called service words it.
 fn plain_error(call: &Call, status: u16, retry_after: Option<&str>) -> Answer {
     match call.service() {
-        "graph" => graph::error(
-            call,
-            status,
-            graph::code_of(status),
-            "Injected by a fault rule.",
-        ),
+        "graph" => graph::error(call, status, graph::code_of(status), "Injected by a fault rule."),
         "partner-center" if status == 429 => partner_center::too_many(retry_after.unwrap_or("57")),
-        "partner-center" => {
-            partner_center::error(status, &status.to_string(), "Injected by a fault rule.")
-        }
-        "login" => login::error(
-            status,
-            "temporarily_unavailable",
-            90033,
-            "A transient error has occurred.",
-        ),
-        "pagerduty" => Answer::json(
-            status,
-            &json!({ "status": "error", "message": "Injected by a fault rule." }),
-        ),
-        "slack" if status == 429 => {
-            Answer::json(status, &json!({ "ok": false, "error": "ratelimited" }))
-        }
+        "partner-center" => partner_center::error(status, &status.to_string(), "Injected by a fault rule."),
+        "login" => login::error(status, "temporarily_unavailable", 90033, "A transient error has occurred."),
+        "pagerduty" => Answer::json(status, &json!({ "status": "error", "message": "Injected by a fault rule." })),
+        "slack" if status == 429 => Answer::json(status, &json!({ "ok": false, "error": "ratelimited" })),
         _ => Answer::text(status, "Injected by a fault rule."),
     }
 }

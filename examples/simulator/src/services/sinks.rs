@@ -10,9 +10,7 @@ pub(crate) fn slack(call: &Call) -> Answer {
     let Some(message) = posted_object(call) else {
         return Answer::text(400, "invalid_payload");
     };
-    let is_empty = !["text", "blocks", "attachments"]
-        .iter()
-        .any(|field| has_content(&message, field));
+    let is_empty = !["text", "blocks", "attachments"].iter().any(|field| has_content(&message, field));
     if call.segments.last().map(String::as_str) == Some("chat.postMessage") {
         return post_message(call, &message, is_empty);
     }
@@ -28,14 +26,7 @@ pub(crate) fn teams(call: &Call) -> Answer {
     let Some(message) = posted_object(call) else {
         return Answer::text(400, "Bad payload received by generic incoming webhook.");
     };
-    let fields = [
-        "text",
-        "title",
-        "summary",
-        "sections",
-        "attachments",
-        "body",
-    ];
+    let fields = ["text", "title", "summary", "sections", "attachments", "body"];
     if !fields.iter().any(|field| has_content(&message, field)) {
         return Answer::text(400, "Summary or Text is required.");
     }
@@ -60,9 +51,7 @@ pub(crate) fn pagerduty(state: &State, call: &Call) -> Answer {
         errors.push("'event_action' is invalid (must be one of trigger, acknowledge, resolve)");
     }
     let payload = event.get("payload").unwrap_or(&Value::Null);
-    let is_complete = ["summary", "source", "severity"]
-        .iter()
-        .all(|field| has_content(payload, field));
+    let is_complete = ["summary", "source", "severity"].iter().all(|field| has_content(payload, field));
     if action == "trigger" && !is_complete {
         errors.push("'payload' needs 'summary', 'source' and 'severity'");
     }
@@ -73,11 +62,7 @@ pub(crate) fn pagerduty(state: &State, call: &Call) -> Answer {
     let given = Some(text("dedup_key")).filter(|key| !key.is_empty());
     let key = given.map_or_else(|| fresh_id().simple().to_string(), str::to_owned);
     // Each action on a key counts once: the key itself is the target of the first, `key#resolve` of a resolution.
-    let target = if action == "trigger" {
-        key.clone()
-    } else {
-        format!("{key}#{action}")
-    };
+    let target = if action == "trigger" { key.clone() } else { format!("{key}#{action}") };
     let repeat = state.ledger.has_effect("event.pagerduty", &target);
     let body = json!({ "status": "success", "message": "Event processed", "dedup_key": key });
     Answer::json(202, &body).effect(Effect::new("event.pagerduty", &target).repeated(repeat))
@@ -99,11 +84,7 @@ fn post_message(call: &Call, message: &Value, is_empty: bool) -> Answer {
     if is_empty {
         return failed("no_text");
     }
-    let time = format!(
-        "{}.{:06}",
-        call.now.as_second(),
-        call.now.subsec_microsecond()
-    );
+    let time = format!("{}.{:06}", call.now.as_second(), call.now.subsec_microsecond());
     let body = json!({ "ok": true, "channel": channel, "ts": time, "message": message });
     Answer::json(200, &body).effect(Effect::new("message.slack", channel))
 }

@@ -3,8 +3,8 @@
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
 };
 use ring::{
     rand::SystemRandom,
@@ -42,10 +42,7 @@ pub(crate) struct Certificates {
 impl Certificates {
     pub(crate) fn make() -> anyhow::Result<Self> {
         let leaf_key = KeyPair::from_pem(SIGNING_KEY).context("read signing key")?;
-        let root = Root::new(
-            MICROSOFT,
-            KeyPair::from_pem(ROOT_KEY).context("read root key")?,
-        )?;
+        let root = Root::new(MICROSOFT, KeyPair::from_pem(ROOT_KEY).context("read root key")?)?;
         let other = Root::new(MICROSOFT, KeyPair::generate().context("generate key")?)?;
         let stranger = Root::new(STRANGER, KeyPair::generate().context("generate key")?)?;
         let good = root.issue(MICROSOFT, &leaf_key, Validity::Present)?;
@@ -55,8 +52,7 @@ impl Certificates {
             other_root: other.issue(MICROSOFT, &leaf_key, Validity::Present)?,
             wrong_organization: root.issue(STRANGER, &leaf_key, Validity::Present)?,
             wrong_issuer: stranger.issue(MICROSOFT, &leaf_key, Validity::Present)?,
-            key: RsaKeyPair::from_pkcs8(leaf_key.serialized_der())
-                .map_err(|error| anyhow::anyhow!("read signing key: {error}"))?,
+            key: RsaKeyPair::from_pkcs8(leaf_key.serialized_der()).map_err(|error| anyhow::anyhow!("read signing key: {error}"))?,
             root_pem: root.pem,
             stranger_root_pem: stranger.pem,
             good,
@@ -67,12 +63,7 @@ impl Certificates {
     pub(crate) fn sign(&self, message: &[u8]) -> anyhow::Result<Vec<u8>> {
         let mut signature = vec![0; self.key.public().modulus_len()];
         self.key
-            .sign(
-                &RSA_PKCS1_SHA256,
-                &SystemRandom::new(),
-                message,
-                &mut signature,
-            )
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
             .map_err(|error| anyhow::anyhow!("sign event: {error}"))?;
         Ok(signature)
     }
@@ -95,35 +86,19 @@ impl Root {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key).context("sign root")?;
-        Ok(Self {
-            pem: certificate.pem(),
-            issuer: Issuer::new(params, key),
-        })
+        Ok(Self { pem: certificate.pem(), issuer: Issuer::new(params, key) })
     }
 
-    fn issue(
-        &self,
-        organization: &str,
-        key: &KeyPair,
-        validity: Validity,
-    ) -> anyhow::Result<Vec<u8>> {
+    fn issue(&self, organization: &str, key: &KeyPair, validity: Validity) -> anyhow::Result<Vec<u8>> {
         let mut params = named(organization, SUBJECT);
         params.subject_alt_names = vec![rcgen::SanType::DnsName(SUBJECT.try_into()?)];
-        params.key_usages = vec![
-            KeyUsagePurpose::DigitalSignature,
-            KeyUsagePurpose::KeyEncipherment,
-        ];
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
         if let Validity::Past = validity {
             params.not_after = date_time_ymd(2021, 1, 1);
         }
-        let certificate = params
-            .signed_by(key, &self.issuer)
-            .context("sign certificate")?;
+        let certificate = params.signed_by(key, &self.issuer).context("sign certificate")?;
         Ok(certificate.der().to_vec())
     }
 }
@@ -132,12 +107,8 @@ fn named(organization: &str, common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CountryName, "US");
-    params
-        .distinguished_name
-        .push(DnType::OrganizationName, organization);
-    params
-        .distinguished_name
-        .push(DnType::CommonName, common_name);
+    params.distinguished_name.push(DnType::OrganizationName, organization);
+    params.distinguished_name.push(DnType::CommonName, common_name);
     params.not_before = date_time_ymd(2020, 1, 1);
     // Fixed, so that the root is the same in every run; the end of what UTCTime can say.
     params.not_after = date_time_ymd(2049, 12, 31);
@@ -146,13 +117,6 @@ fn named(organization: &str, common_name: &str) -> CertificateParams {
 
 fn pem(der: &[u8]) -> String {
     let text = STANDARD.encode(der);
-    let lines: Vec<_> = text
-        .as_bytes()
-        .chunks(64)
-        .map(String::from_utf8_lossy)
-        .collect();
-    format!(
-        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-        lines.join("\n")
-    )
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }

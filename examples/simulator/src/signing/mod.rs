@@ -99,20 +99,11 @@ impl Event {
     pub fn fraud(subscription_id: &str) -> Self {
         let query = format!("SubscriptionId={subscription_id}&EventStatus=Active");
         let base = "https://api.partnercenter.microsoft.com/v1/fraudEvents";
-        Self {
-            name: "azure-fraud-event-detected".to_owned(),
-            resource_uri: Some(format!("{base}?{query}")),
-            ..Self::default()
-        }
+        Self { name: "azure-fraud-event-detected".to_owned(), resource_uri: Some(format!("{base}?{query}")), ..Self::default() }
     }
 
     /// Signs the event; `good_certificate` is announced unless the event names another.
-    pub(crate) fn sign(
-        &self,
-        certificates: &Certificates,
-        good_certificate: &str,
-        now: Timestamp,
-    ) -> anyhow::Result<SignedEvent> {
+    pub(crate) fn sign(&self, certificates: &Certificates, good_certificate: &str, now: Timestamp) -> anyhow::Result<SignedEvent> {
         let mut body = self.body(now).into_bytes();
         let mut signature = certificates.sign(&body)?;
         match self.tamper {
@@ -122,10 +113,7 @@ impl Event {
             Tamper::ByteOrderMark => body = [b"\xef\xbb\xbf".as_slice(), &body].concat(),
         }
         let certificate = self.certificate_url.as_deref().unwrap_or(good_certificate);
-        Ok(SignedEvent {
-            headers: self.all_headers(&STANDARD.encode(signature), certificate),
-            body,
-        })
+        Ok(SignedEvent { headers: self.all_headers(&STANDARD.encode(signature), certificate), body })
     }
 
     fn body(&self, now: Timestamp) -> String {
@@ -156,9 +144,7 @@ impl Event {
             headers.push(("x-ms-signature-algorithm", self.algorithm.clone()));
         }
         headers.retain(|(name, _)| !self.overrides(name));
-        let usual = headers
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value));
+        let usual = headers.into_iter().map(|(name, value)| (name.to_owned(), value));
         let added = self.headers.iter().filter(|(_, value)| !value.is_empty());
         usual.chain(added.cloned()).collect()
     }

@@ -27,9 +27,7 @@ impl Envelope {
             "MAIL" if !self.is_greeted => "503 say hello first",
             "MAIL" => match address(rest, "FROM:") {
                 None => "501 MAIL FROM:<address>",
-                Some(_) if announced_size(rest) > MAX_MESSAGE => {
-                    "552 message exceeds the size limit"
-                }
+                Some(_) if announced_size(rest) > MAX_MESSAGE => "552 message exceeds the size limit",
                 Some(from) => {
                     self.reset();
                     self.from = Some(from);
@@ -61,9 +59,7 @@ impl Envelope {
 
 /// The address between the angle brackets after `FROM:` or `TO:`.
 fn address(rest: &str, word: &str) -> Option<String> {
-    let start = rest
-        .get(..word.len())
-        .filter(|it| it.eq_ignore_ascii_case(word))?;
+    let start = rest.get(..word.len()).filter(|it| it.eq_ignore_ascii_case(word))?;
     let after = rest.strip_prefix(start)?.trim_start().strip_prefix('<')?;
     let (address, _) = after.split_once('>')?;
     Some(address.to_owned())
@@ -86,9 +82,7 @@ pub(super) fn header(message: &str, name: &str) -> Option<String> {
             value.push(' ');
             value.push_str(line.trim());
         } else if let Some((key, value)) = line.split_once(':') {
-            found = key
-                .eq_ignore_ascii_case(name)
-                .then(|| value.trim().to_owned());
+            found = key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned());
         }
     }
     found

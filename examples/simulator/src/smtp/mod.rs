@@ -38,11 +38,7 @@ pub(crate) async fn run(core: Arc<Core>, listener: TcpListener) {
             sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let session = Session {
-            core: Arc::clone(&core),
-            stream: BufReader::new(stream),
-            envelope: Envelope::default(),
-        };
+        let session = Session { core: Arc::clone(&core), stream: BufReader::new(stream), envelope: Envelope::default() };
         core.tasks.spawn(async move {
             // The error is a client that hung up: nothing to tell anyone.
             drop(session.serve().await);
@@ -96,14 +92,9 @@ impl Session {
             Ruling::Close => return Ok(Next::Close),
             Ruling::Refuse(code) => {
                 self.note(&verb, rest, code);
-                self.reply(&format!("{code} injected by a fault rule"))
-                    .await?;
+                self.reply(&format!("{code} injected by a fault rule")).await?;
                 // 421 is the server's way to say goodbye.
-                return Ok(if code == 421 {
-                    Next::Close
-                } else {
-                    Next::Listen
-                });
+                return Ok(if code == 421 { Next::Close } else { Next::Listen });
             }
             Ruling::Obey | Ruling::ObeySilently => {}
         }
@@ -186,18 +177,10 @@ impl Session {
 
     async fn ruling(&self, verb: &str, rest: &str) -> Ruling {
         let now = Timestamp::now();
-        let verdict = self.core.state(now).faults.decide(Subject {
-            service: "smtp",
-            method: verb,
-            path: rest,
-            throttle_key: "smtp",
-            now,
-        });
+        let verdict = self.core.state(now).faults.decide(Subject { service: "smtp", method: verb, path: rest, throttle_key: "smtp", now });
         sleep(Duration::from_millis(verdict.delay + verdict.answer_delay)).await;
         match verdict.kind {
-            Some(FaultKind::Status { status, .. } | FaultKind::Html { status }) => {
-                Ruling::Refuse(status)
-            }
+            Some(FaultKind::Status { status, .. } | FaultKind::Html { status }) => Ruling::Refuse(status),
             Some(FaultKind::ApplyThenDrop | FaultKind::Truncate) => Ruling::ObeySilently,
             Some(FaultKind::DropBeforeApply) => Ruling::Close,
             _ => Ruling::Obey,
@@ -205,9 +188,7 @@ impl Session {
     }
 
     async fn reply(&mut self, text: &str) -> io::Result<()> {
-        self.stream
-            .write_all(format!("{text}\r\n").as_bytes())
-            .await
+        self.stream.write_all(format!("{text}\r\n").as_bytes()).await
     }
 
     /// One line with its end; `None` when the client is gone, silent for too long, or does not end its line.

@@ -12,11 +12,7 @@ fn cancel_body() -> Value {
 }
 
 fn on_cancel(kind: FaultKind) -> Fault {
-    Fault {
-        service: Some("partner-center".to_owned()),
-        path: Some("/cancel".to_owned()),
-        ..Fault::once(kind)
-    }
+    Fault { service: Some("partner-center".to_owned()), path: Some("/cancel".to_owned()), ..Fault::once(kind) }
 }
 
 #[tokio::test]
@@ -54,46 +50,27 @@ async fn a_truncated_answer_is_an_error_after_the_headers() {
 #[tokio::test]
 async fn refusals_come_in_the_shape_of_the_service() {
     let lab = Lab::start().await;
-    let too_many = || FaultKind::Status {
-        status: 429,
-        body: None,
-        retry_after: Some("2.128".to_owned()),
-    };
+    let too_many = || FaultKind::Status { status: 429, body: None, retry_after: Some("2.128".to_owned()) };
     lab.simulator.fault(Fault::once(too_many()));
     let answer = lab.get(&lab.alerts_url()).await;
-    assert_eq!(
-        (answer.status, answer.header("retry-after")),
-        (429, "2.128")
-    );
+    assert_eq!((answer.status, answer.header("retry-after")), (429, "2.128"));
     assert_eq!(answer.json()["error"]["code"], "TooManyRequests");
     lab.simulator.fault(Fault::once(too_many()));
     let answer = lab.get(&lab.plan_url()).await;
-    assert_eq!(
-        (answer.status, &answer.json()["statusCode"]),
-        (429, &json!(429))
-    );
+    assert_eq!((answer.status, &answer.json()["statusCode"]), (429, &json!(429)));
 }
 
 #[tokio::test]
 async fn odd_answers_are_given_as_asked() {
     let lab = Lab::start().await;
-    lab.simulator
-        .fault(Fault::once(FaultKind::Html { status: 502 }));
+    lab.simulator.fault(Fault::once(FaultKind::Html { status: 502 }));
     let page = lab.get(&lab.plan_url()).await;
-    assert_eq!(
-        (page.status, page.text.starts_with("<!DOCTYPE html>")),
-        (502, true)
-    );
-    lab.simulator
-        .fault(Fault::once(FaultKind::Huge { bytes: 3_000_000 }));
+    assert_eq!((page.status, page.text.starts_with("<!DOCTYPE html>")), (502, true));
+    lab.simulator.fault(Fault::once(FaultKind::Huge { bytes: 3_000_000 }));
     assert_eq!(lab.get(&lab.plan_url()).await.text.len(), 3_000_000);
     let location = "http://127.0.0.1:9/elsewhere".to_owned();
-    lab.simulator
-        .fault(Fault::once(FaultKind::Redirect { location }));
-    assert_eq!(
-        lab.get(&lab.plan_url()).await.header("location"),
-        "http://127.0.0.1:9/elsewhere"
-    );
+    lab.simulator.fault(Fault::once(FaultKind::Redirect { location }));
+    assert_eq!(lab.get(&lab.plan_url()).await.header("location"), "http://127.0.0.1:9/elsewhere");
     lab.simulator.fault(Fault::once(FaultKind::ByteOrderMark));
     assert!(lab.get(&lab.plan_url()).await.text.starts_with('\u{feff}'));
 }
@@ -101,18 +78,14 @@ async fn odd_answers_are_given_as_asked() {
 #[tokio::test]
 async fn a_throttle_counts_per_customer() {
     let lab = Lab::start().await;
-    lab.simulator
-        .fault(Fault::always(FaultKind::Throttle { per_minute: 2 }));
+    lab.simulator.fault(Fault::always(FaultKind::Throttle { per_minute: 2 }));
     let mut statuses = Vec::new();
     for _ in 0..3 {
         statuses.push(lab.get(&lab.plan_url()).await.status);
     }
     assert_eq!(statuses, [200, 200, 429]);
     let other = lab.simulator.world().remove(1).tenant_id;
-    let url = format!(
-        "{}/v1/customers/{other}",
-        lab.simulator.partner_center_url()
-    );
+    let url = format!("{}/v1/customers/{other}", lab.simulator.partner_center_url());
     assert_eq!(lab.get(&url).await.status, 200);
 }
 
@@ -120,20 +93,13 @@ async fn a_throttle_counts_per_customer() {
 async fn a_request_lands_although_its_client_left() {
     let lab = Lab::start().await;
     let url = format!("{}/cancel", lab.entitlement_url(0));
-    lab.simulator
-        .fault(on_cancel(FaultKind::Delay { milliseconds: 400 }));
+    lab.simulator.fault(on_cancel(FaultKind::Delay { milliseconds: 400 }));
     let request = lab.request("POST", &url).body(cancel_body().to_string());
     let started = Instant::now();
-    assert!(
-        finish(request.timeout(Duration::from_millis(50)))
-            .await
-            .is_err()
-    );
+    assert!(finish(request.timeout(Duration::from_millis(50))).await.is_err());
     assert!(started.elapsed() < Duration::from_millis(390));
     assert_eq!(lab.simulator.counts().cancelled, 0);
-    let wait = lab
-        .simulator
-        .wait_for("entitlement.cancelled", 1, Duration::from_secs(2));
+    let wait = lab.simulator.wait_for("entitlement.cancelled", 1, Duration::from_secs(2));
     assert_eq!(wait.await.unwrap().len(), 1);
     // The answer has nowhere to go, which is found out a moment after the effect.
     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -146,17 +112,13 @@ async fn a_rule_is_used_up_and_can_be_cleared() {
     let lab = Lab::start().await;
     let id = lab.simulator.add_alert(AlertSeed::default());
     let url = format!("{}/{id}", lab.alerts_url());
-    lab.simulator.fault(Fault {
-        method: Some("PATCH".to_owned()),
-        ..Fault::once(FaultKind::ApplyThenStatus { status: 504 })
-    });
+    lab.simulator.fault(Fault { method: Some("PATCH".to_owned()), ..Fault::once(FaultKind::ApplyThenStatus { status: 504 }) });
     let body = json!({ "status": "investigating" });
     assert_eq!(lab.get(&url).await.status, 200);
     assert_eq!(lab.send("PATCH", &url, &body).await.status, 504);
     assert_eq!(lab.send("PATCH", &url, &body).await.status, 200);
     assert_eq!(lab.simulator.counts().alert_updates, 1);
-    lab.simulator
-        .fault(Fault::always(FaultKind::Html { status: 500 }));
+    lab.simulator.fault(Fault::always(FaultKind::Html { status: 500 }));
     lab.simulator.clear_faults();
     assert_eq!(lab.get(&url).await.status, 200);
 }

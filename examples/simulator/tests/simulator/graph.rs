@@ -8,9 +8,7 @@ use crate::support::Lab;
 #[tokio::test]
 async fn every_alert_is_seen_once_by_following_next_links() {
     let lab = Lab::start().await;
-    let mut expected: Vec<_> = (0..23)
-        .map(|_| lab.simulator.add_alert(AlertSeed::default()))
-        .collect();
+    let mut expected: Vec<_> = (0..23).map(|_| lab.simulator.add_alert(AlertSeed::default())).collect();
     let mut seen = Vec::new();
     let mut url = format!("{}?$count=true", lab.alerts_url());
     loop {
@@ -18,11 +16,7 @@ async fn every_alert_is_seen_once_by_following_next_links() {
         assert_eq!(page["@odata.count"], 23);
         let alerts = page["value"].as_array().unwrap();
         assert!(alerts.len() <= 10);
-        seen.extend(
-            alerts
-                .iter()
-                .map(|alert| alert["id"].as_str().unwrap().to_owned()),
-        );
+        seen.extend(alerts.iter().map(|alert| alert["id"].as_str().unwrap().to_owned()));
         let Some(next) = page["@odata.nextLink"].as_str() else {
             break;
         };
@@ -37,23 +31,14 @@ async fn every_alert_is_seen_once_by_following_next_links() {
 async fn a_filter_selects_and_an_unknown_one_is_refused() {
     let lab = Lab::start().await;
     lab.simulator.add_alert(AlertSeed::default());
-    let wanted = lab.simulator.add_alert(AlertSeed {
-        severity: "low".to_owned(),
-        ..AlertSeed::default()
-    });
-    let url = format!(
-        "{}?$filter=status%20eq%20'active'%20and%20severity%20eq%20'low'",
-        lab.alerts_url()
-    );
+    let wanted = lab.simulator.add_alert(AlertSeed { severity: "low".to_owned(), ..AlertSeed::default() });
+    let url = format!("{}?$filter=status%20eq%20'active'%20and%20severity%20eq%20'low'", lab.alerts_url());
     let found = lab.get(&url).await.json();
     assert_eq!(found["value"].as_array().unwrap().len(), 1);
     assert_eq!(found["value"][0]["id"], wanted.as_str());
     for query in ["$filter=displayName%20eq%20'x'", "$orderby=severity"] {
         let refused = lab.get(&format!("{}?{query}", lab.alerts_url())).await;
-        assert_eq!(
-            (refused.status, &refused.json()["error"]["code"]),
-            (400, &json!("BadRequest"))
-        );
+        assert_eq!((refused.status, &refused.json()["error"]["code"]), (400, &json!("BadRequest")));
     }
 }
 
@@ -65,18 +50,10 @@ async fn an_alert_is_resolved_once() {
     let body = json!({ "status": "resolved", "resolvedReason": "fraud" });
     for _ in 0..2 {
         let answer = lab.send("PATCH", &url, &body).await;
-        assert_eq!(
-            (answer.status, &answer.json()["status"]),
-            (200, &json!("resolved"))
-        );
+        assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("resolved")));
     }
     assert_eq!(lab.simulator.counts().alert_updates, 1);
-    let repeats: Vec<_> = lab
-        .simulator
-        .effects("alert.updated")
-        .iter()
-        .map(|it| !it.applied)
-        .collect();
+    let repeats: Vec<_> = lab.simulator.effects("alert.updated").iter().map(|it| !it.applied).collect();
     assert_eq!(repeats, [false, true]);
     let alert = lab.simulator.alert(&id).unwrap();
     assert_eq!(alert["activityLogs"].as_array().unwrap().len(), 1);
@@ -88,18 +65,11 @@ async fn what_cannot_be_written_is_refused() {
     let lab = Lab::start().await;
     let id = lab.simulator.add_alert(AlertSeed::default());
     let url = format!("{}/{id}", lab.alerts_url());
-    let table = [
-        json!({ "status": "resolved", "comment": "x" }),
-        json!({ "status": "closed" }),
-        json!({ "resolvedReason": "fraud" }),
-        json!([]),
-    ];
+    let table =
+        [json!({ "status": "resolved", "comment": "x" }), json!({ "status": "closed" }), json!({ "resolvedReason": "fraud" }), json!([])];
     for body in table {
         assert_eq!(lab.send("PATCH", &url, &body).await.status, 400, "{body}");
     }
-    assert_eq!(
-        lab.get(&format!("{}/none", lab.alerts_url())).await.status,
-        404
-    );
+    assert_eq!(lab.get(&format!("{}/none", lab.alerts_url())).await.status, 404);
     assert_eq!(lab.simulator.counts().alert_updates, 0);
 }

@@ -18,36 +18,20 @@ async fn a_refresh_token_rotates_and_the_old_one_stays_good() {
     let second = answer["refresh_token"].as_str().unwrap().to_owned();
     assert_ne!(first, second);
     for token in [&first, &second] {
-        assert_eq!(
-            lab.sign_in("oauth2/v2.0/token", &form(token)).await.status,
-            200
-        );
+        assert_eq!(lab.sign_in("oauth2/v2.0/token", &form(token)).await.status, 200);
     }
     lab.simulator.revoke_refresh_tokens();
     let refused = lab.sign_in("oauth2/v2.0/token", &form(&second)).await;
-    assert_eq!(
-        (refused.status, refused.json()["error_codes"][0].as_i64()),
-        (400, Some(700_082))
-    );
+    assert_eq!((refused.status, refused.json()["error_codes"][0].as_i64()), (400, Some(700_082)));
 }
 
 #[tokio::test]
 async fn a_wrong_secret_is_refused_in_the_documented_shape() {
     let lab = Lab::start().await;
-    let form = lab
-        .app_form(&[("scope", GRAPH)])
-        .replace("simulator-secret", "wrong");
+    let form = lab.app_form(&[("scope", GRAPH)]).replace("simulator-secret", "wrong");
     let refused = lab.sign_in("oauth2/v2.0/token", &form).await;
-    assert_eq!(
-        (refused.status, refused.json()["error"].as_str()),
-        (401, Some("invalid_client"))
-    );
-    assert!(
-        refused.json()["error_description"]
-            .as_str()
-            .unwrap()
-            .starts_with("AADSTS7000215: ")
-    );
+    assert_eq!((refused.status, refused.json()["error"].as_str()), (401, Some("invalid_client")));
+    assert!(refused.json()["error_description"].as_str().unwrap().starts_with("AADSTS7000215: "));
 }
 
 #[tokio::test]
@@ -74,10 +58,7 @@ async fn a_token_is_good_for_its_audience_only() {
 
 #[tokio::test]
 async fn a_token_expires() {
-    let options = Options {
-        token_lifetime: Duration::from_millis(60),
-        ..quick()
-    };
+    let options = Options { token_lifetime: Duration::from_millis(60), ..quick() };
     let lab = Lab::with(options).await;
     tokio::time::sleep(Duration::from_millis(80)).await;
     let answer = lab.get(&lab.alerts_url()).await;

@@ -12,9 +12,7 @@ struct Client(BufReader<TcpStream>);
 
 impl Client {
     async fn connect(lab: &Lab) -> Self {
-        let stream = TcpStream::connect(lab.simulator.smtp_address())
-            .await
-            .unwrap();
+        let stream = TcpStream::connect(lab.simulator.smtp_address()).await.unwrap();
         let mut client = Self(BufReader::new(stream));
         assert_eq!(client.reply().await, "220");
         client
@@ -32,23 +30,16 @@ impl Client {
     }
 
     async fn say(&mut self, line: &str) -> String {
-        self.0
-            .write_all(format!("{line}\r\n").as_bytes())
-            .await
-            .unwrap();
+        self.0.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
         self.reply().await
     }
 
     async fn send(&mut self) -> String {
         assert_eq!(self.say("EHLO quell.example").await, "250");
-        assert_eq!(
-            self.say("MAIL FROM:<quell@partner.example> SIZE=100").await,
-            "250"
-        );
+        assert_eq!(self.say("MAIL FROM:<quell@partner.example> SIZE=100").await, "250");
         assert_eq!(self.say("RCPT TO:<soc@partner.example>").await, "250");
         assert_eq!(self.say("DATA").await, "354");
-        self.say("Subject: Mining\r\nMessage-ID: <run-1@quell>\r\n\r\nhello\r\n..dot\r\n.")
-            .await
+        self.say("Subject: Mining\r\nMessage-ID: <run-1@quell>\r\n\r\nhello\r\n..dot\r\n.").await
     }
 }
 
@@ -63,12 +54,7 @@ async fn a_message_is_kept_with_its_dots() {
     let body = entry.body.unwrap();
     assert_eq!(body["subject"], "Mining");
     assert_eq!(body["to"][0], "soc@partner.example");
-    assert!(
-        body["message"]
-            .as_str()
-            .unwrap()
-            .ends_with("hello\r\n.dot\r\n")
-    );
+    assert!(body["message"].as_str().unwrap().ends_with("hello\r\n.dot\r\n"));
 }
 
 #[tokio::test]
@@ -77,13 +63,7 @@ async fn the_same_message_id_counts_once() {
     let mut client = Client::connect(&lab).await;
     client.send().await;
     client.send().await;
-    assert_eq!(
-        (
-            lab.simulator.counts().emails,
-            lab.simulator.counts().repeats
-        ),
-        (1, 1)
-    );
+    assert_eq!((lab.simulator.counts().emails, lab.simulator.counts().repeats), (1, 1));
 }
 
 #[tokio::test]
@@ -109,16 +89,9 @@ async fn commands_out_of_order_are_refused() {
 #[tokio::test]
 async fn faults_refuse_or_cut() {
     let lab = Lab::start().await;
-    let on = |method: &str, kind: FaultKind| Fault {
-        service: Some("smtp".to_owned()),
-        method: Some(method.to_owned()),
-        ..Fault::once(kind)
-    };
-    let busy = FaultKind::Status {
-        status: 451,
-        body: None,
-        retry_after: None,
-    };
+    let on =
+        |method: &str, kind: FaultKind| Fault { service: Some("smtp".to_owned()), method: Some(method.to_owned()), ..Fault::once(kind) };
+    let busy = FaultKind::Status { status: 451, body: None, retry_after: None };
     lab.simulator.fault(on("NOOP", busy));
     let mut client = Client::connect(&lab).await;
     assert_eq!(client.say("NOOP").await, "451");

@@ -33,11 +33,7 @@ impl Reply {
 
 /// Everything is quick, so that the tests are.
 pub(crate) fn quick() -> Options {
-    Options {
-        cancel_delay: Duration::from_millis(200),
-        callback_retry: Duration::from_millis(20),
-        ..Options::default()
-    }
+    Options { cancel_delay: Duration::from_millis(200), callback_retry: Duration::from_millis(20), ..Options::default() }
 }
 
 impl Lab {
@@ -47,17 +43,8 @@ impl Lab {
 
     pub(crate) async fn with(options: Options) -> Self {
         let simulator = Simulator::start(options).await.unwrap();
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(5))
-            .build()
-            .unwrap();
-        let mut lab = Self {
-            simulator,
-            http,
-            graph: String::new(),
-            partner_center: String::new(),
-        };
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(Duration::from_secs(5)).build().unwrap();
+        let mut lab = Self { simulator, http, graph: String::new(), partner_center: String::new() };
         lab.graph = lab.token(GRAPH).await;
         lab.partner_center = lab.token(PARTNER_CENTER).await;
         lab
@@ -66,10 +53,7 @@ impl Lab {
     pub(crate) async fn token(&self, scope: &str) -> String {
         let form = self.app_form(&[("scope", scope)]);
         let reply = self.sign_in("oauth2/v2.0/token", &form).await;
-        reply.json()["access_token"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        reply.json()["access_token"].as_str().unwrap_or_default().to_owned()
     }
 
     /// A token that acts for a person.
@@ -81,17 +65,8 @@ impl Lab {
         reply.json()["access_token"].as_str().unwrap().to_owned()
     }
 
-    pub(crate) async fn send_as(
-        &self,
-        token: &str,
-        method: &str,
-        url: &str,
-        body: &Value,
-    ) -> Reply {
-        let request = self
-            .http
-            .request(method.parse().unwrap(), url)
-            .bearer_auth(token);
+    pub(crate) async fn send_as(&self, token: &str, method: &str, url: &str, body: &Value) -> Reply {
+        let request = self.http.request(method.parse().unwrap(), url).bearer_auth(token);
         finish(request.body(body.to_string())).await.unwrap()
     }
 
@@ -101,34 +76,18 @@ impl Lab {
             self.simulator.client_id(),
             self.simulator.client_secret()
         );
-        more.iter().fold(usual, |form, (name, value)| {
-            format!("{form}&{name}={value}")
-        })
+        more.iter().fold(usual, |form, (name, value)| format!("{form}&{name}={value}"))
     }
 
     pub(crate) async fn sign_in(&self, path: &str, form: &str) -> Reply {
-        let url = format!(
-            "{}/{}/{path}",
-            self.simulator.login_url(),
-            self.simulator.tenant_id()
-        );
-        let request = self
-            .http
-            .post(url)
-            .header("Content-Type", "application/x-www-form-urlencoded")
-            .body(form.to_owned());
+        let url = format!("{}/{}/{path}", self.simulator.login_url(), self.simulator.tenant_id());
+        let request = self.http.post(url).header("Content-Type", "application/x-www-form-urlencoded").body(form.to_owned());
         finish(request).await.unwrap()
     }
 
     pub(crate) fn request(&self, method: &str, url: &str) -> reqwest::RequestBuilder {
-        let token = if url.contains("/graph/") {
-            &self.graph
-        } else {
-            &self.partner_center
-        };
-        self.http
-            .request(method.parse().unwrap(), url)
-            .bearer_auth(token)
+        let token = if url.contains("/graph/") { &self.graph } else { &self.partner_center };
+        self.http.request(method.parse().unwrap(), url).bearer_auth(token)
     }
 
     pub(crate) async fn get(&self, url: &str) -> Reply {
@@ -136,17 +95,10 @@ impl Lab {
     }
 
     pub(crate) async fn send(&self, method: &str, url: &str, body: &Value) -> Reply {
-        finish(self.request(method, url).body(body.to_string()))
-            .await
-            .unwrap()
+        finish(self.request(method, url).body(body.to_string())).await.unwrap()
     }
 
-    pub(crate) async fn try_send(
-        &self,
-        method: &str,
-        url: &str,
-        body: &Value,
-    ) -> Result<Reply, reqwest::Error> {
+    pub(crate) async fn try_send(&self, method: &str, url: &str, body: &Value) -> Result<Reply, reqwest::Error> {
         finish(self.request(method, url).body(body.to_string())).await
     }
 
@@ -155,19 +107,13 @@ impl Lab {
     }
 
     pub(crate) fn alerts_url(&self) -> String {
-        format!(
-            "{}/beta/security/partner/securityAlerts",
-            self.simulator.graph_url()
-        )
+        format!("{}/beta/security/partner/securityAlerts", self.simulator.graph_url())
     }
 
     pub(crate) fn plan_url(&self) -> String {
         let customer = self.customer();
         let base = self.simulator.partner_center_url();
-        format!(
-            "{base}/v1/customers/{}/subscriptions/{}",
-            customer.tenant_id, customer.plan.id
-        )
+        format!("{base}/v1/customers/{}/subscriptions/{}", customer.tenant_id, customer.plan.id)
     }
 
     pub(crate) fn entitlement_url(&self, index: usize) -> String {
@@ -184,11 +130,8 @@ impl Lab {
     }
 
     pub(crate) async fn suspend(&self, (body, etag): &(Value, String), request_id: &str) -> Reply {
-        let request = self
-            .request("PATCH", &self.plan_url())
-            .header("If-Match", etag)
-            .header("MS-RequestId", request_id)
-            .body(body.to_string());
+        let request =
+            self.request("PATCH", &self.plan_url()).header("If-Match", etag).header("MS-RequestId", request_id).body(body.to_string());
         finish(request).await.unwrap()
     }
 
@@ -197,8 +140,7 @@ impl Lab {
         let count = self.customer().plan.entitlements.len();
         for index in 0..count {
             let url = format!("{}/cancel", self.entitlement_url(index));
-            self.send("POST", &url, &json!({ "cancellationReason": "compromise" }))
-                .await;
+            self.send("POST", &url, &json!({ "cancellationReason": "compromise" })).await;
         }
         self.until(|customer| {
             let mut all = customer.plan.entitlements.iter();
@@ -220,9 +162,5 @@ pub(crate) async fn finish(request: reqwest::RequestBuilder) -> Result<Reply, re
     let status = response.status().as_u16();
     let headers = response.headers().clone();
     let text = response.text().await?;
-    Ok(Reply {
-        status,
-        headers,
-        text,
-    })
+    Ok(Reply { status, headers, text })
 }

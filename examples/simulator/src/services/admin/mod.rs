@@ -12,10 +12,7 @@ use serde_json::{Value, json};
 
 pub(crate) use page::page;
 
-use crate::{
-    answer::Answer, call::Call, core::Core, fault::Fault, ledger::Entry, seed::AlertSeed,
-    signing::Event, simulator::Simulator,
-};
+use crate::{answer::Answer, call::Call, core::Core, fault::Fault, ledger::Entry, seed::AlertSeed, signing::Event, simulator::Simulator};
 
 pub(crate) async fn answer(core: &Arc<Core>, call: Call) -> Answer {
     let answered = match (call.method.as_str(), call.rest().as_slice()) {
@@ -115,15 +112,10 @@ fn ledger(core: &Arc<Core>, call: &Call) -> Result<Value, String> {
         Some(text) => text.parse().map_err(|error| format!("since: {error}"))?,
     };
     let is_wanted = |entry: &&Entry| {
-        let kind = entry
-            .effect
-            .as_ref()
-            .map_or("", |effect| effect.kind.as_str());
+        let kind = entry.effect.as_ref().map_or("", |effect| effect.kind.as_str());
         entry.seq > since
             && call.parameter("effect").is_none_or(|wanted| kind == wanted)
-            && call
-                .parameter("service")
-                .is_none_or(|wanted| entry.service == wanted)
+            && call.parameter("service").is_none_or(|wanted| entry.service == wanted)
             && (call.parameter("applied") != Some("true") || entry.applied)
     };
     let state = core.state(Timestamp::now());
@@ -141,11 +133,7 @@ async fn deliver(simulator: &Simulator, call: &Call) -> Result<Value, String> {
 }
 
 fn read<T: DeserializeOwned>(call: &Call) -> Result<T, String> {
-    let body = if call.body.is_empty() {
-        b"{}".as_slice()
-    } else {
-        &call.body
-    };
+    let body = if call.body.is_empty() { b"{}".as_slice() } else { &call.body };
     serde_json::from_slice(body).map_err(|error| error.to_string())
 }
 
@@ -154,10 +142,7 @@ fn read_fault(call: &Call) -> Result<Fault, String> {
     let fault: Fault = read(call)?;
     let (known, given): (Value, Value) = (json!(fault), read(call)?);
     let names = given.as_object().into_iter().flatten();
-    let unknown: Vec<_> = names
-        .filter(|(name, _)| known.get(name.as_str()).is_none())
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let unknown: Vec<_> = names.filter(|(name, _)| known.get(name.as_str()).is_none()).map(|(name, _)| name.as_str()).collect();
     if unknown.is_empty() {
         return Ok(fault);
     }

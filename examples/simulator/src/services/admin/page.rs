@@ -30,10 +30,7 @@ pub(crate) fn page(core: &Arc<Core>, call: &Call) -> Answer {
     );
     let counts = serde_json::json!(state.ledger.counts());
     for (name, count) in counts.as_object().into_iter().flatten() {
-        push(
-            &mut html,
-            format_args!("<span>{name} <b>{count}</b></span>"),
-        );
+        push(&mut html, format_args!("<span>{name} <b>{count}</b></span>"));
     }
     html.push_str("</p><h2>Ledger, newest first</h2><table><tr><th>#<th>time<th>service<th>request<th>status<th>effect</tr>");
     for entry in state.ledger.entries().iter().rev().take(TAIL) {
@@ -49,18 +46,10 @@ pub(crate) fn page(core: &Arc<Core>, call: &Call) -> Answer {
 
 fn entry_row(html: &mut String, entry: &Entry) {
     let class = if entry.applied { "applied" } else { "" };
-    let status = if entry.answered {
-        entry.status.to_string()
-    } else {
-        "<span class=\"cut\">no answer</span>".to_owned()
-    };
+    let status = if entry.answered { entry.status.to_string() } else { "<span class=\"cut\">no answer</span>".to_owned() };
     let effect = entry.effect.as_ref().map_or_else(String::new, |effect| {
         let repeat = if effect.repeat { " (again)" } else { "" };
-        format!(
-            "{} {}{repeat}",
-            escaped(&effect.kind),
-            escaped(&effect.target)
-        )
+        format!("{} {}{repeat}", escaped(&effect.kind), escaped(&effect.target))
     });
     let time = entry.at.strftime("%H:%M:%S%.3f");
     push(

@@ -18,11 +18,7 @@ const STATUSES: &[&str] = &["active", "investigating", "resolved"];
 const REASONS: &[&str] = &["legitimate", "ignore", "fraud"];
 
 /// Adds the alert and writes the activity log; returns its id and the callback that announces it, if one is wanted.
-pub(crate) fn add(
-    state: &mut State,
-    seed: AlertSeed,
-    now: Timestamp,
-) -> (String, Option<Callback>) {
+pub(crate) fn add(state: &mut State, seed: AlertSeed, now: Timestamp) -> (String, Option<Callback>) {
     let (tenant, subscription) = place(state, &seed);
     let id = seed.id.clone().unwrap_or_else(|| fresh_id().to_string());
     let is_announced = match seed.notify {
@@ -30,9 +26,7 @@ pub(crate) fn add(
         Notify::Yes => true,
         Notify::No => false,
     };
-    state
-        .alerts
-        .push(alert(&id, seed, (&tenant, &subscription), now));
+    state.alerts.push(alert(&id, seed, (&tenant, &subscription), now));
     let activity = Activity {
         operation: "azure_fraud_event_detected",
         resource_type: "azure_fraud_event",
@@ -44,10 +38,7 @@ pub(crate) fn add(
     let record = state.log_activity(activity, now);
     let base = "https://api.partnercenter.microsoft.com/auditactivity/v1/auditrecords";
     let callback = is_announced.then(|| Callback {
-        event: Event {
-            audit_uri: Some(format!("{base}/{record}")),
-            ..Event::fraud(&subscription)
-        },
+        event: Event { audit_uri: Some(format!("{base}/{record}")), ..Event::fraud(&subscription) },
         validation: None,
     });
     (id, callback)
@@ -101,10 +92,7 @@ impl Change {
         let Some(fields) = body.as_ref().and_then(Value::as_object) else {
             return Err("The request body is not a JSON object.".to_owned());
         };
-        let mut change = Self {
-            status: String::new(),
-            reason: None,
-        };
+        let mut change = Self { status: String::new(), reason: None };
         for (name, value) in fields {
             match (name.as_str(), value) {
                 ("status", Value::String(status)) if STATUSES.contains(&status.as_str()) => {
@@ -163,36 +151,18 @@ fn not_found(call: &Call) -> Answer {
 fn place(state: &State, seed: &AlertSeed) -> (String, String) {
     let count = state.customers.len().max(1);
     let customer = state.customers.get(seed.customer % count);
-    let entitlements = customer
-        .map(|it| it.plan.entitlements.as_slice())
-        .unwrap_or_default();
+    let entitlements = customer.map(|it| it.plan.entitlements.as_slice()).unwrap_or_default();
     let entitlement = entitlements.get(seed.entitlement % entitlements.len().max(1));
-    let tenant = seed
-        .tenant_id
-        .clone()
-        .or_else(|| customer.map(|it| it.tenant_id.clone()));
-    let subscription = seed
-        .subscription_id
-        .clone()
-        .or_else(|| entitlement.map(|it| it.id.clone()));
+    let tenant = seed.tenant_id.clone().or_else(|| customer.map(|it| it.tenant_id.clone()));
+    let subscription = seed.subscription_id.clone().or_else(|| entitlement.map(|it| it.id.clone()));
     (tenant.unwrap_or_default(), subscription.unwrap_or_default())
 }
 
-fn alert(
-    id: &str,
-    seed: AlertSeed,
-    (tenant, subscription): (&str, &str),
-    now: Timestamp,
-) -> Map<String, Value> {
+fn alert(id: &str, seed: AlertSeed, (tenant, subscription): (&str, &str), now: Timestamp) -> Map<String, Value> {
     let detected = seed.detected.unwrap_or(now).to_string();
-    let machine = format!(
-        "/subscriptions/{subscription}/resourceGroups/rg-batch/providers/Microsoft.Compute/virtualMachines/vm-07"
-    );
+    let machine = format!("/subscriptions/{subscription}/resourceGroups/rg-batch/providers/Microsoft.Compute/virtualMachines/vm-07");
     let resources = seed.affected_resources.unwrap_or_else(|| vec![machine]);
-    let resources: Vec<_> = resources
-        .iter()
-        .map(|id| json!({ "resourceId": id, "resourceType": "AzureResource" }))
-        .collect();
+    let resources: Vec<_> = resources.iter().map(|id| json!({ "resourceId": id, "resourceType": "AzureResource" })).collect();
     let value = json!({
         "id": id,
         "displayName": seed.display_name,

@@ -14,14 +14,8 @@ pub(super) struct Filter(Vec<Condition>);
 
 #[derive(Debug)]
 enum Condition {
-    Text {
-        property: String,
-        value: String,
-    },
-    Time {
-        operator: Operator,
-        value: Timestamp,
-    },
+    Text { property: String, value: String },
+    Time { operator: Operator, value: Timestamp },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,10 +35,7 @@ impl Filter {
             return Ok(Self(Vec::new()));
         }
         let conditions = words.split(|word| *word == Word::Bare("and".to_owned()));
-        conditions
-            .map(condition)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        conditions.map(condition).collect::<Result<_, _>>().map(Self)
     }
 
     pub(super) fn accepts(&self, alert: &Map<String, Value>) -> bool {
@@ -94,27 +85,18 @@ fn condition(words: &[Word]) -> Result<Condition, String> {
         "lt" => Operator::Less,
         "le" => Operator::LessOrEqual,
         other => {
-            return Err(format!(
-                "The operator '{other}' is not supported in '$filter'."
-            ));
+            return Err(format!("The operator '{other}' is not supported in '$filter'."));
         }
     };
     match (property.as_str(), operator, value) {
         (TIME, _, Word::Bare(text)) => {
-            let value = text
-                .parse()
-                .map_err(|_not_a_time| format!("'{text}' is not a date and time."))?;
+            let value = text.parse().map_err(|_not_a_time| format!("'{text}' is not a date and time."))?;
             Ok(Condition::Time { operator, value })
         }
         (name, Operator::Equal, Word::Quoted(value)) if TEXTS.contains(&name) => {
-            Ok(Condition::Text {
-                property: name.to_owned(),
-                value: value.clone(),
-            })
+            Ok(Condition::Text { property: name.to_owned(), value: value.clone() })
         }
-        (name, ..) => Err(format!(
-            "This comparison of '{name}' is not supported in '$filter'."
-        )),
+        (name, ..) => Err(format!("This comparison of '{name}' is not supported in '$filter'.")),
     }
 }
 
@@ -140,9 +122,7 @@ fn quoted(text: &str) -> Result<(Word, &str), String> {
     let mut value = String::new();
     let mut rest = text;
     loop {
-        let (part, tail) = rest
-            .split_once('\'')
-            .ok_or("Unterminated string in '$filter'.")?;
+        let (part, tail) = rest.split_once('\'').ok_or("Unterminated string in '$filter'.")?;
         value.push_str(part);
         let Some(more) = tail.strip_prefix('\'') else {
             return Ok((Word::Quoted(value), tail));
@@ -167,18 +147,11 @@ mod tests {
             ("status eq 'active'", true),
             ("status eq 'resolved'", false),
             ("status eq 'active' and severity eq 'low'", false),
-            (
-                "detectedDateTime ge 2026-03-02T00:00:00Z and status eq 'active'",
-                true,
-            ),
+            ("detectedDateTime ge 2026-03-02T00:00:00Z and status eq 'active'", true),
             ("detectedDateTime gt 2026-03-03T00:00:00Z", false),
         ];
         for (text, expected) in table {
-            assert_eq!(
-                Filter::parse(text).unwrap().accepts(alert),
-                expected,
-                "{text}"
-            );
+            assert_eq!(Filter::parse(text).unwrap().accepts(alert), expected, "{text}");
         }
     }
 

@@ -22,9 +22,7 @@ pub(crate) fn answer(state: &mut State, call: &Call) -> Answer {
     if answer.is_success() {
         let id = fresh_id().to_string();
         let client = call.header("client-request-id").unwrap_or(&id);
-        return answer
-            .header("request-id", &id)
-            .header("client-request-id", client);
+        return answer.header("request-id", &id).header("client-request-id", client);
     }
     // An error has them already: they are in its body as well.
     answer
@@ -35,31 +33,14 @@ fn route(state: &mut State, call: &Call) -> Answer {
         return refused;
     }
     let rest = call.rest();
-    let [
-        version @ ("beta" | "v1.0"),
-        "security",
-        "partner",
-        "securityAlerts",
-        id @ ..,
-    ] = rest.as_slice()
-    else {
-        return error(
-            call,
-            400,
-            "BadRequest",
-            "Resource not found for the segment.",
-        );
+    let [version @ ("beta" | "v1.0"), "security", "partner", "securityAlerts", id @ ..] = rest.as_slice() else {
+        return error(call, 400, "BadRequest", "Resource not found for the segment.");
     };
     match (call.method.as_str(), id) {
         ("GET", []) => list(state, call, version).unwrap_or_else(|refused| refused),
         ("GET", [id]) => alerts::get(state, call, id),
         ("PATCH", [id]) => alerts::update(state, call, id),
-        _ => error(
-            call,
-            405,
-            "Request_BadRequest",
-            "Specified HTTP method is not allowed.",
-        ),
+        _ => error(call, 405, "Request_BadRequest", "Specified HTTP method is not allowed."),
     }
 }
 
@@ -73,9 +54,7 @@ pub(crate) fn error(call: &Call, status: u16, code: &str, message: &str) -> Answ
         "client-request-id": client,
     });
     let body = json!({ "error": { "code": code, "message": message, "innerError": inner } });
-    Answer::json(status, &body)
-        .header("request-id", &id)
-        .header("client-request-id", client)
+    Answer::json(status, &body).header("request-id", &id).header("client-request-id", client)
 }
 
 pub(crate) fn code_of(status: u16) -> &'static str {
@@ -93,23 +72,16 @@ pub(crate) fn code_of(status: u16) -> &'static str {
 
 fn authorize(state: &State, call: &Call) -> Result<(), Answer> {
     let unauthorized = |message: &str| {
-        error(call, 401, "InvalidAuthenticationToken", message).header(
-            "WWW-Authenticate",
-            "Bearer realm=\"\", error=\"invalid_token\"",
-        )
+        error(call, 401, "InvalidAuthenticationToken", message).header("WWW-Authenticate", "Bearer realm=\"\", error=\"invalid_token\"")
     };
     let Some(text) = call.bearer() else {
         return Err(unauthorized("Access token is empty."));
     };
     let Some(token) = state.tokens.find(text, call.now) else {
-        return Err(unauthorized(
-            "Lifetime validation failed, the token is expired.",
-        ));
+        return Err(unauthorized("Lifetime validation failed, the token is expired."));
     };
     if token.audience != Audience::Graph {
-        return Err(unauthorized(
-            "Access token validation failure. Invalid audience.",
-        ));
+        return Err(unauthorized("Access token validation failure. Invalid audience."));
     }
     if token.tenant != TENANT_ID {
         let text = "Insufficient privileges to complete the operation.";
@@ -131,11 +103,7 @@ fn list(state: &State, call: &Call, version: &str) -> Result<Answer, Answer> {
     let bad = |message: &str| error(call, 400, "BadRequest", message);
     let page = Page::read(call, state.site.options.page_size.max(1)).map_err(|text| bad(&text))?;
     let filter = Filter::parse(&page.filter).map_err(|text| bad(&text))?;
-    let found: Vec<_> = state
-        .alerts
-        .iter()
-        .filter(|alert| filter.accepts(alert))
-        .collect();
+    let found: Vec<_> = state.alerts.iter().filter(|alert| filter.accepts(alert)).collect();
     let shown = found.iter().skip(page.offset).take(page.size);
     let value: Vec<_> = shown.map(|alert| selected(alert, &page.select)).collect();
     let base = format!("{}/graph/{version}", state.site.url);
@@ -149,11 +117,7 @@ fn list(state: &State, call: &Call, version: &str) -> Result<Answer, Answer> {
         }
         let next = page.offset + page.size;
         if next < found.len() {
-            let token = Page {
-                offset: next,
-                ..page
-            }
-            .token();
+            let token = Page { offset: next, ..page }.token();
             let link = format!("{base}/security/partner/securityAlerts?$skiptoken={token}");
             fields.insert("@odata.nextLink".to_owned(), link.into());
         }
@@ -167,13 +131,8 @@ pub(crate) fn selected(alert: &Map<String, Value>, select: &str) -> Value {
         return Value::Object(alert.clone());
     }
     let wanted: Vec<_> = select.split(',').map(str::trim).collect();
-    let kept = alert
-        .iter()
-        .filter(|(name, _)| *name == "id" || wanted.contains(&name.as_str()));
-    Value::Object(
-        kept.map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-    )
+    let kept = alert.iter().filter(|(name, _)| *name == "id" || wanted.contains(&name.as_str()));
+    Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
 impl Page {
@@ -201,25 +160,13 @@ impl Page {
     }
 
     fn token(&self) -> String {
-        let fields = json!([
-            self.offset,
-            self.size,
-            self.filter,
-            self.select,
-            self.has_count
-        ]);
+        let fields = json!([self.offset, self.size, self.filter, self.select, self.has_count]);
         URL_SAFE_NO_PAD.encode(fields.to_string())
     }
 
     fn from_token(token: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (offset, size, filter, select, has_count) = serde_json::from_slice(&bytes).ok()?;
-        Some(Self {
-            offset,
-            size,
-            filter,
-            select,
-            has_count,
-        })
+        Some(Self { offset, size, filter, select, has_count })
     }
 }

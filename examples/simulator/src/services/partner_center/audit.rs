@@ -28,10 +28,7 @@ pub(super) fn list(state: &State, call: &Call) -> Answer {
     let Ok(filter) = Filter::parse(call.parameter("filter")) else {
         return error(400, "800002", "The filter is not valid.");
     };
-    let size = call
-        .parameter("size")
-        .and_then(|it| it.parse().ok())
-        .unwrap_or(usize::MAX);
+    let size = call.parameter("size").and_then(|it| it.parse().ok()).unwrap_or(usize::MAX);
     let found = state.audit.iter().filter(|record| {
         let date = text(record, "operationDate").parse();
         date.is_ok_and(|date: Timestamp| start <= date && date < end) && filter.accepts(record)
@@ -44,9 +41,7 @@ fn day(call: &Call, name: &str) -> Result<Option<Timestamp>, Answer> {
     let Some(text) = call.parameter(name).filter(|it| !it.is_empty()) else {
         return Ok(None);
     };
-    let date = text
-        .parse::<Date>()
-        .and_then(|date| date.to_zoned(TimeZone::UTC));
+    let date = text.parse::<Date>().and_then(|date| date.to_zoned(TimeZone::UTC));
     match date {
         Ok(date) => Ok(Some(date.timestamp())),
         Err(_) => Err(error(400, "800002", &format!("{name} is not a date."))),
@@ -68,18 +63,9 @@ impl Filter {
         let filter: Value = serde_json::from_str(text).map_err(|_not_json| ())?;
         let value = self::text(&filter, "Value").to_owned();
         match self::text(&filter, "Field").to_ascii_lowercase().as_str() {
-            "companyname" => Ok(Self::Contains {
-                field: "customerName",
-                value,
-            }),
-            "customerid" => Ok(Self::Equals {
-                field: "customerId",
-                value,
-            }),
-            "resourcetype" => Ok(Self::Equals {
-                field: "resourceType",
-                value,
-            }),
+            "companyname" => Ok(Self::Contains { field: "customerName", value }),
+            "customerid" => Ok(Self::Equals { field: "customerId", value }),
+            "resourcetype" => Ok(Self::Equals { field: "resourceType", value }),
             _ => Err(()),
         }
     }
@@ -88,9 +74,7 @@ impl Filter {
         match self {
             Self::Everything => true,
             Self::Equals { field, value } => text(record, field).eq_ignore_ascii_case(value),
-            Self::Contains { field, value } => text(record, field)
-                .to_lowercase()
-                .contains(&value.to_lowercase()),
+            Self::Contains { field, value } => text(record, field).to_lowercase().contains(&value.to_lowercase()),
         }
     }
 }

@@ -19,20 +19,11 @@ const MONTHLY_COST: f64 = 1562.0;
 
 /// `size` limits a page; the next one is asked for with the continuation token of the link.
 pub(super) fn list(state: &State, call: &Call) -> Answer {
-    let size = call
-        .parameter("size")
-        .and_then(|it| it.parse().ok())
-        .filter(|size| *size > 0);
+    let size = call.parameter("size").and_then(|it| it.parse().ok()).filter(|size| *size > 0);
     let size = size.unwrap_or(DEFAULT_SIZE);
     let token = call.header("ms-continuationtoken");
     let offset = token.and_then(|it| it.parse().ok()).unwrap_or(0_usize);
-    let page: Vec<_> = state
-        .customers
-        .iter()
-        .skip(offset)
-        .take(size)
-        .map(json)
-        .collect();
+    let page: Vec<_> = state.customers.iter().skip(offset).take(size).map(json).collect();
     let end = offset + page.len();
     let mut links = Map::new();
     links.insert("self".to_owned(), link(&format!("/customers?size={size}")));
@@ -54,12 +45,7 @@ pub(super) fn list(state: &State, call: &Call) -> Answer {
 }
 
 pub(super) fn get(state: &mut State, customer: &str) -> Answer {
-    Answer::json(
-        200,
-        &state
-            .customer_mut(customer)
-            .map_or(Value::Null, |it| json(it)),
-    )
+    Answer::json(200, &state.customer_mut(customer).map_or(Value::Null, |it| json(it)))
 }
 
 pub(super) fn organization() -> Answer {
@@ -123,26 +109,17 @@ pub(super) fn set_budget(state: &mut State, call: &Call, customer: &str) -> Answ
 }
 
 pub(super) fn usage_records(state: &State) -> Answer {
-    let items: Vec<_> = state
-        .customers
-        .iter()
-        .map(|it| usage(it, "CustomerMonthlyUsageRecord"))
-        .collect();
+    let items: Vec<_> = state.customers.iter().map(|it| usage(it, "CustomerMonthlyUsageRecord")).collect();
     Answer::json(200, &collection(&items))
 }
 
 pub(super) fn usage_summary(state: &mut State, customer: &str) -> Answer {
-    let body = state
-        .customer_mut(customer)
-        .map(|it| usage(it, "CustomerUsageSummary"));
+    let body = state.customer_mut(customer).map(|it| usage(it, "CustomerUsageSummary"));
     Answer::json(200, &body.unwrap_or_default())
 }
 
 fn usage(customer: &Customer, object_type: &str) -> Value {
-    let percent = customer
-        .budget
-        .filter(|budget| *budget > 0.0)
-        .map(|it| MONTHLY_COST / it * 100.0);
+    let percent = customer.budget.filter(|budget| *budget > 0.0).map(|it| MONTHLY_COST / it * 100.0);
     json!({
         "budget": budget_json(customer.budget),
         "percentUsed": percent,

@@ -12,25 +12,13 @@ use crate::{
     world::{Entitlement, EntitlementStatus, PlanStatus},
 };
 
-pub(super) fn answer(
-    state: &mut State,
-    call: &Call,
-    [customer, plan]: [&str; 2],
-    rest: &[&str],
-) -> Answer {
+pub(super) fn answer(state: &mut State, call: &Call, [customer, plan]: [&str; 2], rest: &[&str]) -> Answer {
     let Some(found) = state.plan_mut(customer, plan) else {
         return no_subscription();
     };
     let plan_status = found.status;
-    let base = format!(
-        "/customers/{customer}/subscriptions/{}/azureEntitlements",
-        found.id
-    );
-    let owner = Owner {
-        customer,
-        plan: &found.id.clone(),
-        base: &base,
-    };
+    let base = format!("/customers/{customer}/subscriptions/{}/azureEntitlements", found.id);
+    let owner = Owner { customer, plan: &found.id.clone(), base: &base };
     match (call.method.as_str(), rest) {
         ("GET", []) => {
             let items: Vec<_> = found.entitlements.iter().map(|it| owner.json(it)).collect();
@@ -46,12 +34,9 @@ pub(super) fn answer(
                 ("POST", ["cancel"]) => cancel(state, call, &owner, &shown),
                 ("POST", ["reactivate"]) if can_reactivate(plan_status, entitlement) => {
                     reactivate(state, call.now, customer, id);
-                    Answer::json(202, &shown)
-                        .effect(Effect::new("entitlement.reactivated", &text(&shown, "id")))
+                    Answer::json(202, &shown).effect(Effect::new("entitlement.reactivated", &text(&shown, "id")))
                 }
-                ("POST", ["reactivate"]) => {
-                    error(400, "900337", "The entitlement cannot be reactivated.")
-                }
+                ("POST", ["reactivate"]) => error(400, "900337", "The entitlement cannot be reactivated."),
                 _ => error(405, "405", "The method is not allowed."),
             }
         }
@@ -61,14 +46,11 @@ pub(super) fn answer(
 
 /// Makes the Azure subscription active, whatever it was; whether it was not.
 pub(crate) fn reactivate(state: &mut State, now: Timestamp, customer: &str, id: &str) -> bool {
-    let found = state
-        .customer_mut(customer)
-        .and_then(|it| it.plan.entitlement_mut(id));
+    let found = state.customer_mut(customer).and_then(|it| it.plan.entitlement_mut(id));
     let Some(entitlement) = found else {
         return false;
     };
-    let was_active =
-        entitlement.status == EntitlementStatus::Active && entitlement.cancels_at.is_none();
+    let was_active = entitlement.status == EntitlementStatus::Active && entitlement.cancels_at.is_none();
     entitlement.status = EntitlementStatus::Active;
     entitlement.cancels_at = None;
     log(state, "reactivate_azure_entitlement", (customer, id), now);
@@ -82,32 +64,20 @@ fn cancel(state: &mut State, call: &Call, owner: &Owner<'_>, shown: &Value) -> A
         Some("compromise") => {}
         Some(_) => return error(400, "900307", "The cancellation reason is not valid."),
     }
-    let delay =
-        SignedDuration::try_from(state.site.options.cancel_delay).unwrap_or(SignedDuration::ZERO);
+    let delay = SignedDuration::try_from(state.site.options.cancel_delay).unwrap_or(SignedDuration::ZERO);
     let status = state.site.options.cancel_status;
     let id = text(shown, "id");
-    let found = state
-        .plan_mut(owner.customer, owner.plan)
-        .and_then(|plan| plan.entitlement_mut(&id));
+    let found = state.plan_mut(owner.customer, owner.plan).and_then(|plan| plan.entitlement_mut(&id));
     let Some(entitlement) = found else {
         return error(404, "800111", "The Azure entitlement was not found.");
     };
     if entitlement.status == EntitlementStatus::Inactive {
-        return error(
-            400,
-            "800040",
-            "The status cannot change from inactive to inactive.",
-        );
+        return error(400, "800040", "The status cannot change from inactive to inactive.");
     }
     let is_pending = entitlement.cancels_at.is_some();
     if !is_pending {
         entitlement.cancels_at = Some(call.now + delay);
-        log(
-            state,
-            "cancel_azure_entitlement",
-            (owner.customer, &id),
-            call.now,
-        );
+        log(state, "cancel_azure_entitlement", (owner.customer, &id), call.now);
     }
     // As documented, the answer still reads `active`.
     let effect = Effect::new("entitlement.cancelled", &id).repeated(is_pending);
@@ -142,21 +112,10 @@ fn log(state: &mut State, operation: &str, (customer, id): (&str, &str), now: Ti
         "cancel_azure_entitlement" => ("active", "inactive"),
         _ => ("inactive", "active"),
     };
-    let activity = Activity {
-        operation,
-        resource_type: "azure_entitlement",
-        customer_id: customer,
-        resource_id: id,
-        old,
-        new,
-    };
+    let activity = Activity { operation, resource_type: "azure_entitlement", customer_id: customer, resource_id: id, old, new };
     state.log_activity(activity, now);
 }
 
 fn text(value: &Value, name: &str) -> String {
-    value
-        .get(name)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
+    value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

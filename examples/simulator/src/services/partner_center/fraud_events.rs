@@ -22,18 +22,10 @@ pub(super) fn list(state: &State, call: &Call) -> Answer {
             && wanted("SubscriptionId", alert, "subscriptionId")
             && wanted("EventType", alert, "alertType")
     });
-    let number = |name: &str| {
-        call.parameter(name)
-            .and_then(|it| it.parse::<usize>().ok())
-            .unwrap_or(0)
-    };
+    let number = |name: &str| call.parameter(name).and_then(|it| it.parse::<usize>().ok()).unwrap_or(0);
     let (size, page) = (number("PageSize"), number("PageNumber"));
     // Both must be above zero, or paging is off.
-    let (skip, take) = if size > 0 && page > 0 {
-        ((page - 1) * size, size)
-    } else {
-        (0, usize::MAX)
-    };
+    let (skip, take) = if size > 0 && page > 0 { ((page - 1) * size, size) } else { (0, usize::MAX) };
     let events: Vec<_> = found.skip(skip).take(take).map(json).collect();
     Answer::json(200, &Value::Array(events))
 }
@@ -49,32 +41,20 @@ pub(super) fn update(state: &mut State, call: &Call, subscription: &str) -> Answ
     if status == "resolved" && !["fraud", "ignore"].contains(&reason.as_str()) {
         return error(400, "800002", "The resolved reason is not valid.");
     }
-    let listed = body
-        .get("eventIds")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
+    let listed = body.get("eventIds").and_then(Value::as_array).cloned().unwrap_or_default();
     let is_meant = |alert: &Map<String, Value>| {
         let is_here = text(alert, "subscriptionId").eq_ignore_ascii_case(subscription);
         is_here && (listed.is_empty() || listed.contains(&json!(event_id(alert))))
     };
     let meant: Vec<_> = state.alerts.iter().filter(|it| is_meant(it)).collect();
-    let ids: Vec<_> = meant
-        .iter()
-        .map(|alert| text(alert, "id").to_owned())
-        .collect();
+    let ids: Vec<_> = meant.iter().map(|alert| text(alert, "id").to_owned()).collect();
     let reason = Some(reason).filter(|_| status == "resolved");
     let change = Change { status, reason };
     let mut is_changed = false;
     for id in &ids {
         is_changed |= set_status(state, id, &change, call.now);
     }
-    let updated: Vec<_> = state
-        .alerts
-        .iter()
-        .filter(|it| is_meant(it))
-        .map(json)
-        .collect();
+    let updated: Vec<_> = state.alerts.iter().filter(|it| is_meant(it)).map(json).collect();
     let effect = Effect::new("alert.updated", &ids.join(",")).repeated(!is_changed);
     Answer::json(200, &Value::Array(updated)).effect(effect)
 }
@@ -120,10 +100,7 @@ fn json(alert: &Map<String, Value>) -> Value {
 
 fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
-    let first = letters
-        .next()
-        .map(|letter| letter.to_ascii_uppercase())
-        .into_iter();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase()).into_iter();
     first.chain(letters).collect()
 }
 

@@ -30,10 +30,7 @@ use crate::{
 };
 
 pub(crate) fn answer(state: &mut State, call: &Call) -> Answer {
-    let header = |name: &str| {
-        call.header(name)
-            .map_or_else(|| fresh_id().to_string(), str::to_owned)
-    };
+    let header = |name: &str| call.header(name).map_or_else(|| fresh_id().to_string(), str::to_owned);
     let request_id = header("ms-requestid");
     let answer = match authorize(state, call) {
         Err(refused) => refused,
@@ -52,8 +49,7 @@ pub(crate) fn answer(state: &mut State, call: &Call) -> Answer {
 
 /// An error in the documented shape.
 pub(crate) fn error(status: u16, code: &str, description: &str) -> Answer {
-    let body =
-        json!({ "code": code, "description": description, "data": [], "source": "PartnerCenter" });
+    let body = json!({ "code": code, "description": description, "data": [], "source": "PartnerCenter" });
     Answer::json(status, &body)
 }
 
@@ -73,40 +69,24 @@ fn link(uri: &str) -> Value {
 }
 
 fn authorize(state: &State, call: &Call) -> Result<(), Answer> {
-    let unauthorized = |code: &str, text: &str| {
-        error(401, code, text).header("WWW-Authenticate", "Bearer error=\"invalid_token\"")
-    };
+    let unauthorized = |code: &str, text: &str| error(401, code, text).header("WWW-Authenticate", "Bearer error=\"invalid_token\"");
     let Some(text) = call.bearer() else {
         return Err(unauthorized("800001", "The partner token is missing."));
     };
     let Some(token) = state.tokens.find(text, call.now) else {
-        return Err(unauthorized(
-            "400",
-            "Access denied: the token is not valid or has expired.",
-        ));
+        return Err(unauthorized("400", "Access denied: the token is not valid or has expired."));
     };
     if token.audience != Audience::PartnerCenter {
-        return Err(unauthorized(
-            "900420",
-            "The audience of the token is not accepted.",
-        ));
+        return Err(unauthorized("900420", "The audience of the token is not accepted."));
     }
     if token.tenant != TENANT_ID {
-        return Err(error(
-            403,
-            "900308",
-            "The tenant of the token has insufficient privileges.",
-        ));
+        return Err(error(403, "900308", "The tenant of the token has insufficient privileges."));
     }
     if token.actor == Actor::User && !state.site.options.mfa {
         return Err(unauthorized("400", "Unauthorized - MFA required"));
     }
     if token.actor == Actor::App && needs_person(&call.rest()) {
-        return Err(error(
-            403,
-            "900329",
-            "The resource does not support app-only authentication.",
-        ));
+        return Err(error(403, "900329", "The resource does not support app-only authentication."));
     }
     Ok(())
 }
@@ -114,12 +94,7 @@ fn authorize(state: &State, call: &Call) -> Result<(), Answer> {
 /// Whether the documentation lists the resource as App+User only.
 fn needs_person(path: &[&str]) -> bool {
     let last = path.last().copied().unwrap_or_default();
-    let personal = [
-        "organization",
-        "relationships",
-        "usagesummary",
-        "usagerecords",
-    ];
+    let personal = ["organization", "relationships", "usagesummary", "usagerecords"];
     personal.contains(&last) || path.get(1) == Some(&"fraudEvents")
 }
 
@@ -129,16 +104,8 @@ fn answer_once(state: &mut State, call: &Call) -> Answer {
     let Some(request_id) = request_id else {
         return route(state, call);
     };
-    let key = (
-        request_id.to_owned(),
-        call.method.clone(),
-        call.target.clone(),
-    );
-    if let Some(saved) = state
-        .saved
-        .get(&key)
-        .filter(|saved| is_remembered(state, saved, call.now))
-    {
+    let key = (request_id.to_owned(), call.method.clone(), call.target.clone());
+    if let Some(saved) = state.saved.get(&key).filter(|saved| is_remembered(state, saved, call.now)) {
         let mut answer = saved.answer.clone();
         answer.effect = answer.effect.map(|effect| effect.repeated(true));
         return answer;
@@ -148,10 +115,7 @@ fn answer_once(state: &mut State, call: &Call) -> Answer {
     if answer.is_success() {
         let mut remembered = answer.clone();
         remembered.callback = None;
-        let saved = SavedAnswer {
-            at: call.now,
-            answer: remembered,
-        };
+        let saved = SavedAnswer { at: call.now, answer: remembered };
         state.saved.insert(key, saved);
     }
     answer
@@ -172,9 +136,7 @@ fn route(state: &mut State, call: &Call) -> Answer {
         ("GET", ["v1", "profiles", "organization"]) => customers::organization(),
         ("GET", ["v1", "auditrecords"]) => audit::list(state, call),
         ("GET", ["v1", "fraudEvents"]) => fraud_events::list(state, call),
-        ("POST", ["v1", "fraudEvents", "subscription", id, "status"]) => {
-            fraud_events::update(state, call, id)
-        }
+        ("POST", ["v1", "fraudEvents", "subscription", id, "status"]) => fraud_events::update(state, call, id),
         (_, ["webhooks", "v1", "registration", rest @ ..]) => webhooks::answer(state, call, rest),
         ("GET", ["v1", "customers"]) => customers::list(state, call),
         ("GET", ["v1", "customers", "usagerecords"]) => customers::usage_records(state),
@@ -199,9 +161,7 @@ fn of_customer(state: &mut State, call: &Call, customer: &str, rest: &[&str]) ->
         ("GET", ["subscriptions", "usagerecords"]) => subscriptions::usage_records(state, customer),
         ("GET", ["subscriptions", plan]) => subscriptions::get(state, customer, plan),
         ("PATCH", ["subscriptions", plan]) => subscriptions::update(state, call, customer, plan),
-        (_, ["subscriptions", plan, "azureEntitlements", rest @ ..]) => {
-            entitlements::answer(state, call, [customer, plan], rest)
-        }
+        (_, ["subscriptions", plan, "azureEntitlements", rest @ ..]) => entitlements::answer(state, call, [customer, plan], rest),
         ("GET" | "PATCH", _) => error(404, "404", "The resource was not found."),
         _ => error(405, "405", "The method is not allowed."),
     }

@@ -15,20 +15,10 @@ use crate::{
 
 const OFFER: &str = "DZH318Z0BPS6:0001:DZH318Z0BML6";
 /// A body without these is not the whole subscription that an update must send.
-const REQUIRED: &[&str] = &[
-    "id",
-    "offerId",
-    "friendlyName",
-    "quantity",
-    "unitType",
-    "billingType",
-    "orderId",
-];
+const REQUIRED: &[&str] = &["id", "offerId", "friendlyName", "quantity", "unitType", "billingType", "orderId"];
 
 pub(super) fn list(state: &mut State, customer: &str) -> Answer {
-    let plan = state
-        .customer_mut(customer)
-        .map(|it| json(customer, &it.plan));
+    let plan = state.customer_mut(customer).map(|it| json(customer, &it.plan));
     let items: Vec<_> = plan.into_iter().collect();
     Answer::json(200, &collection(&items))
 }
@@ -69,10 +59,7 @@ pub(super) fn update(state: &mut State, call: &Call, customer: &str, plan_id: &s
         Err(refused) => return refused,
     };
     // An update that leaves the field out clears it without a word: documented, and a trap.
-    let renews = fields
-        .get("autoRenewEnabled")
-        .and_then(Value::as_bool)
-        .unwrap_or(false);
+    let renews = fields.get("autoRenewEnabled").and_then(Value::as_bool).unwrap_or(false);
     if plan.auto_renew_enabled != renews {
         plan.auto_renew_enabled = renews;
         plan.version += 1;
@@ -88,12 +75,7 @@ pub(super) fn update(state: &mut State, call: &Call, customer: &str, plan_id: &s
 }
 
 /// Gives the customer's plan a status, with a new etag and a line in the activity log; whether it had another before.
-pub(crate) fn set_status(
-    state: &mut State,
-    customer: &str,
-    wanted: PlanStatus,
-    now: Timestamp,
-) -> bool {
+pub(crate) fn set_status(state: &mut State, customer: &str, wanted: PlanStatus, now: Timestamp) -> bool {
     let Some(found) = state.customer_mut(customer) else {
         return false;
     };
@@ -116,41 +98,21 @@ pub(crate) fn set_status(
     true
 }
 
-fn check(
-    call: &Call,
-    fields: &Map<String, Value>,
-    plan: &Plan,
-    enforces_etag: bool,
-) -> Result<PlanStatus, Answer> {
+fn check(call: &Call, fields: &Map<String, Value>, plan: &Plan, enforces_etag: bool) -> Result<PlanStatus, Answer> {
     let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
-    let missing: Vec<_> = REQUIRED
-        .iter()
-        .filter(|name| !fields.contains_key(**name))
-        .copied()
-        .collect();
+    let missing: Vec<_> = REQUIRED.iter().filter(|name| !fields.contains_key(**name)).copied().collect();
     if !missing.is_empty() {
-        let text = format!(
-            "The subscription is incomplete; missing: {}.",
-            missing.join(", ")
-        );
+        let text = format!("The subscription is incomplete; missing: {}.", missing.join(", "));
         return Err(error(400, "800002", &text));
     }
     if !text("id").eq_ignore_ascii_case(&plan.id) {
-        return Err(error(
-            400,
-            "800002",
-            "The id of the body is not that of the path.",
-        ));
+        return Err(error(400, "800002", "The id of the body is not that of the path."));
     }
     let wanted = match text("status").to_ascii_lowercase().as_str() {
         "active" => PlanStatus::Active,
         "suspended" => PlanStatus::Suspended,
         _ => {
-            return Err(error(
-                400,
-                "800096",
-                "The status cannot be updated to this value.",
-            ));
+            return Err(error(400, "800096", "The status cannot be updated to this value."));
         }
     };
     let precondition = call.header("if-match").map(|it| it.trim_matches('"'));
@@ -163,8 +125,7 @@ fn check(
         Some(_) => return Err(error(400, "2055", "Etag is no longer valid")),
     }
     if wanted == PlanStatus::Suspended && plan.has_active_entitlement() {
-        let text =
-            "The Azure plan cannot be suspended while Azure subscriptions under it are active.";
+        let text = "The Azure plan cannot be suspended while Azure subscriptions under it are active.";
         return Err(error(403, "900115", text));
     }
     Ok(wanted)

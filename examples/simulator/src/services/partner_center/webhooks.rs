@@ -74,18 +74,12 @@ impl Webhooks {
         if !registration.events.contains(&event.name) {
             return None;
         }
-        let event = Event {
-            placement: registration.placement,
-            ..event.clone()
-        };
+        let event = Event { placement: registration.placement, ..event.clone() };
         Some((registration.url.clone(), event))
     }
 
     pub(crate) fn note_attempt(&mut self, id: &str, attempt: Attempt) {
-        self.validations
-            .entry(id.to_owned())
-            .or_default()
-            .push(attempt);
+        self.validations.entry(id.to_owned()).or_default().push(attempt);
     }
 }
 
@@ -96,12 +90,8 @@ pub(super) fn answer(state: &mut State, call: &Call, rest: &[&str]) -> Answer {
             Some(registration) => Answer::json(200, &registration.json()),
             None => error(404, "404", "No webhook is registered."),
         },
-        ("POST", []) if state.webhooks.registration.is_some() => {
-            error(409, "409", "A webhook is registered already.")
-        }
-        ("PUT", []) if state.webhooks.registration.is_none() => {
-            error(404, "404", "No webhook is registered.")
-        }
+        ("POST", []) if state.webhooks.registration.is_some() => error(409, "409", "A webhook is registered already."),
+        ("PUT", []) if state.webhooks.registration.is_none() => error(404, "404", "No webhook is registered."),
         ("POST" | "PUT", []) => register(state, call),
         ("POST", ["validationEvents"]) => send_test(state, call),
         ("GET", ["validationEvents", id]) => test_result(state, id),
@@ -111,23 +101,13 @@ pub(super) fn answer(state: &mut State, call: &Call, rest: &[&str]) -> Answer {
 
 fn register(state: &mut State, call: &Call) -> Answer {
     let body = call.object().unwrap_or_default();
-    let url = body
-        .get("webhookUrl")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if !["http://", "https://"]
-        .iter()
-        .any(|scheme| url.starts_with(scheme))
-    {
+    let url = body.get("webhookUrl").and_then(Value::as_str).unwrap_or_default();
+    if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
         return error(400, "800002", "WebhookUrl is not valid.");
     }
     let events = events(&body);
     if events.is_empty() || events.iter().any(|event| !EVENTS.contains(&event.as_str())) {
-        return error(
-            400,
-            "800002",
-            "WebhookEvents is empty or names an unknown event.",
-        );
+        return error(400, "800002", "WebhookEvents is empty or names an unknown event.");
     }
     let wants_header = body.get("signatureTokenToMsSignatureHeader") == Some(&Value::Bool(true));
     let known = state.webhooks.registration.take().map(|it| it.subscriber);
@@ -135,11 +115,7 @@ fn register(state: &mut State, call: &Call) -> Answer {
         subscriber: known.unwrap_or_else(|| fresh_id().to_string()),
         url: url.to_owned(),
         events,
-        placement: if wants_header {
-            Placement::MsSignature
-        } else {
-            Placement::Authorization
-        },
+        placement: if wants_header { Placement::MsSignature } else { Placement::Authorization },
         changed: call.now,
     };
     let body = registration.json();
@@ -166,22 +142,15 @@ fn send_test(state: &mut State, call: &Call) -> Answer {
         ..Event::default()
     };
     let mut answer = Answer::json(200, &json!({ "correlationId": id }));
-    answer.callback = Some(Box::new(Callback {
-        event,
-        validation: Some(id),
-    }));
+    answer.callback = Some(Box::new(Callback { event, validation: Some(id) }));
     answer
 }
 
 fn test_result(state: &State, id: &str) -> Answer {
-    let (Some(attempts), Some(registration)) = (
-        state.webhooks.validations.get(id),
-        &state.webhooks.registration,
-    ) else {
+    let (Some(attempts), Some(registration)) = (state.webhooks.validations.get(id), &state.webhooks.registration) else {
         return error(404, "404", "The validation event was not found.");
     };
-    let is_done =
-        attempts.len() >= ATTEMPTS || attempts.iter().any(|it| (200..300).contains(&it.status));
+    let is_done = attempts.len() >= ATTEMPTS || attempts.iter().any(|it| (200..300).contains(&it.status));
     let results: Vec<_> = attempts.iter().map(Attempt::json).collect();
     let body = json!({
         "correlationId": id,

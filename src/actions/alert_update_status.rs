@@ -1,0 +1,156 @@
+//! `alert.update_status`: say in Graph where work on an alert stands.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Action, Context, Done, Failure, FailureKind};
+use crate::run::Class;
+
+/// Says at the source where work on an alert stands. An alert that somebody has resolved is left alone.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Parameters")]
+pub(super) struct AlertUpdateStatus {
+    wanted: Wanted,
+    alert_id: Option<String>,
+    connection: Option<String>,
+}
+
+/// Says at the source where work on an alert stands. An alert that somebody has resolved is left alone.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    /// Where it stands.
+    status: Status,
+    /// How it was resolved; required with `resolved`.
+    #[serde(default)]
+    resolved_reason: Option<ResolvedReason>,
+    /// The alert, by Graph's identifier; that of the run if left out.
+    #[serde(default)]
+    alert_id: Option<String>,
+    /// The connection to use; that of the alert's source if left out.
+    #[serde(default)]
+    connection: Option<String>,
+}
+
+/// Work on an alert goes forward only.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Investigating,
+    Resolved,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum ResolvedReason {
+    Legitimate,
+    Ignore,
+    Fraud,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    Investigating,
+    Resolved(ResolvedReason),
+}
+
+impl TryFrom<Parameters> for AlertUpdateStatus {
+    type Error = &'static str;
+
+    fn try_from(it: Parameters) -> Result<Self, Self::Error> {
+        let wanted = match (it.status, it.resolved_reason) {
+            (Status::Resolved, Some(reason)) => Wanted::Resolved(reason),
+            (Status::Investigating, None) => Wanted::Investigating,
+            (Status::Resolved, None) => return Err("`resolved` needs a `resolved_reason`: `legitimate`, `ignore` or `fraud`"),
+            (Status::Investigating, Some(_)) => return Err("`resolved_reason` belongs to `status: resolved`"),
+        };
+        Ok(Self { wanted, alert_id: it.alert_id, connection: it.connection })
+    }
+}
+
+impl JsonSchema for AlertUpdateStatus {
+    fn schema_name() -> Cow<'static, str> {
+        "AlertUpdateStatus".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Parameters::json_schema(generator)
+    }
+}
+
+impl Action for AlertUpdateStatus {
+    const NAME: &'static str = "alert.update_status";
+    const SUMMARY: &'static str = "Say at the source where work on an alert stands";
+    const EXAMPLE: &'static str = r#"{ "status": "resolved", "resolved_reason": "fraud" }"#;
+    const CLASS: Class = Class::Idempotent;
+
+    fn target(&self, ctx: &Context<'_>) -> Option<String> {
+        Some(format!("alert:{}", self.alert_id(ctx).to_lowercase()))
+    }
+
+    async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
+        let microsoft = ctx.microsoft(self.connection.as_deref())?;
+        let id = self.alert_id(ctx);
+        let before = microsoft.get_alert(id).await?;
+        // Cancelling in the portal resolves all alerts of a subscription, so somebody else may have been here first.
+        if self.is_reached(&before) || says(&before, "status", "resolved") {
+            return Ok(Done::Now(output(id, &before, false)));
+        }
+        let reason = match self.wanted {
+            Wanted::Investigating => None,
+            Wanted::Resolved(reason) => Some(reason.word()),
+        };
+        microsoft.update_alert(id, self.status(), reason).await?;
+        // The answer to a change is no proof: a documented one shows the old status.
+        let after = microsoft.get_alert(id).await?;
+        if self.is_reached(&after) || says(&after, "status", "resolved") {
+            return Ok(Done::Now(output(id, &after, true)));
+        }
+        Err(Failure::new(FailureKind::Unknown, format!("Graph took the change to `{}`, and the alert does not show it yet", self.status())))
+    }
+}
+
+impl AlertUpdateStatus {
+    fn alert_id<'a>(&'a self, ctx: &Context<'a>) -> &'a str {
+        self.alert_id.as_deref().unwrap_or(&ctx.alert.id)
+    }
+
+    fn status(&self) -> &'static str {
+        match self.wanted {
+            Wanted::Investigating => "investigating",
+            Wanted::Resolved(_) => "resolved",
+        }
+    }
+
+    fn is_reached(&self, alert: &Value) -> bool {
+        says(alert, "status", self.status())
+    }
+}
+
+impl ResolvedReason {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Legitimate => "legitimate",
+            Self::Ignore => "ignore",
+            Self::Fraud => "fraud",
+        }
+    }
+}
+
+fn says(alert: &Value, name: &str, word: &str) -> bool {
+    alert.get(name).and_then(Value::as_str).is_some_and(|it| it.eq_ignore_ascii_case(word))
+}
+
+fn output(id: &str, alert: &Value, changed: bool) -> Value {
+    let of = |name: &str| alert.get(name).cloned().unwrap_or_default();
+    json!({
+        "alert_id": id,
+        "status": of("status"),
+        "changed": changed,
+        "resolved_reason": of("resolvedReason"),
+        "resolved_by": of("resolvedBy"),
+    })
+}

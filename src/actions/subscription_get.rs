@@ -1,0 +1,46 @@
+//! `subscription.get`: look at an Azure subscription and its plan.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Action, Context, Done, Failure};
+use crate::{
+    connections::{CustomerId, EntitlementId},
+    run::Class,
+};
+
+/// Looks at an Azure subscription and the plan that it stands under.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SubscriptionGet {
+    /// The customer's Entra tenant.
+    customer_tenant_id: CustomerId,
+    /// The Azure subscription, as alerts name it.
+    subscription_id: EntitlementId,
+    /// The connection to use; that of the alert's source if left out.
+    #[serde(default)]
+    connection: Option<String>,
+}
+
+impl Action for SubscriptionGet {
+    const NAME: &'static str = "subscription.get";
+    const SUMMARY: &'static str = "Look at an Azure subscription and its plan";
+    const EXAMPLE: &'static str =
+        r#"{ "customer_tenant_id": "11111111-aaaa-4aaa-8aaa-000000000001", "subscription_id": "22222222-bbbb-4bbb-8bbb-000000000002" }"#;
+    const CLASS: Class = Class::Read;
+
+    async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
+        let microsoft = ctx.microsoft(self.connection.as_deref())?;
+        let found = microsoft.find_entitlement(&self.customer_tenant_id, &self.subscription_id).await?;
+        Ok(Done::Now(json!({
+            "status": found.entitlement.status,
+            "name": found.entitlement.name,
+            "entitlement_id": found.entitlement.id,
+            "plan_id": found.plan.id,
+            "plan_status": found.plan.status,
+            "plan_name": found.plan.name,
+            "customer_tenant_id": self.customer_tenant_id,
+        })))
+    }
+}

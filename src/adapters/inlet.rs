@@ -1,0 +1,60 @@
+//! Where alerts leave an adapter: they get their source and their time, and go on the bus.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use serde_json::Value;
+use tracing::warn;
+
+use super::Surroundings;
+use crate::{
+    alert::{Alert, Malformed, id_from_bytes},
+    bus::{Bus, Message, PublishError},
+    telemetry::signals::Signals,
+};
+
+/// Puts an adapter's alerts on the bus.
+#[derive(Clone)]
+pub(super) struct Inlet {
+    /// The adapter's name.
+    pub(super) adapter: String,
+    /// The source that its alerts name.
+    pub(super) source: String,
+    pub(super) signals: Signals,
+    bus: Arc<dyn Bus>,
+}
+
+/// A bus confirms many messages at the price of one, but one adapter should not fill it.
+const AT_ONCE: usize = 64;
+
+impl Inlet {
+    /// An inlet for one adapter.
+    pub(super) fn new(adapter: &str, source: &str, around: &Surroundings) -> Self {
+        let (adapter, source) = (adapter.to_owned(), source.to_owned());
+        Self { adapter, source, signals: around.signals.clone(), bus: Arc::clone(&around.bus) }
+    }
+
+    /// An alert as it goes on the bus. Whatever it says of itself, it is of this source and was received now.
+    ///
+    /// # Errors
+    /// One of its texts is unusable.
+    pub(super) fn pack(&self, alert: Alert, now: Timestamp) -> Result<Message, Malformed> {
+        let alert = Alert { source: self.source.clone(), received_at: now, ..alert }.checked()?;
+        Ok(Message { key: alert.dedup_key(), body: alert.to_event() })
+    }
+
+    /// An item that cannot be made an alert, as it goes on the bus: there it is set aside for a person. It is neither lost nor in the way.
+    pub(super) fn pack_unreadable(&self, item: &Value, reason: &str) -> Message {
+        let body = item.to_string().into_bytes();
+        let key = id_from_bytes(&self.source, &body);
+        warn!(adapter = self.adapter, reason, "item of {} is no alert and goes to the quarantine: {reason}", self.adapter);
+        Message { key, body }
+    }
+
+    /// Puts messages on the bus. All of them are durable when this succeeds; some may be when it fails, and a repeat is recognised.
+    pub(super) async fn publish(&self, messages: Vec<Message>) -> Result<(), PublishError> {
+        let confirmations = stream::iter(messages).map(|message| self.bus.publish(message));
+        confirmations.buffered(AT_ONCE).try_collect().await
+    }
+}

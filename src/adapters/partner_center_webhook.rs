@@ -1,0 +1,293 @@
+//! `partner_center_webhook`: takes Partner Center's callbacks. A callback is only a hint: what it hints at is read from Graph.
+//!
+//! Its signature does not say for whom it is, so one that was made for another partner is good here too; it may make us look,
+//! and nothing else.
+
+use std::{path::PathBuf, sync::Arc, time::Instant};
+
+use anyhow::Context;
+use axum::http::{HeaderMap, StatusCode};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use jiff::Timestamp;
+use rustls::pki_types::{CertificateDer, TrustAnchor, pem::PemObject};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use url::Url;
+use uuid::Uuid;
+
+use super::{
+    Member, Part, Surroundings,
+    certificates::{Certificates, NoCertificate},
+    hook::{DEFAULT_MAX_BODY, Delivered, Hook, Limits, Receiver, Taken},
+    inlet::Inlet,
+    json, microsoft,
+    rate::Rate,
+    refusal::Refusal,
+    settings::{checked_path, connection},
+    signature::Signers,
+};
+use crate::{
+    alert::{Alert, id_from_bytes},
+    bus::{BoxFuture, Message},
+    connections::{AlertQuery, Failure, Microsoft},
+    secret::Text,
+};
+
+/// Take Partner Center's callbacks about fraud.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PartnerCenterWebhook {
+    /// Where it listens; make a part of it hard to guess.
+    path: Text,
+    /// Which connection of type `microsoft` alerts are read through.
+    connection: String,
+    /// Below which addresses the signing certificates are.
+    #[serde(default = "documented_urls")]
+    certificate_urls: Vec<String>,
+    /// PEM files with the roots that chains must end at; without it, those of the system.
+    certificate_roots: Option<Files>,
+    /// PEM files with certificates between the signing one and a root.
+    #[serde(default)]
+    certificate_intermediates: Files,
+    /// Whose name the signing certificate and its issuer carry.
+    #[serde(default = "microsoft_corporation")]
+    organization: String,
+    #[serde(default)]
+    rate: Rate,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Files {
+    One(PathBuf),
+    Several(Vec<PathBuf>),
+}
+
+struct Taker {
+    certificates: Certificates,
+    signers: Signers,
+    microsoft: Arc<Microsoft>,
+    inlet: Inlet,
+}
+
+/// How a callback shows who sent it.
+struct Proof<'a> {
+    certificate_url: &'a str,
+    signature: Vec<u8>,
+}
+
+const CHALLENGE: &str = "Signature realm=\"quell\"";
+
+/// A subscription has a handful of alerts.
+const MOST_PAGES: usize = 50;
+
+impl Member for PartnerCenterWebhook {
+    const TYPE: &'static str = "partner_center_webhook";
+    const SUMMARY: &'static str = "Take Partner Center's callbacks about fraud";
+    const EXAMPLE: &'static str = r#"{"path": "/hooks/partner-center/k7p2", "connection": "contoso"}"#;
+
+    fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part> {
+        let path = checked_path(&self.path.0)?;
+        let taker = Taker {
+            certificates: Certificates::new(&self.certificate_urls, around.net.clone())?,
+            signers: Signers {
+                roots: self.roots()?,
+                intermediates: self.certificate_intermediates.certificates().context("`certificate_intermediates`")?,
+                organization: self.organization.clone(),
+            },
+            microsoft: connection(&self.connection, &around.connections)?,
+            inlet: inlet.clone(),
+        };
+        let limits = Limits { max_body: DEFAULT_MAX_BODY, rate: self.rate };
+        Ok(Part::Hook(Hook::new(path, inlet, limits, taker)))
+    }
+}
+
+impl PartnerCenterWebhook {
+    fn roots(&self) -> anyhow::Result<Vec<TrustAnchor<'static>>> {
+        let certificates = match &self.certificate_roots {
+            Some(files) => files.certificates().context("`certificate_roots`")?,
+            None => rustls_native_certs::load_native_certs().certs,
+        };
+        // The system's store may hold roots too old to be understood; it is enough that some are.
+        let roots = certificates.iter().filter_map(|it| webpki::anchor_from_trusted_cert(it).ok().map(|it| it.to_owned()));
+        let roots: Vec<_> = roots.collect();
+        anyhow::ensure!(!roots.is_empty(), "`certificate_roots`: there is none; name a PEM file, or install the system's CA certificates");
+        Ok(roots)
+    }
+}
+
+impl Receiver for Taker {
+    fn authenticate<'a>(&'a self, delivered: &'a Delivered) -> BoxFuture<'a, Result<Option<String>, Refusal>> {
+        Box::pin(async {
+            let refused = |detail: String| Refusal::unauthorized(CHALLENGE, detail);
+            let proof = Proof::read(&delivered.headers)?;
+            let certificate = match self.certificates.get(proof.certificate_url, Instant::now()).await {
+                Ok(certificate) => certificate,
+                Err(NoCertificate::Refused(detail)) => return Err(refused(detail)),
+                Err(NoCertificate::Unavailable(detail)) => return Err(Refusal::unavailable(detail)),
+            };
+            self.signers.check(&certificate, &proof.signature, &delivered.body, delivered.now).map_err(refused)?;
+            Ok(None)
+        })
+    }
+
+    fn accept<'a>(&'a self, delivered: &'a Delivered, _message_id: Option<&'a str>) -> BoxFuture<'a, Result<Taken, Refusal>> {
+        Box::pin(self.take(delivered))
+    }
+}
+
+impl Taker {
+    async fn take(&self, delivered: &Delivered) -> Result<Taken, Refusal> {
+        // The signature is over the bytes; a mark of their order before them is part of those, but not of the document.
+        let text = delivered.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&delivered.body);
+        let event = json::parse(text, 32).map_err(|fault| Refusal::bad_request("bad_json", fault))?;
+        let Value::Object(event) = event else {
+            return Err(Refusal::bad_request("not_an_event", "the body is not a JSON object"));
+        };
+        let Some(name) = field(&event, "EventName") else {
+            return Err(Refusal::bad_request("not_an_event", "`EventName` is missing or not a text"));
+        };
+        match name.to_lowercase().as_str() {
+            "azure-fraud-event-detected" => self.look(&event, delivered.now).await,
+            "test-created" => self.test(&event, delivered).await,
+            // There are dozens of events, and new ones come without notice; whoever asked for them wants them to succeed.
+            _ => Ok(Taken { status: StatusCode::OK, body: json!({"ignored": name}) }),
+        }
+    }
+
+    /// Reads the alerts of the subscription that the event hints at.
+    async fn look(&self, event: &Map<String, Value>, now: Timestamp) -> Result<Taken, Refusal> {
+        let subscription = field(event, "ResourceUri").and_then(subscription_in);
+        let subscription = subscription.ok_or_else(|| Refusal::bad_request("no_subscription", "`ResourceUri` names no subscription"))?;
+        let unavailable = |failure: Failure| Refusal::unavailable(format!("read the alerts of subscription {subscription}: {failure}"));
+        let alerts = self.alerts(&subscription).await.map_err(unavailable)?;
+        if alerts.is_empty() {
+            // The event may be faster than the list. If it was made for another partner, we are asked again in vain, which is harmless.
+            return Err(Refusal::unavailable(format!("Graph lists no alert of subscription {subscription} yet")));
+        }
+        let (mut ids, mut messages) = (Vec::new(), Vec::new());
+        for raw in &alerts {
+            let packed = microsoft::alert(raw, &self.inlet.source, now).and_then(|alert| {
+                ids.push(alert.id.clone());
+                self.inlet.pack(alert, now).map_err(|malformed| malformed.to_string())
+            });
+            messages.push(packed.unwrap_or_else(|reason| self.inlet.pack_unreadable(raw, &reason)));
+        }
+        self.publish(messages).await?;
+        Ok(Taken::alerts(StatusCode::OK, &ids, true))
+    }
+
+    async fn alerts(&self, subscription: &str) -> Result<Vec<Value>, Failure> {
+        let query = AlertQuery { subscription_id: Some(subscription.to_owned()), ..AlertQuery::default() };
+        let mut page = self.microsoft.list_alerts(&query).await?;
+        let mut alerts = page.alerts;
+        for _ in 1..MOST_PAGES {
+            let Some(next) = page.next else {
+                break;
+            };
+            page = self.microsoft.next_page(&next).await?;
+            alerts.append(&mut page.alerts);
+        }
+        // Whether the service filters is not documented.
+        let is_of_it =
+            |raw: &Value| raw.get("subscriptionId").and_then(Value::as_str).is_some_and(|it| it.eq_ignore_ascii_case(subscription));
+        alerts.retain(is_of_it);
+        Ok(alerts)
+    }
+
+    /// A test that the partner asked for becomes an alert, so that it can be followed all the way.
+    async fn test(&self, event: &Map<String, Value>, delivered: &Delivered) -> Result<Taken, Refusal> {
+        let correlation = field(event, "ResourceUri").and_then(|uri| Uuid::try_parse(uri.rsplit('/').next()?).ok());
+        let id = correlation.map_or_else(|| id_from_bytes(&self.inlet.source, &delivered.body), |id| id.to_string());
+        let detected_at = field(event, "ResourceChangeUtcDate").and_then(|it| it.parse().ok()).unwrap_or(delivered.now);
+        let fields = json!({
+            "id": id, "source": self.inlet.source, "kind": "test", "severity": "informational", "is_test": true,
+            "title": "Test event of Partner Center", "detected_at": detected_at, "received_at": delivered.now, "raw": event,
+        });
+        let alert: Alert = serde_json::from_value(fields).map_err(|error| Refusal::bad_request("not_an_event", error.to_string()))?;
+        let message = self.inlet.pack(alert, delivered.now);
+        self.publish(vec![message.map_err(|malformed| Refusal::bad_request("not_an_event", malformed.to_string()))?]).await?;
+        Ok(Taken::alerts(StatusCode::OK, &[id], false))
+    }
+
+    async fn publish(&self, messages: Vec<Message>) -> Result<(), Refusal> {
+        self.inlet.publish(messages).await.map_err(|error| Refusal::unavailable(error.to_string()))
+    }
+}
+
+impl<'a> Proof<'a> {
+    /// Reads what must be there, and refuses what does not agree with itself.
+    fn read(headers: &'a HeaderMap) -> Result<Self, Refusal> {
+        let text = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
+        let required =
+            |name: &'static str| text(name).ok_or_else(|| Refusal::bad_request("missing_header", format!("`{name}` is missing")));
+        let certificate_url = required("x-ms-certificate-url")?;
+        let algorithm = required("x-ms-signature-algorithm")?;
+        let refused = |detail: &str| Refusal::unauthorized(CHALLENGE, detail);
+        if !algorithm.eq_ignore_ascii_case("rsa-sha256") {
+            return Err(refused("the algorithm is not `rsa-sha256`"));
+        }
+        let in_authorization = text("authorization").and_then(after_scheme);
+        let in_own_header = text("x-ms-signature").map(|value| after_scheme(value).unwrap_or(value));
+        let signature = match (in_authorization, in_own_header) {
+            (Some(one), Some(other)) if one != other => return Err(refused("two different signatures")),
+            (_, Some(signature)) | (Some(signature), None) => signature,
+            (None, None) => return Err(refused("no signature")),
+        };
+        let signature = BASE64.decode(signature.trim()).ok().filter(|it| !it.is_empty());
+        Ok(Self { certificate_url, signature: signature.ok_or_else(|| refused("the signature is not base64"))? })
+    }
+}
+
+fn after_scheme(value: &str) -> Option<&str> {
+    let (scheme, signature) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("signature").then_some(signature.trim())
+}
+
+/// The subscription in the address's query. Nothing else of the address is used, and it is never fetched.
+fn subscription_in(uri: &str) -> Option<String> {
+    let url = Url::parse(uri).ok()?;
+    let mut named = url.query_pairs().filter(|(name, _)| name.eq_ignore_ascii_case("subscriptionid"));
+    let (_, subscription) = named.next()?;
+    let is_one = named.next().is_none() && subscription.len() == 36;
+    Uuid::try_parse(&subscription).ok().filter(|_| is_one).map(|it| it.to_string())
+}
+
+/// Events are documented in one spelling of names and come in others.
+fn field<'a>(event: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    event.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?.1.as_str()
+}
+
+impl Files {
+    fn certificates(&self) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+        let paths = match self {
+            Self::One(path) => std::slice::from_ref(path),
+            Self::Several(paths) => paths,
+        };
+        let mut certificates = Vec::new();
+        for path in paths {
+            let text = std::fs::read(path).with_context(|| format!("read `{}`", path.display()))?;
+            let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+            let found = found.with_context(|| format!("read `{}` as PEM", path.display()))?;
+            anyhow::ensure!(!found.is_empty(), "`{}` holds no certificate in PEM form", path.display());
+            certificates.extend(found);
+        }
+        Ok(certificates)
+    }
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
+}
+
+/// The only address in Microsoft's documentation. Anybody can have another account at the same provider.
+fn documented_urls() -> Vec<String> {
+    vec!["https://3psostorageacct.blob.core.windows.net/cert/".to_owned()]
+}
+
+fn microsoft_corporation() -> String {
+    "Microsoft Corporation".to_owned()
+}

@@ -1,0 +1,153 @@
+//! The bus on a broker: RabbitMQ 3.10 and later.
+//!
+//! One supervisor owns the publishing connection and rebuilds it whole whenever anything about it fails; the consuming
+//! connection belongs to the consumer and is rebuilt by the engine's intake in the same way. The client's own recovery
+//! is off: it gives up in silence, and does not notice a lost channel or a deleted queue.
+
+mod consume;
+mod publish;
+mod topology;
+
+use std::time::Duration;
+
+use lapin::{Connection, ConnectionProperties, uri::AMQPUri};
+use serde::Deserialize;
+use tokio::sync::watch;
+
+use super::{BoxFuture, Bus, Consumer, Health, Lost, Message, PublishError};
+use crate::{lifecycle::Tasks, secret::Secret};
+
+/// Carries messages through a broker.
+#[derive(Debug)]
+pub struct RabbitMq {
+    settings: Settings,
+    link: watch::Receiver<publish::Link>,
+    broken: tokio::sync::mpsc::Sender<()>,
+}
+
+/// Where the broker is and how it is used, as written under `bus:`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// `amqp://` or `amqps://`, with user and password; or `embedded`.
+    pub url: Secret,
+    /// How many messages may be under way to this consumer: about one commit's worth.
+    pub prefetch: u16,
+    /// The topic exchange that alerts are published to.
+    pub exchange: String,
+    /// The quorum queue that alerts wait in.
+    pub queue: String,
+    /// Where alerts go that the broker gives up on.
+    pub dead_exchange: String,
+    /// The queue behind it; Quell drains it into the quarantine.
+    pub dead_queue: String,
+    /// How often the broker delivers one alert before it gives up. Only a crash in the milliseconds before an alert is
+    /// committed uses one up, so twenty means that something is very wrong.
+    pub delivery_limit: i32,
+    /// Whether Quell makes what is missing; otherwise it only checks.
+    pub declare: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            url: Secret::new("embedded"),
+            prefetch: 200,
+            exchange: "quell.alerts".to_owned(),
+            queue: "quell.alerts".to_owned(),
+            dead_exchange: "quell.dead".to_owned(),
+            dead_queue: "quell.dead".to_owned(),
+            delivery_limit: 20,
+            declare: true,
+        }
+    }
+}
+
+/// As the broker's maker advises between 5 and 20: a dead peer is noticed in two of these.
+const HEARTBEAT_SECONDS: u16 = 10;
+
+/// Longer than any broker takes to shake hands, short enough to try again soon.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connecting, checking the topology and subscribing together; a healthy broker needs less than a second.
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(20);
+
+impl RabbitMq {
+    /// A bus on that broker. It connects in the background; until then it takes nothing.
+    ///
+    /// # Errors
+    /// The URL cannot be read.
+    pub fn start(settings: Settings, tasks: &Tasks) -> Result<Self, String> {
+        parse(&settings.url)?;
+        let (link, broken) = publish::supervise(settings.clone(), tasks);
+        Ok(Self { settings, link, broken })
+    }
+
+    /// Waits until messages can be published, for at most that long; says why not.
+    ///
+    /// # Errors
+    /// What the last try to connect ended with.
+    pub async fn connected(&self, patience: Duration) -> Result<(), String> {
+        let mut link = self.link.clone();
+        let ready = tokio::time::timeout(patience, link.wait_for(|link| matches!(link, publish::Link::Up(_)))).await;
+        if matches!(ready, Ok(Ok(_))) { Ok(()) } else { Err(self.link.borrow().to_string()) }
+    }
+}
+
+impl Bus for RabbitMq {
+    fn publish(&self, message: Message) -> BoxFuture<'_, Result<(), PublishError>> {
+        Box::pin(async move {
+            let link = self.link.borrow().clone();
+            let publish::Link::Up(up) = link else { return Err(PublishError::Unavailable(link.to_string())) };
+            let published = up.publish(&self.settings, message).await;
+            if let Err(publish::Failed { connection_is_bad: true, .. }) = &published {
+                // When this is full, somebody asked already.
+                let _asked = self.broken.try_send(());
+            }
+            published.map_err(|failed| PublishError::Unavailable(failed.reason))
+        })
+    }
+
+    fn consume(&self) -> BoxFuture<'_, Result<Box<dyn Consumer>, Lost>> {
+        Box::pin(async move {
+            // A queue without a leader lets a subscription hang for a minute.
+            match tokio::time::timeout(SUBSCRIBE_TIMEOUT, consume::Deliveries::start(&self.settings)).await {
+                Ok(deliveries) => Ok(Box::new(deliveries?) as Box<dyn Consumer>),
+                Err(_elapsed) => {
+                    Err(Lost(format!("the broker let nobody subscribe to `{}` within {SUBSCRIBE_TIMEOUT:?}", self.settings.queue)))
+                }
+            }
+        })
+    }
+
+    fn health(&self) -> BoxFuture<'_, Health> {
+        Box::pin(async move {
+            match &*self.link.borrow() {
+                publish::Link::Up(up) => Health { publishing: true, depth: up.depth() },
+                publish::Link::Down(_) => Health::default(),
+            }
+        })
+    }
+}
+
+fn parse(url: &Secret) -> Result<AMQPUri, String> {
+    let mut uri: AMQPUri = url.expose().parse().map_err(|error| format!("`bus.url` is not an AMQP URL: {error}"))?;
+    uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
+    Ok(uri)
+}
+
+/// Connects, or says why not; the password never appears.
+async fn connect(url: &Secret, name: &str) -> Result<Connection, Lost> {
+    let uri = parse(url).map_err(Lost)?;
+    let place = format!("{}:{}", uri.authority.host, uri.authority.port);
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    match tokio::time::timeout(CONNECT_TIMEOUT, Connection::connect_uri(uri, properties)).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(Lost(format!("connect to the broker at {place}: {error}"))),
+        Err(_elapsed) => Err(Lost(format!("connect to the broker at {place}: no answer within {CONNECT_TIMEOUT:?}"))),
+    }
+}
+
+fn lost(doing: &'static str) -> impl Fn(lapin::Error) -> Lost {
+    move |error| Lost(format!("{doing}: {error}"))
+}

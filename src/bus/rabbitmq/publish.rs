@@ -1,0 +1,171 @@
+//! The publishing side: one connection with confirms, kept up by one supervisor.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::StreamExt;
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, Event,
+    options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
+    types::FieldTable,
+};
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use super::{
+    Lost, Message, SUBSCRIBE_TIMEOUT, Settings, connect, lost,
+    topology::{self, ROUTING_KEY},
+};
+use crate::{alert::CONTENT_TYPE, bus::PUBLISH_TIMEOUT, lifecycle::Tasks, retry::reconnect_delay};
+
+/// The state of the connection.
+#[derive(Debug, Clone)]
+pub(super) enum Link {
+    Up(Arc<Up>),
+    Down(String),
+}
+
+/// A connection that takes messages.
+#[derive(Debug)]
+pub(super) struct Up {
+    channel: Channel,
+    depth: AtomicI64,
+}
+
+/// Why a message was not confirmed.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) reason: String,
+    pub(super) connection_is_bad: bool,
+}
+
+/// Often enough for a graph, seldom enough not to be a load.
+const DEPTH_EVERY: Duration = Duration::from_secs(5);
+
+/// AMQP 0-9-1: the broker writes the message to disk.
+const PERSISTENT: u8 = 2;
+
+impl Up {
+    /// Publishes one message and waits until the broker has it on disk and in a queue.
+    ///
+    /// Success is a confirmation that returned nothing: a message that no queue took is confirmed as well, with the message.
+    pub(super) async fn publish(&self, settings: &Settings, message: Message) -> Result<(), Failed> {
+        let properties = BasicProperties::default()
+            .with_delivery_mode(PERSISTENT)
+            .with_content_type(CONTENT_TYPE.into())
+            .with_message_id(message.key.chars().filter(char::is_ascii).take(255).collect::<String>().into());
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let confirmed = async {
+            let sent =
+                self.channel.basic_publish(settings.exchange.as_str().into(), ROUTING_KEY.into(), options, &message.body, properties);
+            sent.await?.await
+        };
+        let refused = |reason: &str| Failed { reason: reason.to_owned(), connection_is_bad: false };
+        match tokio::time::timeout(PUBLISH_TIMEOUT, confirmed).await {
+            Ok(Ok(Confirmation::Ack(None))) => Ok(()),
+            Ok(Ok(Confirmation::Ack(Some(_)))) => Err(refused("no queue is bound to the exchange, so the broker returned the message")),
+            Ok(Ok(Confirmation::Nack(_))) => Err(refused("the broker refused the message; its queue may be full")),
+            Ok(Ok(Confirmation::NotRequested)) => {
+                Err(Failed { reason: "the channel does not confirm".to_owned(), connection_is_bad: true })
+            }
+            Ok(Err(error)) => Err(Failed { reason: error.to_string(), connection_is_bad: true }),
+            Err(_elapsed) => {
+                Err(Failed { reason: format!("the broker did not confirm within {PUBLISH_TIMEOUT:?}"), connection_is_bad: true })
+            }
+        }
+    }
+
+    pub(super) fn depth(&self) -> Option<i64> {
+        Some(self.depth.load(Ordering::Relaxed)).filter(|depth| *depth >= 0)
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up(_) => f.write_str("connected"),
+            Self::Down(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// Starts the supervisor: the first channel tells the state, the second asks for a new connection.
+pub(super) fn supervise(settings: Settings, tasks: &Tasks) -> (watch::Receiver<Link>, mpsc::Sender<()>) {
+    let (link, state) = watch::channel(Link::Down("not connected yet".to_owned()));
+    let (broken, mut reports) = mpsc::channel(1);
+    let stop = tasks.stop();
+    tasks.spawn("bus publisher", async move {
+        let mut failures = 0_u32;
+        while !stop.is_requested() {
+            let established = tokio::time::timeout(SUBSCRIBE_TIMEOUT, establish(&settings)).await;
+            let reason = match established.unwrap_or_else(|_elapsed| Err(Lost("the broker does not answer".to_owned()))) {
+                Ok((connection, up)) => {
+                    failures = 0;
+                    info!("messages can be published to the broker");
+                    link.send_replace(Link::Up(Arc::clone(&up)));
+                    let ended = stop.or(watch(&connection, &up, &settings, &mut reports)).await;
+                    ended.unwrap_or_else(|| "the program ends".to_owned())
+                }
+                Err(Lost(reason)) => reason,
+            };
+            failures = failures.saturating_add(1);
+            if !stop.is_requested() {
+                warn!(reason, "messages cannot be published to the broker: {reason}");
+            }
+            link.send_replace(Link::Down(reason));
+            stop.sleep(reconnect_delay(failures, fastrand::f64())).await;
+        }
+    });
+    (state, broken)
+}
+
+async fn establish(settings: &Settings) -> Result<(Connection, Arc<Up>), Lost> {
+    let connection = connect(&settings.url, "quell publisher").await?;
+    topology::ensure(&connection, settings).await?;
+    let channel = connection.create_channel().await.map_err(lost("open a channel"))?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(lost("ask for confirmations"))?;
+    Ok((connection, Arc::new(Up { channel, depth: AtomicI64::new(-1) })))
+}
+
+/// Returns when the connection is no longer good, with the reason.
+async fn watch(connection: &Connection, up: &Up, settings: &Settings, reports: &mut mpsc::Receiver<()>) -> String {
+    let mut events = connection.events_listener();
+    let mut depth = tokio::time::interval(DEPTH_EVERY);
+    // A report may be about an earlier connection.
+    while reports.try_recv().is_ok() {}
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Some(Event::Error(error)) => return error.to_string(),
+                None => return "the connection ended".to_owned(),
+                Some(Event::ConnectionBlocked(reason)) => warn!(reason, "the broker takes no messages for now: {reason}"),
+                Some(_) => {}
+            },
+            Some(()) = reports.recv() => return "a message was not confirmed".to_owned(),
+            _ = depth.tick() => match queue_depth(connection, settings).await {
+                Ok(messages) => up.depth.store(messages, Ordering::Relaxed),
+                Err(Lost(reason)) => return reason,
+            },
+        }
+    }
+}
+
+async fn queue_depth(connection: &Connection, settings: &Settings) -> Result<i64, Lost> {
+    let asked = async {
+        let channel = connection.create_channel().await?;
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let queue = channel.queue_declare(settings.queue.as_str().into(), passive, FieldTable::default()).await?;
+        channel.close(200, "done".into()).await?;
+        Ok(i64::from(queue.message_count()))
+    };
+    match tokio::time::timeout(PUBLISH_TIMEOUT, asked).await {
+        Ok(depth) => depth.map_err(lost("ask for the length of the queue")),
+        Err(_elapsed) => Err(Lost(format!("the broker did not answer within {PUBLISH_TIMEOUT:?}"))),
+    }
+}

@@ -1,0 +1,86 @@
+//! The exchanges and queues on the broker: declared, or checked where an administrator declares them.
+
+use lapin::{
+    Channel, Connection, ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable},
+};
+
+use super::{Lost, Settings, lost};
+
+/// The routing key of alerts; the queue is bound to every key, so that other queues may select.
+pub(super) const ROUTING_KEY: &str = "alert";
+
+/// Makes the topology, or checks it.
+///
+/// A difference closes the channel, so every declaration has a channel of its own.
+pub(super) async fn ensure(connection: &Connection, settings: &Settings) -> Result<(), Lost> {
+    let alerts = [
+        ("x-queue-type", AMQPValue::LongString("quorum".into())),
+        ("x-delivery-limit", AMQPValue::LongInt(settings.delivery_limit)),
+        ("x-overflow", AMQPValue::LongString("reject-publish".into())),
+        ("x-dead-letter-strategy", AMQPValue::LongString("at-least-once".into())),
+        ("x-dead-letter-exchange", AMQPValue::LongString(settings.dead_exchange.as_str().into())),
+    ];
+    let dead = [("x-queue-type", AMQPValue::LongString("quorum".into()))];
+    exchange(connection, &settings.dead_exchange, ExchangeKind::Fanout, settings.declare).await?;
+    exchange(connection, &settings.exchange, ExchangeKind::Topic, settings.declare).await?;
+    queue(connection, &settings.dead_queue, table(dead), settings.declare).await?;
+    queue(connection, &settings.queue, table(alerts), settings.declare).await?;
+    if settings.declare {
+        let channel = open(connection).await?;
+        bind(&channel, &settings.dead_queue, &settings.dead_exchange).await?;
+        bind(&channel, &settings.queue, &settings.exchange).await?;
+    }
+    Ok(())
+}
+
+async fn exchange(connection: &Connection, name: &str, kind: ExchangeKind, declare: bool) -> Result<(), Lost> {
+    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+    let passive = ExchangeDeclareOptions { passive: true, ..durable };
+    if !declare {
+        let channel = open(connection).await?;
+        let found = channel.exchange_declare(name.into(), kind.clone(), passive, FieldTable::default()).await;
+        found.map_err(missing("exchange", name))?;
+    }
+    let channel = open(connection).await?;
+    channel.exchange_declare(name.into(), kind, durable, FieldTable::default()).await.map_err(differs("exchange", name))
+}
+
+async fn queue(connection: &Connection, name: &str, arguments: FieldTable, declare: bool) -> Result<(), Lost> {
+    if !declare {
+        let channel = open(connection).await?;
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(name.into(), passive, FieldTable::default()).await.map_err(missing("queue", name))?;
+    }
+    // Declaring what exists with the same arguments changes nothing, and the broker names the argument that differs.
+    let channel = open(connection).await?;
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(name.into(), durable, arguments).await.map_err(differs("queue", name))?;
+    Ok(())
+}
+
+async fn bind(channel: &Channel, queue: &str, exchange: &str) -> Result<(), Lost> {
+    let bound = channel.queue_bind(queue.into(), exchange.into(), "#".into(), QueueBindOptions::default(), FieldTable::default()).await;
+    bound.map_err(lost("bind a queue"))
+}
+
+async fn open(connection: &Connection) -> Result<Channel, Lost> {
+    connection.create_channel().await.map_err(lost("open a channel"))
+}
+
+fn missing<'a>(what: &'a str, name: &'a str) -> impl Fn(lapin::Error) -> Lost + 'a {
+    move |error| Lost(format!("the {what} `{name}` is not there and `bus.declare` is false: {error}; declare it, or let Quell do so"))
+}
+
+fn differs<'a>(what: &'a str, name: &'a str) -> impl Fn(lapin::Error) -> Lost + 'a {
+    move |error| Lost(format!("the {what} `{name}` cannot be used as it is: {error}; change it on the broker, or give Quell another name"))
+}
+
+fn table<const N: usize>(entries: [(&str, AMQPValue); N]) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in entries {
+        table.insert(name.into(), value);
+    }
+    table
+}

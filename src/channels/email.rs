@@ -1,0 +1,133 @@
+//! `email`: a mail through an SMTP server.
+
+use std::time::Duration;
+
+use lettre::{
+    Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    message::{Mailbox, header::ContentType},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{ANY, Channel, Delivery, Notice};
+use crate::{
+    connections::{Failure, FailureKind},
+    net::Url,
+    secret::Secret,
+};
+
+/// Sends mails to fixed recipients, or as `email:*` to addresses that playbooks write.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Email {
+    /// The server: `smtps://user:password@host` (TLS), `smtp+starttls://…` (TLS after a plain greeting) or `smtp://…` (none).
+    #[schemars(with = "String")]
+    smtp: Secret,
+    /// The sender, e.g. `Quell <quell@contoso.com>`.
+    from: String,
+    /// The recipients.
+    #[serde(default)]
+    to: Vec<String>,
+    /// Which addresses playbooks may write, for `email:*`: whole addresses, or domains such as `@contoso.com`.
+    #[serde(default)]
+    allow: Vec<String>,
+}
+
+/// Mail servers are slower than web services, and still answer within this.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Channel for Email {
+    const TYPE: &'static str = "email";
+    const SUMMARY: &'static str = "Send mails through an SMTP server";
+    const EXAMPLE: &'static str =
+        r#"{ "smtp": "smtps://quell:secret@mail.contoso.com", "from": "Quell <quell@contoso.com>", "to": ["oncall@contoso.com"] }"#;
+
+    fn check(&self, name: &str) -> Result<(), String> {
+        self.server()?;
+        mailbox("from", &self.from)?;
+        for recipient in &self.to {
+            mailbox("to", recipient)?;
+        }
+        match (name == ANY, self.to.is_empty(), self.allow.is_empty()) {
+            (true, true, false) | (false, false, true) => Ok(()),
+            (true, ..) => Err("`email:*` needs `allow` and no `to`: its recipients are written by playbooks".to_owned()),
+            (false, ..) => Err("it needs `to` and no `allow`; only `email:*` takes addresses that playbooks write".to_owned()),
+        }
+    }
+
+    fn admits(&self, address: &str) -> bool {
+        let Ok(parsed) = address.parse::<Address>() else { return false };
+        self.allow.iter().any(|allowed| match allowed.strip_prefix('@') {
+            Some(domain) => parsed.domain().eq_ignore_ascii_case(domain),
+            None => address.eq_ignore_ascii_case(allowed),
+        })
+    }
+
+    async fn send(&self, to: &Delivery<'_>, notice: &Notice) -> Result<(), Failure> {
+        let mail = self.mail(to, notice).map_err(Failure::rejected)?;
+        let server = AsyncSmtpTransport::<Tokio1Executor>::from_url(&self.server().map_err(Failure::rejected)?);
+        let transport = server.map_err(|_| Failure::rejected("`smtp` is not the URL of a mail server"))?.timeout(Some(TIMEOUT)).build();
+        match tokio::time::timeout(TIMEOUT, transport.send(mail)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(Failure::new(kind_of(&error), format!("send a mail: {error}"))),
+            Err(_) => Err(Failure::new(FailureKind::Unknown, "send a mail: the server did not answer in time")),
+        }
+    }
+}
+
+impl Email {
+    /// The server's URL as the mail library writes it.
+    fn server(&self) -> Result<String, String> {
+        // The parser's own error might show the password.
+        let mut url = Url::parse(self.smtp.expose()).map_err(|_| "`smtp` is not a URL".to_owned())?;
+        if url.host_str().is_none_or(str::is_empty) || url.query().is_some() {
+            return Err("`smtp` must name a host and have no query".to_owned());
+        }
+        match url.scheme() {
+            "smtp" | "smtps" => Ok(url.into()),
+            "smtp+starttls" => {
+                url.set_query(Some("tls=required"));
+                Ok(url.as_str().replacen("smtp+starttls:", "smtp:", 1))
+            }
+            other => Err(format!("`smtp` begins with `{other}:`; use `smtps:`, `smtp+starttls:` or `smtp:`")),
+        }
+    }
+
+    /// Plain text only: there is nothing in it that a mail program would load or run.
+    fn mail(&self, to: &Delivery<'_>, notice: &Notice) -> Result<Message, String> {
+        let from = mailbox("from", &self.from)?;
+        let id = message_id(&notice.id, from.email.domain());
+        let mut mail = Message::builder().from(from).message_id(Some(id)).subject(notice.title.as_str());
+        match to.address {
+            Some(address) => mail = mail.to(mailbox("the address", address)?),
+            None => {
+                for recipient in &self.to {
+                    mail = mail.to(mailbox("to", recipient)?);
+                }
+            }
+        }
+        let text = format!("{}\n\n-- \nSent by Quell. Message {}\n", notice.plain_text().trim_end(), notice.id);
+        mail.header(ContentType::TEXT_PLAIN).body(text).map_err(|error| format!("write the mail: {error}"))
+    }
+}
+
+fn mailbox(what: &str, text: &str) -> Result<Mailbox, String> {
+    text.parse().map_err(|error| format!("`{text}` in `{what}` is not a mail address: {error}"))
+}
+
+/// The same for a repeat, so that a mail program shows it once.
+fn message_id(id: &str, domain: &str) -> String {
+    let safe: String = id.chars().map(|it| if it.is_ascii_alphanumeric() || it == '-' { it } else { '.' }).collect();
+    format!("<{safe}@{domain}>")
+}
+
+fn kind_of(error: &lettre::transport::smtp::Error) -> FailureKind {
+    if error.is_permanent() || error.is_client() {
+        FailureKind::Rejected
+    } else if error.is_transient() {
+        FailureKind::NotDone
+    } else {
+        // A connection that broke may have broken after the mail was taken.
+        FailureKind::Unknown
+    }
+}

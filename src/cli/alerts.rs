@@ -1,0 +1,123 @@
+//! `quell alerts`: what came, and what became of it.
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{Desk, Exit, output};
+use crate::store::{AlertFilter, AlertRow, RunFilter, StoreError};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Alerts {
+    /// List alerts, newest first.
+    List {
+        /// Only from this source.
+        #[arg(long)]
+        source: Option<String>,
+        /// Only of this kind, e.g. `crypto_mining`.
+        #[arg(long)]
+        kind: Option<String>,
+        /// Only with this in the id, title, customer or subscription.
+        #[arg(long)]
+        find: Option<String>,
+        /// How many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Show one alert: what it says, what each playbook decided, and the runs.
+    Show {
+        /// Its number, or part of its id.
+        alert: String,
+    },
+}
+
+impl Alerts {
+    pub(super) async fn execute(self, desk: &Desk<'_>) -> Exit {
+        let done = match self {
+            Self::List { source, kind, find, limit } => {
+                let filter = AlertFilter { source, kind, text: find, most: i64::from(limit) };
+                list(desk, &filter).await
+            }
+            Self::Show { alert } => show(desk, alert).await,
+        };
+        done.unwrap_or_else(|error| Exit::unreachable(&error.to_string()))
+    }
+}
+
+async fn list(desk: &Desk<'_>, filter: &AlertFilter) -> Result<Exit, StoreError> {
+    let rows = desk.store.alerts(filter).await?;
+    if desk.json {
+        return Ok(output::print_json(&rows));
+    }
+    let mut table = output::table(&["#", "received", "source", "kind", "severity", "title", "outcome"]);
+    for row in &rows {
+        table.add_row([
+            row.number.to_string().into(),
+            output::time(row.received_at).into(),
+            output::short(&row.source, 20).into(),
+            output::short(&row.kind, 40).into(),
+            output::state(&row.severity),
+            output::short(&row.title, 60).into(),
+            output::state(&row.outcome),
+        ]);
+    }
+    output::print(&table.to_string());
+    Ok(Exit::Done)
+}
+
+async fn show(desk: &Desk<'_>, text: String) -> Result<Exit, StoreError> {
+    let filter = AlertFilter { text: Some(text.clone()), most: 20, ..AlertFilter::default() };
+    let found = desk.store.alerts(&filter).await?;
+    let exact = found.iter().find(|row| row.number.to_string() == text || row.id == text);
+    let Some(row) = exact.or(if found.len() == 1 { found.first() } else { None }) else {
+        return Ok(Exit::problem(&match found.len() {
+            0 => format!("there is no alert `{text}`; `quell alerts list` shows them"),
+            count => format!("`{text}` is part of {count} alerts; give the number: {}", numbers(&found)),
+        }));
+    };
+    let decisions = desk.store.decisions(row.number).await?;
+    let runs = desk.store.runs(&RunFilter { alert: Some(row.number), ..RunFilter::default() }).await?;
+    let event: Value = serde_json::from_slice(&row.event).unwrap_or_default();
+    if desk.json {
+        let decisions: Vec<_> = decisions
+            .iter()
+            .map(|(playbook, verdict, detail, run)| json!({"playbook": playbook, "verdict": verdict, "detail": detail, "run": run}))
+            .collect();
+        return Ok(output::print_json(&json!({"alert": row, "event": event, "decisions": decisions, "runs": runs})));
+    }
+    output::print(&output::facts(facts(row)).to_string());
+    let mut table = output::table(&["playbook", "decided", "run", "state", "reason"]);
+    for (playbook, verdict, detail, run) in &decisions {
+        let run = runs.iter().find(|it| Some(&it.id.0) == run.as_ref());
+        table.add_row([
+            playbook.into(),
+            output::state(verdict),
+            run.map(|run| run.id.to_string()).unwrap_or_default().into(),
+            output::state(run.map_or("", |run| run.state.as_str())),
+            output::short(run.map_or(detail.as_str(), |run| run.reason.as_str()), 100).into(),
+        ]);
+    }
+    output::print(&format!("\n{table}\n"));
+    let data = event.get("data").unwrap_or(&event);
+    output::print(&output::printable(&serde_json::to_string_pretty(data).unwrap_or_default()));
+    Ok(Exit::Done)
+}
+
+fn numbers(rows: &[AlertRow]) -> String {
+    rows.iter().map(|row| row.number.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn facts(row: &AlertRow) -> [(&'static str, String); 11] {
+    [
+        ("alert", format!("#{} {}", row.number, row.id)),
+        ("outcome", row.outcome.clone()),
+        ("title", row.title.clone()),
+        ("source", row.source.clone()),
+        ("kind", row.kind.clone()),
+        ("severity", row.severity.clone()),
+        ("status", row.status.clone()),
+        ("customer", row.customer_tenant_id.clone()),
+        ("subscription", row.subscription_id.clone()),
+        ("received", format!("{} ({} times)", output::time(row.received_at), row.deliveries)),
+        ("revision", if row.is_revision { row.revision.clone() } else { String::new() }),
+    ]
+}

@@ -1,0 +1,47 @@
+//! `quell run`: the program itself.
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use super::Exit;
+use crate::{app::App, config::Config, engine::Acting, telemetry::logs};
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// Plan and record everything, send nothing: every playbook works as if its mode were `shadow`.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Run {
+    pub(super) async fn execute(self, config: &Config) -> Exit {
+        if let Err(error) = logs::start(config.telemetry.format, &config.telemetry.log) {
+            return Exit::usage(&format!("`telemetry.log`: {error}"));
+        }
+        let acting = if self.dry_run { Acting::DryRun } else { Acting::AsWritten };
+        let app = match App::start(config, acting).await {
+            Ok(app) => app,
+            Err(error) => return Exit::unreachable(&format!("{error:#}")),
+        };
+        info!(address = %app.address, "quell {} runs; http://{}/ shows it", env!("CARGO_PKG_VERSION"), app.address);
+        wait_for_the_end().await;
+        info!("stopping; what is under way is finished or found again at the next start");
+        if !app.end().await {
+            warn!("not every part stopped in time; nothing is lost by that");
+        }
+        Exit::Done
+    }
+}
+
+/// Returns at Ctrl-C or SIGTERM.
+async fn wait_for_the_end() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        drop(tokio::signal::ctrl_c().await);
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,187 @@
+//! A partner's tenant at Microsoft: [`alerts`] in Graph and Azure plans in [`partner_center`], with the [`tokens`] for both.
+//!
+//! The operations are typed: who calls them names a customer and a plan, never a URL, and sees no token.
+
+mod alerts;
+mod partner_center;
+mod refusal;
+mod tokens;
+
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, sync::Arc};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use self::{
+    alerts::{AlertQuery, Page},
+    partner_center::{Entitlement, EntitlementAt, Found, Subscription, Suspension},
+};
+
+use self::{
+    refusal::Refusal,
+    tokens::{Audience, Tokens},
+};
+use super::{Failure, FailureKind, keep::Keeper};
+use crate::{
+    net::{Net, Reply, Request, Url},
+    secret::{Secret, Text},
+};
+
+/// Settings of a connection to Microsoft.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MicrosoftConfig {
+    /// The partner's own Entra tenant: its GUID or a domain.
+    #[schemars(with = "String")]
+    pub tenant_id: Text,
+    /// The application that signs in.
+    #[schemars(with = "String")]
+    pub client_id: Text,
+    /// The application's secret.
+    #[schemars(with = "String")]
+    pub client_secret: Secret,
+    /// A refresh token of a person who consented with multi-factor sign-in; Partner Center is then used on that person's
+    /// behalf. Without it, as the application itself.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub refresh_token: Option<Secret>,
+    /// Where Graph is; set it for a national cloud.
+    #[serde(default = "graph_url")]
+    #[schemars(with = "String")]
+    pub graph_url: Text,
+    /// Graph's version.
+    #[serde(default = "graph_version")]
+    #[schemars(with = "String")]
+    pub graph_version: Text,
+    /// Where Partner Center is.
+    #[serde(default = "partner_center_url")]
+    #[schemars(with = "String")]
+    pub partner_center_url: Text,
+    /// Where Microsoft's sign-in is.
+    #[serde(default = "login_url")]
+    #[schemars(with = "String")]
+    pub login_url: Text,
+}
+
+/// A partner's tenant at Microsoft.
+pub struct Microsoft {
+    name: String,
+    net: Net,
+    tokens: Tokens,
+    graph: Base,
+    partner_center: Base,
+}
+
+/// An `http` or `https` URL to which a path can be added.
+#[derive(Debug, Clone)]
+struct Base(Url);
+
+impl Microsoft {
+    pub(super) fn build(name: &str, config: &MicrosoftConfig, net: &Net, keeper: &Arc<dyn Keeper>) -> Result<Self, String> {
+        let graph = Base::parse("graph_url", &config.graph_url)?;
+        Ok(Self {
+            name: name.to_owned(),
+            net: net.clone(),
+            tokens: Tokens::build(name, config, net, keeper)?,
+            graph: Base(graph.with([config.graph_version.0.as_str()])),
+            partner_center: Base(Base::parse("partner_center_url", &config.partner_center_url)?.with(["v1"])),
+        })
+    }
+
+    /// The name in the settings.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Signs in to both services; changes nothing. For a check of the settings.
+    ///
+    /// # Errors
+    /// Says what a person must do.
+    pub async fn sign_in(&self) -> Result<(), Failure> {
+        drop(self.tokens.access(Audience::Graph).await?);
+        drop(self.tokens.access(Audience::PartnerCenter).await?);
+        Ok(())
+    }
+
+    /// Sends a request with a token. A token that is not accepted is renewed once: a 401 says that nothing was executed.
+    async fn call(&self, audience: Audience, request: Request) -> Result<Reply, Failure> {
+        let token = self.tokens.access(audience).await?;
+        let reply = self.net.send(request.clone().bearer(&token)).await?;
+        if reply.status != 401 || refusal::lacks_multi_factor(&reply) {
+            return Ok(reply);
+        }
+        let token = self.tokens.renew(audience, &token).await?;
+        Ok(self.net.send(request.bearer(&token)).await?)
+    }
+
+    /// The document that a request answers with.
+    async fn read(&self, audience: Audience, request: Request) -> Result<Value, Failure> {
+        let reply = self.call(audience, request).await?;
+        if !reply.is_success() {
+            return Err(Refusal::read(&reply).into_failure(audience.service()));
+        }
+        Ok(reply.json()?)
+    }
+}
+
+impl fmt::Debug for Microsoft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Microsoft `{}`", self.name)
+    }
+}
+
+impl Base {
+    fn parse(setting: &str, text: &Text) -> Result<Self, String> {
+        let url = Url::parse(&text.0).map_err(|error| format!("`{setting}` is not a URL: {error}"))?;
+        if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
+            return Err(format!("`{setting}` must be an `https` URL without a query"));
+        }
+        Ok(Self(url))
+    }
+
+    /// The URL with more segments in its path, each percent-encoded.
+    fn with<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> Url {
+        let mut url = self.0.clone();
+        // `http` and `https` URLs have a path.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+}
+
+/// An answer that is a success and yet not what was documented: nobody knows what it means.
+fn unreadable(audience: Audience, why: &str) -> Failure {
+    Failure::new(FailureKind::Unknown, format!("{} answered something else than documented: {why}", audience.service()))
+}
+
+/// A member of an object, whatever its case: Microsoft's requests are shown in another than its answers.
+fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    let fields = value.as_object()?;
+    fields.get(name).or_else(|| fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    field(value, name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn graph_url() -> Text {
+    Text("https://graph.microsoft.com".to_owned())
+}
+
+/// Partner security alerts are offered in no other version yet.
+fn graph_version() -> Text {
+    Text("beta".to_owned())
+}
+
+fn partner_center_url() -> Text {
+    Text("https://api.partnercenter.microsoft.com".to_owned())
+}
+
+fn login_url() -> Text {
+    Text("https://login.microsoftonline.com".to_owned())
+}

@@ -1,0 +1,274 @@
+//! Access tokens: one for each service, kept until shortly before they expire, and asked for by one caller at a time.
+//!
+//! A failure here never leaves it open whether the caller's request was executed: that was not sent yet.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio::{sync::Mutex, time::Instant};
+use tracing::warn;
+
+use super::{
+    super::{
+        Failure, FailureKind,
+        keep::{Keeper, Seal},
+    },
+    Base, MicrosoftConfig, text,
+};
+use crate::{
+    net::{Net, NetError, Reply, Request, Url},
+    secret::Secret,
+};
+
+/// The service that a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    Graph,
+    PartnerCenter,
+}
+
+pub(super) struct Tokens {
+    net: Net,
+    endpoint: Url,
+    client_id: String,
+    client_secret: Secret,
+    graph: Slot,
+    partner_center: Slot,
+    consent: Option<Consent>,
+}
+
+/// The tokens for one service. Its lock is held while a token is asked for, so that many callers cause one request.
+struct Slot {
+    scope: String,
+    held: Mutex<Option<Access>>,
+}
+
+struct Access {
+    token: Secret,
+    renew_at: Instant,
+}
+
+/// A person's consent: a refresh token that is replaced at every use.
+struct Consent {
+    /// Under which the token is kept in the store.
+    name: String,
+    configured: Secret,
+    newest: Mutex<Option<Secret>>,
+    seal: Seal,
+    keeper: Arc<dyn Keeper>,
+}
+
+/// Early enough that a call under way does not meet the expiry, and that clocks may differ.
+const EARLY: Duration = Duration::from_mins(5);
+
+/// What a token without a stated lifetime is trusted for.
+const SHORTEST_LIFETIME: Duration = Duration::from_mins(1);
+
+/// Graph services whose tokens are for themselves: those of the national clouds.
+const NATIONAL_GRAPHS: &[&str] = &["graph.microsoft.us", "dod-graph.microsoft.us", "microsoftgraph.chinacloudapi.cn"];
+
+impl Audience {
+    /// What people call the service.
+    pub(super) fn service(self) -> &'static str {
+        match self {
+            Self::Graph => "Graph",
+            Self::PartnerCenter => "Partner Center",
+        }
+    }
+}
+
+impl Tokens {
+    pub(super) fn build(name: &str, config: &MicrosoftConfig, net: &Net, keeper: &Arc<dyn Keeper>) -> Result<Self, String> {
+        let tenant = config.tenant_id.0.as_str();
+        let is_name = !tenant.is_empty() && tenant.chars().all(|it| it.is_ascii_alphanumeric() || it == '-' || it == '.');
+        if !is_name || tenant.starts_with('.') {
+            return Err(format!("`tenant_id` is `{tenant}`, and must be a GUID or a domain"));
+        }
+        let login = Base::parse("login_url", &config.login_url)?;
+        let graph = Base::parse("graph_url", &config.graph_url)?;
+        let national = graph.0.host_str().filter(|host| NATIONAL_GRAPHS.contains(host));
+        let graph_audience = national.unwrap_or("graph.microsoft.com");
+        let consent = config.refresh_token.as_ref().map(|token| Consent::new(name, token, config, keeper)).transpose()?;
+        Ok(Self {
+            net: net.clone(),
+            endpoint: login.with([tenant, "oauth2", "v2.0", "token"]),
+            client_id: config.client_id.0.clone(),
+            client_secret: config.client_secret.clone(),
+            graph: Slot::new(&format!("https://{graph_audience}/.default")),
+            partner_center: Slot::new("https://api.partnercenter.microsoft.com/.default"),
+            consent,
+        })
+    }
+
+    /// A token that is good for some minutes more.
+    pub(super) async fn access(&self, audience: Audience) -> Result<Secret, Failure> {
+        self.get(audience, |held| Instant::now() < held.renew_at).await
+    }
+
+    /// Another token than one that was not accepted; somebody else may have renewed it meanwhile.
+    pub(super) async fn renew(&self, audience: Audience, refused: &Secret) -> Result<Secret, Failure> {
+        self.get(audience, |held| held.token.expose() != refused.expose()).await
+    }
+
+    async fn get(&self, audience: Audience, is_good: impl Fn(&Access) -> bool) -> Result<Secret, Failure> {
+        let slot = match audience {
+            Audience::Graph => &self.graph,
+            Audience::PartnerCenter => &self.partner_center,
+        };
+        let mut held = slot.held.lock().await;
+        if let Some(access) = held.as_ref().filter(|access| is_good(access)) {
+            return Ok(access.token.clone());
+        }
+        // A new token is not tried if asking for it fails: the old one was found wanting.
+        *held = None;
+        let consent = self.consent.as_ref().filter(|_| audience == Audience::PartnerCenter);
+        let access = self.ask(&slot.scope, consent).await?;
+        let token = access.token.clone();
+        *held = Some(access);
+        Ok(token)
+    }
+
+    async fn ask(&self, scope: &str, consent: Option<&Consent>) -> Result<Access, Failure> {
+        let client = [("client_id", self.client_id.as_str()), ("client_secret", self.client_secret.expose())];
+        let Some(consent) = consent else {
+            let body = self.post(&[&client[..], &[("grant_type", "client_credentials"), ("scope", scope)]].concat()).await?;
+            return access(&body);
+        };
+        let mut newest = consent.newest.lock().await;
+        let refresh = match newest.take() {
+            Some(token) => token,
+            None => consent.load().await?,
+        };
+        // Without `offline_access` no new refresh token is given.
+        let scope = format!("{scope} offline_access");
+        let grant = [("grant_type", "refresh_token"), ("refresh_token", refresh.expose()), ("scope", scope.as_str())];
+        let answered = self.post(&[&client[..], &grant].concat()).await;
+        *newest = Some(refresh.clone());
+        let body = answered?;
+        let rotated = text(&body, "refresh_token");
+        if !rotated.is_empty() && rotated != refresh.expose() {
+            let rotated = Secret::new(rotated);
+            consent.keep(&rotated).await?;
+            *newest = Some(rotated);
+        }
+        access(&body)
+    }
+
+    async fn post(&self, form: &[(&str, &str)]) -> Result<Value, Failure> {
+        let not_signed_in = |error: NetError| match error {
+            NetError::Refused(why) => Failure::rejected(format!("sign in at Microsoft: {why}")),
+            NetError::NotSent(why) | NetError::Unknown(why) => Failure::new(FailureKind::NotDone, format!("sign in at Microsoft: {why}")),
+        };
+        let reply = self.net.send(Request::post(self.endpoint.clone()).form(form)).await.map_err(not_signed_in)?;
+        if !reply.is_success() {
+            return Err(self.refused(&reply));
+        }
+        reply.json().map_err(not_signed_in)
+    }
+
+    /// Why there is no token, and what a person must do if waiting does not help.
+    fn refused(&self, reply: &Reply) -> Failure {
+        let body = reply.json().unwrap_or_default();
+        let code = text(&body, "error");
+        // The first sentence names the fault; the rest are identifiers of the request.
+        let described: String = text(&body, "error_description").chars().take_while(|it| !it.is_control()).take(300).collect();
+        let described = described.split(" Trace ID:").next().unwrap_or_default().replace(self.client_secret.expose(), "***");
+        let advice = match code {
+            "invalid_grant" | "interaction_required" | "consent_required" => {
+                "the consent is no longer good; a person must sign in again with multi-factor and configure the new `refresh_token`"
+            }
+            "invalid_client" => "the client secret is wrong or has expired; create a new one and configure it",
+            "unauthorized_client" => "the application is unknown in this tenant; check `client_id` and `tenant_id`",
+            _ => "check the connection's settings",
+        };
+        let is_passing = matches!(reply.status, 408 | 429 | 500..) || code == "temporarily_unavailable";
+        let (kind, advice) = if is_passing { (FailureKind::NotDone, "it may work later") } else { (FailureKind::Rejected, advice) };
+        let message = format!("sign in at Microsoft: answered {} {code}: {described}; {advice}", reply.status);
+        Failure { kind, ..Failure::from_status(reply, message) }
+    }
+}
+
+impl Slot {
+    fn new(scope: &str) -> Self {
+        Self { scope: scope.to_owned(), held: Mutex::new(None) }
+    }
+}
+
+impl Consent {
+    fn new(name: &str, token: &Secret, config: &MicrosoftConfig, keeper: &Arc<dyn Keeper>) -> Result<Self, String> {
+        Ok(Self {
+            name: format!("refresh_token:{name}"),
+            configured: token.clone(),
+            newest: Mutex::new(None),
+            seal: Seal::new(&config.client_secret, token)?,
+            keeper: Arc::clone(keeper),
+        })
+    }
+
+    /// The newest token that was kept, else the configured one.
+    async fn load(&self) -> Result<Secret, Failure> {
+        let kept = self.keeper.kept(&self.name).await;
+        let kept = kept.map_err(|error| Failure::new(FailureKind::NotDone, format!("read the kept refresh token: {error}")))?;
+        let Some(bytes) = kept else {
+            return Ok(self.configured.clone());
+        };
+        let opened = self.seal.open(&self.name, &bytes);
+        if opened.is_none() {
+            warn!(name = %self.name, "the kept refresh token was sealed with other credentials; the configured one is used");
+        }
+        Ok(opened.unwrap_or_else(|| self.configured.clone()))
+    }
+
+    /// Keeps a token before anything else is done: the access token that came with it may be the last that the old one gives.
+    async fn keep(&self, token: &Secret) -> Result<(), Failure> {
+        let not_kept = |why: &str| Failure::new(FailureKind::NotDone, format!("keep the new refresh token: {why}"));
+        let sealed = self.seal.seal(&self.name, token).ok_or_else(|| not_kept("it cannot be sealed"))?;
+        self.keeper.keep(&self.name, &sealed).await.map_err(|error| not_kept(&error.to_string()))
+    }
+}
+
+fn access(body: &Value) -> Result<Access, Failure> {
+    let token = text(body, "access_token");
+    if token.is_empty() {
+        return Err(Failure::new(FailureKind::NotDone, "sign in at Microsoft: the answer holds no token"));
+    }
+    // The older endpoint writes the number as a text.
+    let seconds = body.get("expires_in").and_then(|it| it.as_u64().or_else(|| it.as_str()?.parse().ok()));
+    let lifetime = seconds.map_or(SHORTEST_LIFETIME, Duration::from_secs);
+    // A day is longer than any token that is issued, and keeps the sum in bounds.
+    let lifetime = lifetime.min(Duration::from_hours(24));
+    // A token that lives shorter than ten minutes is renewed at half of its life.
+    let renew_at = Instant::now() + lifetime - EARLY.min(lifetime / 2);
+    Ok(Access { token: Secret::new(token), renew_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connections::bench::{self, Memory};
+
+    #[tokio::test]
+    async fn what_was_kept_is_used_until_another_token_is_configured() {
+        let keeper: Arc<dyn Keeper> = Arc::new(Memory::default());
+        let simulator = bench::simulator(quell_simulator::Options::default()).await;
+        let consent = |configured: &str| Consent::new("a", &Secret::new(configured), &bench::config(&simulator), &keeper).unwrap();
+        assert_eq!(consent("first").load().await.unwrap().expose(), "first");
+        consent("first").keep(&Secret::new("rotated")).await.unwrap();
+        assert_eq!(consent("first").load().await.unwrap().expose(), "rotated");
+        assert_eq!(consent("second").load().await.unwrap().expose(), "second");
+    }
+
+    #[tokio::test]
+    async fn a_token_is_renewed_some_minutes_before_it_expires() {
+        let lives = |seconds: Value| {
+            let access = access(&serde_json::json!({ "access_token": "t", "expires_in": seconds })).unwrap();
+            (access.renew_at - Instant::now()).as_secs_f64().round()
+        };
+        assert_eq!(lives(3599.into()), 3299.0);
+        assert_eq!(lives("3599".into()), 3299.0);
+        assert_eq!(lives(120.into()), 60.0);
+        assert_eq!(lives(Value::Null), 30.0);
+        assert_eq!(lives(u64::MAX.into()), 86_100.0);
+        assert!(access(&serde_json::json!({ "token_type": "Bearer" })).is_err());
+    }
+}

@@ -1,0 +1,271 @@
+//! The state machine of a run: what comes next, and what an answer from the outside means. Pure and total.
+//!
+//! The time and the randomness are arguments. An unknown outcome is never guessed at: the class of the action decides
+//! whether to repeat, to look, or to stop and ask a person.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::{
+    actions::{Done, Failure, FailureKind, ReadBack},
+    playbook::{OnError, Playbook, Step, StopOutcome},
+    retry::RetryPolicy,
+    run::{Class, RunRecord, RunState, StepRecord, StepState},
+};
+
+/// What a run has to do next.
+#[derive(Debug)]
+pub enum Next<'a> {
+    /// Begin this step: evaluate its condition and render its arguments.
+    Plan(&'a Step),
+    /// Attempt it.
+    Attempt(&'a Step, &'a StepRecord),
+    /// Find out what an attempt did whose outcome is not known.
+    Settle(&'a Step, &'a StepRecord),
+    /// Look whether the other side has finished what it accepted.
+    Confirm(&'a Step, &'a StepRecord),
+    /// Nothing until then.
+    Wait(Timestamp),
+    /// The run has ended.
+    End(RunState, String),
+}
+
+/// The word under which a `stop` step is recorded in place of an action.
+pub const STOP: &str = "stop";
+
+/// Partner Center is documented to answer a repeat from its own memory only for a while; ten minutes is on the safe side.
+const KEY_HOLDS: SignedDuration = SignedDuration::from_mins(10);
+
+/// A cancelled entitlement shows as inactive after about ten minutes; three times that is no longer normal.
+const CONFIRM_WITHIN: SignedDuration = SignedDuration::from_mins(30);
+
+/// Between looks at a target that is expected to change: soon at first, then about as often as it can matter.
+const CONFIRM_FIRST: SignedDuration = SignedDuration::from_secs(2);
+const CONFIRM_LONGEST: SignedDuration = SignedDuration::from_secs(30);
+
+/// What comes next, given what is recorded.
+pub fn next<'a>(playbook: &'a Playbook, run: &RunRecord, steps: &'a [StepRecord], now: Timestamp) -> Next<'a> {
+    let overdue = now.duration_since(run.created_at) >= signed(playbook.timeout);
+    let (trouble, state) = match walk(&playbook.steps, steps, now, Tolerance::AsWritten) {
+        Walk::Through => return Next::End(RunState::Done, String::new()),
+        Walk::Stopped(state, reason) => return Next::End(state, reason),
+        Walk::Trouble(step) => (trouble_of(step), ending_of(step)),
+        Walk::At(next) if !overdue || may_be_under_way(&next, steps) => return next,
+        Walk::At(_) => (format!("the run did not end within {:?}", playbook.timeout), RunState::Failed),
+    };
+    match walk(&playbook.on_error, steps, now, Tolerance::All) {
+        Walk::At(next) => next,
+        Walk::Through | Walk::Stopped(..) | Walk::Trouble(_) => Next::End(state, trouble),
+    }
+}
+
+/// The step in trouble and what went wrong, for `on_error`.
+pub fn trouble<'a>(playbook: &Playbook, steps: &'a [StepRecord]) -> Option<&'a StepRecord> {
+    steps.iter().find(|record| {
+        let tolerated = playbook.steps.iter().find(|step| step.id == record.id).is_none_or(|step| step.on_error == OnError::Continue);
+        record.state == StepState::Indeterminate || record.state == StepState::Failed && !tolerated
+    })
+}
+
+enum Walk<'a> {
+    At(Next<'a>),
+    Through,
+    Stopped(RunState, String),
+    Trouble(&'a StepRecord),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tolerance {
+    /// A failed step ends the sequence unless it says `on_error: continue`.
+    AsWritten,
+    /// Every step is tried, whatever became of those before it.
+    All,
+}
+
+fn walk<'a>(sequence: &'a [Step], records: &'a [StepRecord], now: Timestamp, tolerance: Tolerance) -> Walk<'a> {
+    for step in sequence {
+        let Some(record) = records.iter().find(|record| record.id == step.id) else { return Walk::At(Next::Plan(step)) };
+        let later = record.due_at.filter(|due| *due > now);
+        let tolerated = tolerance == Tolerance::All || step.on_error == OnError::Continue;
+        match (record.state, later) {
+            (StepState::Retrying | StepState::Executing | StepState::Confirming, Some(due)) => return Walk::At(Next::Wait(due)),
+            (StepState::Planned | StepState::Retrying, _) => return Walk::At(Next::Attempt(step, record)),
+            (StepState::Executing, None) => return Walk::At(Next::Settle(step, record)),
+            (StepState::Confirming, None) => return Walk::At(Next::Confirm(step, record)),
+            (StepState::Succeeded, _) if record.action == STOP => return stopped(record),
+            (StepState::Succeeded | StepState::Skipped | StepState::Shadowed, _) => {}
+            (StepState::Failed, _) if tolerated => {}
+            (StepState::Indeterminate, _) if tolerance == Tolerance::All => {}
+            (StepState::Failed | StepState::Indeterminate, _) => return Walk::Trouble(record),
+        }
+    }
+    Walk::Through
+}
+
+fn stopped<'a>(record: &StepRecord) -> Walk<'a> {
+    let reason = record.output.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let state = match record.output.get("outcome").and_then(Value::as_str) {
+        Some("no_action") => RunState::NoAction,
+        Some("failed") => RunState::Failed,
+        Some(_) | None => RunState::Done,
+    };
+    Walk::Stopped(state, reason)
+}
+
+/// What a `stop` step leaves behind; [`next`] reads it.
+pub fn stop_output(outcome: StopOutcome, reason: &str) -> Value {
+    let outcome = match outcome {
+        StopOutcome::Done => "done",
+        StopOutcome::NoAction => "no_action",
+        StopOutcome::Failed => "failed",
+    };
+    serde_json::json!({"outcome": outcome, "reason": reason})
+}
+
+fn trouble_of(step: &StepRecord) -> String {
+    let what = step.error.as_deref().unwrap_or("no reason is recorded");
+    format!("step `{}`: {what}", step.id)
+}
+
+fn ending_of(step: &StepRecord) -> RunState {
+    if step.state == StepState::Indeterminate { RunState::Indeterminate } else { RunState::Failed }
+}
+
+/// Whether something may be happening outside, so that time running out must not end the run.
+fn may_be_under_way(next: &Next<'_>, steps: &[StepRecord]) -> bool {
+    match next {
+        Next::Settle(..) | Next::Confirm(..) => true,
+        Next::Wait(_) | Next::Attempt(..) => steps
+            .iter()
+            .any(|step| matches!(step.state, StepState::Executing | StepState::Confirming) || !step.state.is_final() && step.uncertain),
+        Next::Plan(_) | Next::End(..) => false,
+    }
+}
+
+/// An answer, and the circumstances in which it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// When it came.
+    pub now: Timestamp,
+    /// A random number in `0.0..1.0` that spreads retries.
+    pub jitter: f64,
+}
+
+/// The step after an attempt that was counted in `step.attempts`.
+pub fn after_attempt(step: &mut StepRecord, retry: &RetryPolicy, result: Result<Done, Failure>, at: Moment) {
+    step.due_at = None;
+    let failure = match result {
+        Ok(Done::Now(output)) => return succeed(step, output, at.now),
+        Ok(Done::Accepted(output)) => {
+            step.output = output;
+            return confirm_later(step, at.now);
+        }
+        Err(failure) => failure,
+    };
+    step.error = Some(failure.message.clone());
+    match failure.kind {
+        FailureKind::Rejected => end(step, StepState::Failed, at.now),
+        FailureKind::NotDone => again(step, retry, failure.retry_after, at),
+        // Ours was not applied, but an earlier attempt may have been: only a look tells.
+        FailureKind::Conflict => step.state = StepState::Executing,
+        FailureKind::Unknown => unknown(step, retry, at),
+    }
+}
+
+/// The step after its process ended with the request under way.
+pub fn after_interruption(step: &mut StepRecord, retry: &RetryPolicy, at: Moment) {
+    let failure = Failure::new(FailureKind::Unknown, "the program ended while the request was under way");
+    after_attempt(step, retry, Err(failure), at);
+}
+
+fn unknown(step: &mut StepRecord, retry: &RetryPolicy, at: Moment) {
+    step.uncertain = true;
+    let key_holds = step.first_intent_at.is_some_and(|first| at.now.duration_since(first) < KEY_HOLDS);
+    match step.class {
+        Class::Read | Class::Idempotent => again(step, retry, None, at),
+        Class::Keyed if key_holds && step.attempts < retry.max_attempts => again(step, retry, None, at),
+        Class::Keyed | Class::Verified => step.state = StepState::Executing,
+        Class::Unsafe => end(step, StepState::Indeterminate, at.now),
+    }
+}
+
+/// The step after a look at its target.
+pub fn after_look(step: &mut StepRecord, retry: &RetryPolicy, seen: Result<ReadBack, Failure>, at: Moment) {
+    let confirming = step.state == StepState::Confirming;
+    let waited_long = step.first_intent_at.is_none_or(|first| at.now.duration_since(first) >= CONFIRM_WITHIN);
+    step.due_at = None;
+    match seen {
+        Ok(ReadBack::Reached(output)) => succeed(step, output, at.now),
+        Ok(ReadBack::Unchanged) if confirming && !waited_long => confirm_later(step, at.now),
+        Ok(ReadBack::Unchanged) if confirming => doubt(step, "the other side accepted it and has not finished it in time", at.now),
+        Ok(ReadBack::Unchanged) => match step.class {
+            Class::Verified => again(step, retry, None, at),
+            Class::Read | Class::Idempotent | Class::Keyed | Class::Unsafe => {
+                doubt(step, "the target does not show whether it happened", at.now)
+            }
+        },
+        Ok(ReadBack::Changed(how)) if confirming || step.uncertain => {
+            doubt(step, &format!("somebody changed the target meanwhile: {how}"), at.now)
+        }
+        Ok(ReadBack::Changed(how)) => {
+            step.error = Some(format!("nothing was done, because somebody changed the target meanwhile: {how}"));
+            end(step, StepState::Failed, at.now);
+        }
+        Ok(ReadBack::CannotTell(why)) => doubt(step, &why, at.now),
+        Err(failure) if waited_long => doubt(step, &format!("looking at the target failed for too long: {failure}"), at.now),
+        Err(failure) => {
+            step.error = Some(format!("look at the target: {failure}"));
+            step.due_at = Some(later(at.now, pause(step, at.now)));
+        }
+    }
+}
+
+fn again(step: &mut StepRecord, retry: &RetryPolicy, retry_after: Option<std::time::Duration>, at: Moment) {
+    if let Some(wait) = retry.wait_after(step.attempts, at.jitter, retry_after) {
+        step.state = StepState::Retrying;
+        step.due_at = Some(later(at.now, signed(wait)));
+        return;
+    }
+    let known = !step.uncertain || matches!(step.class, Class::Read | Class::Idempotent);
+    end(step, if known { StepState::Failed } else { StepState::Indeterminate }, at.now);
+}
+
+fn succeed(step: &mut StepRecord, output: Value, now: Timestamp) {
+    step.output = output;
+    step.error = None;
+    end(step, StepState::Succeeded, now);
+}
+
+fn confirm_later(step: &mut StepRecord, now: Timestamp) {
+    step.state = StepState::Confirming;
+    step.error = None;
+    step.due_at = Some(later(now, pause(step, now)));
+}
+
+/// A tenth of the time that has passed, so that looks grow rarer by themselves.
+fn pause(step: &StepRecord, now: Timestamp) -> SignedDuration {
+    let passed = step.first_intent_at.map_or(SignedDuration::ZERO, |first| now.duration_since(first));
+    (passed / 10).clamp(CONFIRM_FIRST, CONFIRM_LONGEST)
+}
+
+fn doubt(step: &mut StepRecord, why: &str, now: Timestamp) {
+    step.error = Some(match step.error.take() {
+        Some(before) if before != why => format!("{why} (before that: {before})"),
+        Some(_) | None => why.to_owned(),
+    });
+    end(step, StepState::Indeterminate, now);
+}
+
+fn end(step: &mut StepRecord, state: StepState, now: Timestamp) {
+    step.state = state;
+    step.due_at = None;
+    step.ended_at = Some(now);
+}
+
+fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+fn signed(duration: std::time::Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}

@@ -1,0 +1,89 @@
+//! Picks the runs that have something to do and lets a bounded number of them proceed at once.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, Semaphore};
+
+use super::driver::Driver;
+use crate::{
+    lifecycle::{Stop, Tasks},
+    run::RunId,
+    store::Store,
+};
+
+/// Gives due runs to the driver.
+pub(super) struct Scheduler {
+    store: Store,
+    driver: Driver,
+    /// Told when runs began.
+    begun: Arc<Notify>,
+    tasks: Tasks,
+    under_way: Arc<Mutex<HashSet<RunId>>>,
+    places: Arc<Semaphore>,
+}
+
+/// Most of a run's time is spent waiting for another system's answer.
+const RUNS_AT_ONCE: usize = 64;
+
+/// More than can be under way, so that each look finds new ones.
+const LOOK_AT: i64 = 512;
+
+/// How exactly a retry or a look at a target keeps its time.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+impl Scheduler {
+    pub(super) fn new(store: Store, driver: Driver, begun: Arc<Notify>, tasks: Tasks) -> Self {
+        Self { store, driver, begun, tasks, under_way: Arc::default(), places: Arc::new(Semaphore::new(RUNS_AT_ONCE)) }
+    }
+
+    pub(super) async fn run(self, stop: Stop) {
+        while !stop.is_requested() {
+            let started = stop.or(self.start_due_runs()).await.unwrap_or_default();
+            if started == 0 {
+                // Running out of time is the signal to look again.
+                drop(stop.or(tokio::time::timeout(LOOK_AGAIN, self.begun.notified())).await);
+            }
+        }
+    }
+
+    /// Starts what is due and not under way; waits for places. Returns how many were started.
+    async fn start_due_runs(&self) -> usize {
+        let Ok(due) = self.store.due_runs(Timestamp::now(), LOOK_AT).await else { return 0 };
+        let mut started = 0;
+        for run in due {
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return started };
+            if !self.lock().insert(run.clone()) {
+                continue;
+            }
+            started += 1;
+            let (driver, under_way) = (self.driver.clone(), Arc::clone(&self.under_way));
+            self.tasks.spawn("run", async move {
+                let _leave = Leave { run: run.clone(), under_way };
+                driver.drive(&run).await;
+                drop(place);
+            });
+        }
+        started
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<RunId>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a run off the list of those under way, also when its task panics.
+struct Leave {
+    run: RunId,
+    under_way: Arc<Mutex<HashSet<RunId>>>,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.run);
+    }
+}

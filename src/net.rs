@@ -1,5 +1,0 @@
-//! To come.
-
-/// The one HTTP client.
-#[derive(Debug, Clone)]
-pub struct Net;

@@ -1,0 +1,297 @@
+//! Reads values out of the tree of a playbook, and collects what is wrong with them.
+//!
+//! A reader never stops: what cannot be read is reported and left out, so that all problems of a file are shown at once.
+
+use std::{ops::Range, path::Path, time::Duration};
+
+use super::{
+    codes,
+    node::{Key, Kind, Node},
+    visible::Visible,
+};
+use crate::{
+    expression::{Expression, ExpressionError, Sandbox, Template},
+    problem::{Place, Problem, nearest},
+};
+
+/// The file being read and its problems so far.
+pub(super) struct Reader<'a> {
+    pub(super) sandbox: &'a Sandbox,
+    path: &'a Path,
+    text: &'a str,
+    problems: Vec<Problem>,
+}
+
+/// The entries of a map whose keys are known.
+pub(super) struct Fields<'n> {
+    entries: Vec<(&'n Key, &'n Node)>,
+    place: Range<usize>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(sandbox: &'a Sandbox, path: &'a Path, text: &'a str) -> Self {
+        Self { sandbox, path, text, problems: Vec::new() }
+    }
+
+    /// Everything that was reported, in the order of the file.
+    pub(super) fn into_problems(mut self) -> Vec<Problem> {
+        self.problems.sort_by_key(|it| it.place.span.start);
+        self.problems
+    }
+
+    /// How many problems there are so far.
+    pub(super) fn count(&self) -> usize {
+        self.problems.len()
+    }
+
+    pub(super) fn report(&mut self, code: &'static str, span: &Range<usize>, message: impl Into<String>) {
+        self.problems.push(Problem::error(code, message, place_in(self.path, self.text, span)));
+    }
+
+    pub(super) fn report_with_help(&mut self, code: &'static str, span: &Range<usize>, message: impl Into<String>, help: Option<String>) {
+        self.report(code, span, message);
+        if let (Some(problem), Some(help)) = (self.problems.last_mut(), help) {
+            problem.help = Some(help);
+        }
+    }
+
+    pub(super) fn warn(&mut self, code: &'static str, span: &Range<usize>, message: impl Into<String>) {
+        self.problems.push(Problem::warning(code, message, place_in(self.path, self.text, span)));
+    }
+
+    /// The entries of a map; reports every key that is not among the known ones, and whatever is not a map.
+    pub(super) fn fields<'n>(&mut self, node: &'n Node, what: &str, known: &[&str]) -> Option<Fields<'n>> {
+        let entries = self.entries(node, what)?;
+        for (key, _) in entries {
+            if !known.contains(&key.name.as_str()) {
+                let help = did_you_mean(&key.name, known.iter().copied()).unwrap_or_else(|| format!("{what} takes {}", listed(known)));
+                self.report_with_help(codes::UNKNOWN_KEY, &key.span, format!("unknown key `{}`", key.name), Some(help));
+            }
+        }
+        Some(Fields { entries: entries.iter().map(|(key, value)| (key, value)).collect(), place: node.place() })
+    }
+
+    /// The entries of a map with any keys.
+    pub(super) fn entries<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [(Key, Node)]> {
+        if let Kind::Map(entries) = &node.kind {
+            return Some(entries);
+        }
+        self.wrong_type(node, what, "a map");
+        None
+    }
+
+    pub(super) fn list<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Node]> {
+        if let Kind::List(items) = &node.kind {
+            return Some(items);
+        }
+        self.wrong_type(node, what, "a list");
+        None
+    }
+
+    pub(super) fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
+        if let Kind::Text(text) = &node.kind {
+            return Some(text);
+        }
+        self.wrong_type(node, what, "a text");
+        None
+    }
+
+    pub(super) fn boolean(&mut self, node: &Node, what: &str) -> Option<bool> {
+        if let Kind::Bool(it) = node.kind {
+            return Some(it);
+        }
+        self.wrong_type(node, what, "true or false");
+        None
+    }
+
+    pub(super) fn whole_number(&mut self, node: &Node, what: &str, range: Range<u32>) -> Option<u32> {
+        let Kind::Number(number) = &node.kind else {
+            self.wrong_type(node, what, "a number");
+            return None;
+        };
+        let found = number.as_u64().and_then(|it| u32::try_from(it).ok()).filter(|it| range.contains(it));
+        if found.is_none() {
+            let last = range.end.saturating_sub(1);
+            self.report(codes::RANGE, &node.span, format!("{what} must be a whole number from {} to {last}, and is {number}", range.start));
+        }
+        found
+    }
+
+    /// A duration such as `30s`.
+    pub(super) fn duration(&mut self, node: &Node, what: &str, longest: Duration) -> Option<Duration> {
+        let text = self.text(node, what)?;
+        let Some(duration) = parse_duration(text) else {
+            let help = "durations are written as `500ms`, `30s`, `5m`, `2h` or `30d`".to_owned();
+            self.report_with_help(codes::DURATION, &node.span, format!("{what} is not a duration: `{text}`"), Some(help));
+            return None;
+        };
+        if duration > longest {
+            self.report(codes::RANGE, &node.span, format!("{what} is `{text}`, over the longest of {}", in_words(longest)));
+            return None;
+        }
+        Some(duration)
+    }
+
+    /// One of a few words.
+    pub(super) fn word<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&str, T)]) -> Option<T> {
+        let text = self.text(node, what)?;
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, it)| *it);
+        if found.is_none() {
+            let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let help = did_you_mean(text, names.iter().copied()).unwrap_or_else(|| format!("it is one of {}", listed(&names)));
+            self.report_with_help(codes::WORD, &node.span, format!("{what} cannot be `{text}`"), Some(help));
+        }
+        found
+    }
+
+    /// A condition, written without `${ }`; the words `true` and `false` are conditions too.
+    pub(super) fn condition(&mut self, node: &Node, what: &str, visible: &Visible<'_>) -> Option<Expression> {
+        let text = match &node.kind {
+            Kind::Bool(it) => it.to_string(),
+            Kind::Text(text) => text.clone(),
+            Kind::Null | Kind::Number(_) | Kind::List(_) | Kind::Map(_) => {
+                self.wrong_type(node, what, "a condition");
+                return None;
+            }
+        };
+        if text.trim_start().starts_with("${") {
+            let help = "a condition is an expression as a whole, without `${` and `}`".to_owned();
+            self.report_with_help(codes::EXPRESSION, &node.span, format!("{what} stands in `${{ }}`"), Some(help));
+            return None;
+        }
+        match self.sandbox.expression(&text, visible.names) {
+            Ok(expression) => {
+                visible.check(self, node, &text, 0);
+                Some(expression)
+            }
+            Err(error) => {
+                self.expression_error(node, &error);
+                None
+            }
+        }
+    }
+
+    /// A text that may hold `${ }`.
+    pub(super) fn template(&mut self, node: &Node, what: &str, visible: &Visible<'_>) -> Option<Template> {
+        let text = self.text(node, what)?;
+        match self.sandbox.template(text, visible.names) {
+            Ok(template) => {
+                for (expression, start) in template.expressions() {
+                    visible.check(self, node, expression.text(), start);
+                }
+                Some(template)
+            }
+            Err(error) => {
+                self.expression_error(node, &error);
+                None
+            }
+        }
+    }
+
+    /// The bytes of the file at which the given bytes of a text's value stand.
+    pub(super) fn span_inside(&self, node: &Node, within: &Range<usize>) -> Range<usize> {
+        let Kind::Text(value) = &node.kind else { return node.span.clone() };
+        match self.locate(node, value, within.start) {
+            Some(start) => start..start + within.len(),
+            None => node.span.clone(),
+        }
+    }
+
+    /// Where in the file a byte of a text's value stands. Block texts lost their indentation and quoted ones may hold escapes, so the
+    /// line of the value is looked for among the lines of the file.
+    fn locate(&self, node: &Node, value: &str, offset: usize) -> Option<usize> {
+        let before = value.get(..offset)?;
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = value.get(line_start..)?.lines().next().unwrap_or_default();
+        let skip = before.matches('\n').count();
+        let lines = || self.text.get(node.span.clone()).map(|it| it.split_inclusive('\n'));
+        let passed: usize = lines()?.take(skip).map(str::len).sum();
+        let at = lines()?.nth(skip)?.find(line)?;
+        Some(node.span.start + passed + at + offset - line_start)
+    }
+
+    fn expression_error(&mut self, node: &Node, error: &ExpressionError) {
+        let place = self.span_inside(node, &(error.offset..error.offset + 1));
+        let after = self.text.get(node.span.end..).and_then(|it| it.lines().next()).unwrap_or_default();
+        let is_cut = after.trim_start().starts_with('#');
+        let help = is_cut.then(|| "` #` begins a comment in YAML, so this text needs quotes around it".to_owned());
+        self.report_with_help(codes::EXPRESSION, &place, error.message.clone(), help);
+    }
+
+    fn wrong_type(&mut self, node: &Node, what: &str, wanted: &str) {
+        self.report(codes::WRONG_TYPE, &node.place(), format!("{what} must be {wanted}, and is {}", node.what()));
+    }
+}
+
+impl<'n> Fields<'n> {
+    pub(super) fn get(&self, name: &str) -> Option<&'n Node> {
+        self.entries.iter().find(|(key, _)| key.name == name).map(|(_, value)| *value)
+    }
+
+    pub(super) fn key(&self, name: &str) -> Option<&'n Key> {
+        self.entries.iter().find(|(key, _)| key.name == name).map(|(key, _)| *key)
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn require(&self, reader: &mut Reader<'_>, name: &str, what: &str) -> Option<&'n Node> {
+        let found = self.get(name);
+        if found.is_none() {
+            reader.report(codes::MISSING_KEY, &self.place, format!("{what} has no `{name}`"));
+        }
+        found
+    }
+
+    /// Where to point when the whole is meant.
+    pub(super) fn place(&self) -> &Range<usize> {
+        &self.place
+    }
+
+    /// Reports the keys whose meaning this version does not have; says whether there were any.
+    pub(super) fn report_unsupported(&self, reader: &mut Reader<'_>, names: &[&str]) -> bool {
+        let mut found = false;
+        for (key, _) in self.entries.iter().filter(|(key, _)| names.contains(&key.name.as_str())) {
+            found = true;
+            reader.report(codes::NOT_YET, &key.span, format!("`{}` is not supported by this version", key.name));
+        }
+        found
+    }
+}
+
+/// A place in a file that begins and ends between characters, as whoever shows it needs it.
+pub(super) fn place_in(path: &Path, text: &str, span: &Range<usize>) -> Place {
+    let start = text.floor_char_boundary(span.start);
+    Place::in_text(path, text, start..text.ceil_char_boundary(span.end.max(start)))
+}
+
+/// `did you mean …?`, if a known name is near.
+pub(super) fn did_you_mean<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
+    nearest(name, known).map(|it| format!("did you mean `{it}`?"))
+}
+
+/// Names for a sentence.
+pub(super) fn listed(names: &[&str]) -> String {
+    names.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Reads `500ms`, `30s`, `5m`, `2h` or `30d`.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit())?)?;
+    let number: u64 = number.parse().ok()?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        "h" => number.checked_mul(3_600).map(Duration::from_secs),
+        "d" => number.checked_mul(86_400).map(Duration::from_secs),
+        _ => None,
+    }
+}
+
+fn in_words(duration: Duration) -> String {
+    match duration.as_secs() {
+        days if days.is_multiple_of(86_400) => format!("`{}d`", days / 86_400),
+        hours if hours.is_multiple_of(3_600) => format!("`{}h`", hours / 3_600),
+        minutes if minutes.is_multiple_of(60) => format!("`{}m`", minutes / 60),
+        seconds => format!("`{seconds}s`"),
+    }
+}

@@ -1,0 +1,169 @@
+//! Tests: the playbooks that come with Quell, and folders of playbooks.
+
+use std::{cell::LazyCell, fs, path::Path};
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn shipped() -> Library {
+    Library::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks"))
+}
+
+fn alert(kind: &str, change: &Value) -> Value {
+    let mut alert = json!({
+        "id": "a-1", "source": "graph", "kind": kind, "severity": "high", "confidence": "high", "status": "active", "title": "T", "description": "D",
+        "customer_tenant_id": "t-1", "subscription_id": "s-1", "resources": [], "detected_at": "2026-03-02T04:11:09Z",
+        "received_at": "2026-03-02T04:12:00Z", "revision": "0", "is_test": false, "details": {}, "raw": null,
+    });
+    for (key, value) in change.as_object().unwrap() {
+        alert[key] = value.clone();
+    }
+    alert
+}
+
+fn scope(alert: &Value) -> Scope {
+    let mut scope = Scope::new("2026-03-02T04:11:09Z".parse().unwrap());
+    scope.set("alert", alert);
+    scope
+}
+
+fn answering(library: &Library, alert: &Value, is_revision: bool) -> Vec<String> {
+    let mut lazy = LazyCell::new(|| scope(alert));
+    let matching = library.playbooks.iter().filter(|it| it.trigger.evaluate(alert, is_revision, &mut lazy) == Verdict::Matches);
+    matching.map(|it| it.name.clone()).collect()
+}
+
+#[test]
+fn the_shipped_playbooks_have_no_problems() {
+    let library = shipped();
+    let shown: Vec<String> = library.problems.iter().map(ToString::to_string).collect();
+    assert!(shown.is_empty(), "{}", shown.join("\n"));
+    assert!(library.playbooks.len() >= 7);
+    for playbook in &library.playbooks {
+        let file = playbook.path.file_stem().unwrap().to_str().unwrap();
+        assert_eq!(playbook.name, file, "a playbook is found by its name");
+        assert!(!playbook.description.is_empty() && !playbook.owner.is_empty(), "{file}");
+    }
+}
+
+#[test]
+fn every_alert_is_answered_by_exactly_one_shipped_playbook() {
+    let library = shipped();
+    for (kind, change, is_revision, name) in [
+        ("crypto_mining", json!({}), false, "contain-crypto-mining"),
+        ("anomalous_resource_consumption", json!({}), false, "triage-anomalous-compute"),
+        ("anomalous_vm_deployment", json!({}), false, "triage-anomalous-compute"),
+        ("anomalous_batch_deployment", json!({}), false, "triage-anomalous-compute"),
+        ("anomalous_machine_learning_deployment", json!({}), false, "triage-anomalous-compute"),
+        ("anomalous_container_deployment", json!({}), false, "triage-anomalous-compute"),
+        ("suspicious_arm_operations", json!({}), false, "page-suspicious-operations"),
+        ("service_health_advisory", json!({}), false, "tell-service-advisory"),
+        ("quota_increase", json!({}), false, "note-quota-increase"),
+        ("something_new", json!({}), false, "tell-unknown-kind"),
+        ("crypto_mining", json!({"is_test": true}), false, "test-alert"),
+        ("something_new", json!({"is_test": true}), false, "test-alert"),
+        ("crypto_mining", json!({"status": "resolved"}), true, "close-resolved-elsewhere"),
+    ] {
+        assert_eq!(answering(&library, &alert(kind, &change), is_revision), [name], "{kind} {change}");
+    }
+    assert!(answering(&library, &alert("crypto_mining", &json!({"severity": "critical"})), true).is_empty());
+}
+
+#[test]
+fn every_step_of_a_shipped_playbook_can_be_planned() {
+    let output = json!({
+        "status": "active", "name": "Prod", "plan_id": "p-1", "entitlement_id": "s-1", "plan_status": "active", "plan_name": "Azure plan",
+        "customer_tenant_id": "t-1", "others_active": [],
+    });
+    let library = shipped();
+    for playbook in &library.playbooks {
+        let mut scope = scope(&alert("any", &json!({})));
+        playbook.render_vars(&mut scope).unwrap_or_else(|error| panic!("{}: {error}", playbook.name));
+        let outcome = json!({"output": output, "status": "succeeded", "error": null});
+        let steps = playbook.steps.iter().map(|step| (step.id.clone(), outcome.clone())).collect();
+        scope.set("steps", &Value::Object(steps));
+        scope.set("run", &json!({"id": "r-1", "playbook": playbook.name}));
+        scope.set("error", &json!({"step": "x", "message": "m"}));
+        for step in playbook.steps.iter().chain(&playbook.on_error) {
+            let planned = step.plan(&mut scope).unwrap_or_else(|error| panic!("{} {}: {error}", playbook.name, step.id));
+            if let (Planned::Act(with), Body::Action { entry, .. }) = (planned, &step.body) {
+                let prepared = entry.prepare(with);
+                assert!(prepared.is_ok(), "{} {}: {}", playbook.name, step.id, prepared.err().unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn an_uncertain_miner_is_a_persons_decision() {
+    let library = shipped();
+    let playbook = library.get("contain-crypto-mining").unwrap();
+    for change in [json!({"confidence": "low"}), json!({"subscription_id": ""})] {
+        let mut scope = scope(&alert("crypto_mining", &change));
+        playbook.render_vars(&mut scope).unwrap();
+        assert!(matches!(playbook.step("ask").unwrap().plan(&mut scope).unwrap(), Planned::Act(_)));
+        assert!(matches!(
+            playbook.step("uncertain").unwrap().plan(&mut scope).unwrap(),
+            Planned::Stop { outcome: StopOutcome::NoAction, .. }
+        ));
+    }
+}
+
+#[test]
+fn a_folder_is_loaded_with_its_functions_and_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let playbook = |name: &str, reason: &str| {
+        format!("playbook: {name}\ntrigger: {{alert: {{}}}}\nsteps: [{{id: s, stop: {{outcome: done, reason: '{reason}'}}}}]\n")
+    };
+    write("b.yaml", &playbook("b", r#"${ shout(lookup("people", "1").name) }"#));
+    write("deep/er/a.yml", &playbook("a", "x"));
+    write("deep/twice.yaml", &playbook("b", "x"));
+    write("broken.yaml", "playbook: [");
+    write("_draft.yaml", "nonsense: [");
+    write("a.test.yaml", "nonsense: [");
+    write("notes.txt", "nonsense: [");
+    write("lib/text.rhai", "fn shout(text) { text.upper() + \"!\" }");
+    write("lib/broken.rhai", "fn shout(text) {\n  text +\n}");
+    write("tables/people.csv", "id,name\n1,ann\n");
+    write("tables/twice.csv", "id,name\n1,ann\n1,bob\n");
+
+    let library = Library::load(folder.path());
+    assert_eq!(library.playbooks.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    let planned = library.get("b").unwrap().steps[0].plan(&mut scope(&json!({}))).unwrap();
+    assert_eq!(planned, Planned::Stop { outcome: StopOutcome::Done, reason: "ANN!".to_owned() });
+    let problem = |it: &crate::problem::Problem| {
+        format!("{} {}:{} {}", it.code, it.place.path.file_name().unwrap().display(), it.place.line, it.message)
+    };
+    let problems: Vec<String> = library.problems.iter().map(problem).collect();
+    for (problem, expected) in problems.iter().zip([
+        "P0023 twice.csv:3 the key `1` is there twice",
+        "P0024 broken.rhai:3 ",
+        "P0001 broken.yaml:",
+        "P0021 twice.yaml:1 the playbook `b` is in",
+    ]) {
+        assert!(problem.starts_with(expected), "{problems:#?}");
+    }
+    assert_eq!(problems.len(), 4, "{problems:#?}");
+    assert!(library.problems.iter().all(|it| library.sources.contains_key(&it.place.path)));
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_a_problem_and_not_an_end() {
+    let library = Library::load(Path::new("/nonexistent/playbooks"));
+    assert!(library.playbooks.is_empty());
+    assert_eq!(library.problems[0].code, "P0022");
+}
+
+#[test]
+fn a_run_goes_on_with_the_text_it_started_with() {
+    let library = shipped();
+    let playbook = library.get("test-alert").unwrap();
+    let again = library.compile(&playbook.path, &playbook.text).unwrap();
+    assert_eq!(again.hash, playbook.hash);
+}

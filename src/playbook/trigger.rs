@@ -1,0 +1,113 @@
+//! Which alerts a playbook works on, and why it does not work on the others.
+
+use std::cell::LazyCell;
+
+use serde_json::Value;
+
+use super::{
+    clause::{Clause, Holding},
+    codes, fields,
+    node::Node,
+    reader::{Reader, did_you_mean, listed},
+    visible::Visible,
+};
+use crate::expression::{Expression, Scope, chains};
+
+/// What an alert must be for a playbook to run.
+#[derive(Debug, Clone)]
+pub struct Trigger {
+    /// The lines of `match`: all must hold.
+    pub clauses: Vec<Clause>,
+    /// Evaluated only where all clauses hold.
+    pub when: Option<Expression>,
+    /// Whether later changes of a known alert count too.
+    pub revisions: bool,
+}
+
+/// Whether a playbook runs for an alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does.
+    Matches,
+    /// It does not.
+    Differs {
+        /// The first clause that was false, as written.
+        clause: String,
+        /// What the alert has instead.
+        value: String,
+    },
+    /// It cannot be told: the playbook and the alert do not fit each other. That is an error of the playbook, never a "no".
+    Failed(String),
+}
+
+impl Trigger {
+    pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Self> {
+        let fields = reader.fields(node, "`trigger`", &["alert", "schedule", "manual"])?;
+        if fields.report_unsupported(reader, &["schedule", "manual"]) {
+            return None;
+        }
+        let alert = fields.require(reader, "alert", "`trigger`")?;
+        let fields = reader.fields(alert, "`trigger.alert`", &["match", "when", "revisions"])?;
+        let clauses = fields.get("match").map(|it| clauses(reader, it)).unwrap_or_default();
+        let when = fields.get("when").and_then(|it| reader.condition(it, "`when`", &Visible::in_trigger()));
+        let revisions = fields.get("revisions").and_then(|it| reader.boolean(it, "`revisions`"));
+        // New alerts only: work that was done for an alert is not done again because somebody edits its status.
+        Some(Self { clauses, when, revisions: revisions.unwrap_or(false) })
+    }
+
+    /// Whether the playbook runs for an alert. The scope, which must hold the alert as `alert`, is made only when a script is needed.
+    pub fn evaluate<F: FnOnce() -> Scope>(&self, alert: &Value, is_revision: bool, scope: &mut LazyCell<Scope, F>) -> Verdict {
+        if is_revision && !self.revisions {
+            return Verdict::Differs { clause: "revisions: false".to_owned(), value: "a later change of a known alert".to_owned() };
+        }
+        let mut unclear = None;
+        for clause in &self.clauses {
+            match clause.judge(alert) {
+                Holding::Yes => {}
+                Holding::No(value) => return Verdict::Differs { clause: clause.text().to_owned(), value },
+                // A clause that is plainly false decides, so the others are asked first.
+                Holding::Unclear(reason) => unclear = unclear.or(Some(reason)),
+            }
+        }
+        if let Some(reason) = unclear {
+            return Verdict::Failed(reason);
+        }
+        let Some(when) = &self.when else { return Verdict::Matches };
+        match when.boolean(LazyCell::force_mut(scope)) {
+            Ok(true) => Verdict::Matches,
+            Ok(false) => Verdict::Differs { clause: format!("when: {}", when.text().trim()), value: values_in(when.text(), alert) },
+            Err(error) => Verdict::Failed(format!("`when`: {error}")),
+        }
+    }
+}
+
+fn clauses(reader: &mut Reader<'_>, node: &Node) -> Vec<Clause> {
+    let mut clauses = Vec::new();
+    for (key, value) in reader.entries(node, "`match`").unwrap_or_default() {
+        let root = key.name.split('.').next().unwrap_or_default();
+        if fields::is_known(root) {
+            clauses.extend(Clause::read(reader, &key.name, value));
+        } else {
+            let names: Vec<&str> = fields::names().collect();
+            let help = did_you_mean(root, names.iter().copied()).unwrap_or_else(|| format!("its fields are {}", listed(&names)));
+            reader.report_with_help(codes::UNKNOWN_FIELD, &key.span, format!("an alert has no `{root}`"), Some(help));
+        }
+    }
+    clauses
+}
+
+/// The alert's values that a condition reads, so that a person sees why it is false.
+fn values_in(condition: &str, alert: &Value) -> String {
+    let mut shown: Vec<String> = Vec::new();
+    for chain in chains(condition) {
+        let path = chain.path();
+        let Some(("alert", parts)) = path.split_first().map(|(first, rest)| (*first, rest)) else { continue };
+        let value = parts.iter().try_fold(alert, |value, part| value.get(part));
+        let value = value.map_or_else(|| "nothing".to_owned(), |it| it.to_string().chars().take(100).collect());
+        let line = format!("{} = {value}", path.join("."));
+        if !shown.contains(&line) {
+            shown.push(line);
+        }
+    }
+    shown.join(", ")
+}

@@ -1,0 +1,227 @@
+//! What every bus promises, asked of each of them.
+
+use std::{sync::Arc, time::Duration};
+
+use quell::{
+    bus::{
+        Bus, Consumer, Delivery, Message,
+        embedded::EmbeddedBus,
+        rabbitmq::{RabbitMq, Settings},
+    },
+    lifecycle::Tasks,
+    secret::Secret,
+    store::Store,
+};
+use uuid::Uuid;
+
+use crate::support::broker::shared_url;
+
+struct Setup {
+    bus: Arc<dyn Bus>,
+    tasks: Tasks,
+    _folder: tempfile::TempDir,
+}
+
+async fn embedded() -> Setup {
+    let folder = tempfile::tempdir().unwrap();
+    let tasks = Tasks::default();
+    let store = Store::open(&format!("sqlite:{}", folder.path().join("quell.db").display()), &tasks, None).await.unwrap();
+    Setup { bus: Arc::new(EmbeddedBus::new(store)), tasks, _folder: folder }
+}
+
+fn settings() -> Settings {
+    let name = format!("contract-{}", Uuid::now_v7());
+    Settings {
+        url: Secret::new(shared_url()),
+        exchange: name.clone(),
+        queue: name.clone(),
+        dead_exchange: format!("{name}-dead"),
+        dead_queue: format!("{name}-dead"),
+        ..Settings::default()
+    }
+}
+
+async fn rabbitmq_with(settings: Settings) -> Setup {
+    let tasks = Tasks::default();
+    let bus = RabbitMq::start(settings, &tasks).unwrap();
+    bus.connected(Duration::from_secs(20)).await.unwrap();
+    Setup { bus: Arc::new(bus), tasks, _folder: tempfile::tempdir().unwrap() }
+}
+
+async fn rabbitmq() -> Setup {
+    rabbitmq_with(settings()).await
+}
+
+fn message(number: usize) -> Message {
+    Message { key: format!("key-{number}"), body: format!("body {number}").into_bytes() }
+}
+
+/// Receives exactly so many.
+async fn receive(consumer: &mut Box<dyn Consumer>, count: usize) -> Vec<Delivery> {
+    let mut received = Vec::new();
+    while received.len() < count {
+        let next = tokio::time::timeout(Duration::from_secs(10), consumer.next(count - received.len())).await;
+        received.extend(next.expect("a delivery in time").unwrap());
+    }
+    received
+}
+
+async fn nothing_comes(consumer: &mut Box<dyn Consumer>) -> bool {
+    tokio::time::timeout(Duration::from_millis(700), consumer.next(10)).await.is_err()
+}
+
+fn bodies(deliveries: &[Delivery]) -> Vec<String> {
+    deliveries.iter().map(|delivery| String::from_utf8(delivery.body.clone()).unwrap()).collect()
+}
+
+async fn in_order_and_whole(setup: Setup) {
+    for number in 0..50 {
+        setup.bus.publish(message(number)).await.unwrap();
+    }
+    let mut consumer = setup.bus.consume().await.unwrap();
+    let received = receive(&mut consumer, 50).await;
+    assert_eq!(bodies(&received), (0..50).map(|number| format!("body {number}")).collect::<Vec<_>>());
+    consumer.ack(received.iter().map(|delivery| delivery.receipt).collect()).await.unwrap();
+    assert!(nothing_comes(&mut consumer).await);
+    drop(consumer);
+}
+
+async fn what_is_not_acknowledged_comes_again(setup: Setup) {
+    for number in 0..6 {
+        setup.bus.publish(message(number)).await.unwrap();
+    }
+    let mut consumer = setup.bus.consume().await.unwrap();
+    let received = receive(&mut consumer, 6).await;
+    // The first two and the fifth: with and without a gap.
+    let answered = [0, 1, 4].map(|at: usize| received[at].receipt);
+    consumer.ack(answered.to_vec()).await.unwrap();
+    drop(consumer);
+    let mut consumer = setup.bus.consume().await.unwrap();
+    let again = receive(&mut consumer, 3).await;
+    let mut seen = bodies(&again);
+    seen.sort();
+    assert_eq!(seen, ["body 2", "body 3", "body 5"]);
+    consumer.ack(again.iter().map(|delivery| delivery.receipt).collect()).await.unwrap();
+    assert!(nothing_comes(&mut consumer).await);
+}
+
+async fn what_is_published_while_consuming_comes(setup: Setup) {
+    let mut consumer = setup.bus.consume().await.unwrap();
+    assert!(nothing_comes(&mut consumer).await);
+    let any_bytes = Message { key: "a key\n with é and \0".to_owned(), body: vec![0, 255, 10, 0] };
+    setup.bus.publish(any_bytes.clone()).await.unwrap();
+    let received = receive(&mut consumer, 1).await;
+    assert_eq!(received[0].body, any_bytes.body);
+    assert_eq!(received[0].dead, None);
+}
+
+async fn many_publish_at_once(setup: Setup) {
+    let published = (0..200).map(|number| setup.bus.publish(message(number)));
+    assert!(futures_util::future::join_all(published).await.iter().all(Result::is_ok));
+    let mut consumer = setup.bus.consume().await.unwrap();
+    let mut seen = bodies(&receive(&mut consumer, 200).await);
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 200);
+}
+
+async fn health_tells_the_length(setup: Setup) {
+    setup.bus.publish(message(1)).await.unwrap();
+    for _ in 0..100 {
+        let health = setup.bus.health().await;
+        assert!(health.publishing);
+        if health.depth == Some(1) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the length of the queue was never told");
+}
+
+macro_rules! contract {
+    ($($promise:ident),+ $(,)?) => {
+        mod embedded_bus {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $promise() {
+                super::$promise(super::embedded().await).await;
+            })+
+        }
+        mod rabbitmq_bus {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $promise() {
+                super::$promise(super::rabbitmq().await).await;
+            })+
+        }
+    };
+}
+
+contract!(
+    in_order_and_whole,
+    what_is_not_acknowledged_comes_again,
+    what_is_published_while_consuming_comes,
+    many_publish_at_once,
+    health_tells_the_length,
+);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_refuses_and_an_unbound_exchange_returns() {
+    let settings = settings();
+    let setup = rabbitmq_with(settings.clone()).await;
+    let connection = lapin::Connection::connect(&shared_url(), lapin::ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let (queue, exchange) = (settings.queue.as_str(), settings.exchange.as_str());
+    channel.queue_unbind(queue.into(), exchange.into(), "#".into(), lapin::types::FieldTable::default()).await.unwrap();
+    let error = setup.bus.publish(message(1)).await.unwrap_err().to_string();
+    assert!(error.contains("no queue is bound"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_declare_off_a_missing_or_different_queue_is_refused_by_name() {
+    let settings = Settings { declare: false, ..settings() };
+    let tasks = Tasks::default();
+    let bus = RabbitMq::start(settings.clone(), &tasks).unwrap();
+    let error = bus.connected(Duration::from_secs(3)).await.unwrap_err();
+    assert!(error.contains(&settings.dead_exchange) && error.contains("is not there"), "{error}");
+    let error = bus.consume().await.err().unwrap().to_string();
+    assert!(error.contains("is not there"), "{error}");
+
+    // Somebody else declares it with another limit.
+    let setup = rabbitmq_with(Settings { declare: true, delivery_limit: 5, ..settings.clone() }).await;
+    let error = bus.consume().await.err().unwrap().to_string();
+    assert!(error.contains("x-delivery-limit") && error.contains(&settings.queue), "{error}");
+
+    // And with the same one it is used as it is.
+    let same = RabbitMq::start(Settings { delivery_limit: 5, ..settings }, &tasks).unwrap();
+    same.connected(Duration::from_secs(10)).await.unwrap();
+    assert!(same.consume().await.is_ok());
+    drop(setup);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_broker_gives_up_on_comes_marked_as_dead() {
+    let settings = Settings { delivery_limit: 1, ..settings() };
+    let setup = rabbitmq_with(settings.clone()).await;
+    setup.bus.publish(message(1)).await.unwrap();
+    for _ in 0..2 {
+        let mut consumer = setup.bus.consume().await.unwrap();
+        receive(&mut consumer, 1).await;
+        drop(consumer);
+    }
+    let mut consumer = setup.bus.consume().await.unwrap();
+    let dead = receive(&mut consumer, 1).await;
+    assert!(dead[0].dead.as_deref().unwrap().contains("delivery_limit"), "{dead:?}");
+    assert_eq!(dead[0].body, b"body 1");
+    consumer.ack(vec![dead[0].receipt]).await.unwrap();
+    assert!(nothing_comes(&mut consumer).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_and_a_closed_port_are_said_without_the_password() {
+    for url in ["amqp://guest:not-the-secret@127.0.0.1:1/%2f".to_owned(), shared_url().replace("guest:guest", "guest:not-the-secret")] {
+        let tasks = Tasks::default();
+        let bus = RabbitMq::start(Settings { url: Secret::new(url), ..settings() }, &tasks).unwrap();
+        let error = bus.connected(Duration::from_secs(3)).await.unwrap_err();
+        assert!(error.contains("127.0.0.1") && !error.contains("not-the-secret"), "{error}");
+        assert!(bus.publish(message(1)).await.is_err());
+    }
+}

@@ -1,0 +1,19 @@
+//! Quell from the outside: real processes, a real broker, a real mail server, and the simulator for what is Microsoft's.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::too_many_lines,
+    reason = "tests are the outside, say what they saw, and tell one story each"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod broker_down;
+mod bus;
+mod commands;
+mod kill;
+mod load;
+mod shipped;
+mod spine;
