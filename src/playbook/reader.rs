@@ -10,6 +10,7 @@ use super::{
     visible::Visible,
 };
 use crate::{
+    duration::Span,
     expression::{Expression, ExpressionError, Sandbox, Template},
     problem::{Place, Problem, nearest},
 };
@@ -120,13 +121,13 @@ impl<'a> Reader<'a> {
     /// A duration such as `30s`.
     pub(super) fn duration(&mut self, node: &Node, what: &str, longest: Duration) -> Option<Duration> {
         let text = self.text(node, what)?;
-        let Some(duration) = parse_duration(text) else {
+        let Ok(Span(duration)) = Span::parse(text) else {
             let help = "durations are written as `500ms`, `30s`, `5m`, `2h` or `30d`".to_owned();
             self.report_with_help(codes::DURATION, &node.span, format!("{what} is not a duration: `{text}`"), Some(help));
             return None;
         };
         if duration > longest {
-            self.report(codes::RANGE, &node.span, format!("{what} is `{text}`, over the longest of {}", in_words(longest)));
+            self.report(codes::RANGE, &node.span, format!("{what} is `{text}`, over the longest of `{}`", Span(longest)));
             return None;
         }
         Some(duration)
@@ -271,27 +272,4 @@ pub(super) fn did_you_mean<'k>(name: &str, known: impl IntoIterator<Item = &'k s
 /// Names for a sentence.
 pub(super) fn listed(names: &[&str]) -> String {
     names.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// Reads `500ms`, `30s`, `5m`, `2h` or `30d`.
-fn parse_duration(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit())?)?;
-    let number: u64 = number.parse().ok()?;
-    match unit {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => Some(Duration::from_secs(number)),
-        "m" => number.checked_mul(60).map(Duration::from_secs),
-        "h" => number.checked_mul(3_600).map(Duration::from_secs),
-        "d" => number.checked_mul(86_400).map(Duration::from_secs),
-        _ => None,
-    }
-}
-
-fn in_words(duration: Duration) -> String {
-    match duration.as_secs() {
-        days if days.is_multiple_of(86_400) => format!("`{}d`", days / 86_400),
-        hours if hours.is_multiple_of(3_600) => format!("`{}h`", hours / 3_600),
-        minutes if minutes.is_multiple_of(60) => format!("`{}m`", minutes / 60),
-        seconds => format!("`{seconds}s`"),
-    }
 }

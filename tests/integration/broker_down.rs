@@ -1,1 +1,92 @@
-//! To come.
+//! The broker goes away and comes back: nothing is lost, senders are told, and consuming goes on by itself.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use quell_simulator::Options;
+use serde_json::json;
+
+use crate::support::{broker::Broker, lab::Lab};
+
+fn alert(number: usize) -> serde_json::Value {
+    let now = jiff::Timestamp::now().to_string();
+    json!({"id": format!("alert-{number}"), "source": "siem", "kind": "noise", "detected_at": now, "received_at": now})
+}
+
+/// Sends with a pause between; returns the ids that were answered with 202, and how many were answered with 503.
+async fn send(lab: &Lab, numbers: std::ops::Range<usize>) -> (BTreeSet<String>, usize) {
+    let (mut taken, mut refused) = (BTreeSet::new(), 0);
+    for number in numbers {
+        match lab.hook(&alert(number)).await.expect("an answer") {
+            (202, _) => drop(taken.insert(format!("alert-{number}"))),
+            (503, body) => {
+                assert!(body.contains("bus"), "{body}");
+                refused += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    (taken, refused)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broker_stopped_for_twenty_seconds_loses_nothing() {
+    let mut broker = Broker::start().await;
+    let lab = Lab::on_broker(&broker.url(), Options::default()).await;
+    lab.playbook(
+        "note",
+        "playbook: note\nmode: enforce\ntrigger: {alert: {match: {kind: noise}}}\nsteps: [{id: a, action: log, with: {message: x}}]\n",
+    );
+    let quell = lab.run().await;
+    broker.settle().await;
+    let (mut taken, refused) = send(&lab, 0..100).await;
+    assert_eq!(refused, 0);
+
+    broker.stop().await;
+    let stopped = Instant::now();
+    let (during, refused) = send(&lab, 100..120).await;
+    assert_eq!((during.len(), refused), (0, 20), "while the broker is down every sender is told to come back");
+    let (code, body) = lab.get("/readyz").await.unwrap();
+    assert_eq!(code, 503, "{body}");
+    tokio::time::sleep(Duration::from_secs(20).saturating_sub(stopped.elapsed())).await;
+
+    broker.start_again().await;
+    let opened = Instant::now();
+    lab.ready(Duration::from_secs(15))
+        .await
+        .unwrap_or_else(|reason| panic!("not consuming within 15 s of the port opening: {reason}\n{}", quell.log()));
+    eprintln!("consuming again {:?} after the broker took connections", opened.elapsed());
+    let (after, refused) = send(&lab, 120..220).await;
+    assert_eq!(refused, 0);
+    taken.extend(after);
+
+    let store = lab.store().await;
+    let (alerts, runs) = lab.settled(&store, taken.len(), Duration::from_secs(30)).await;
+    let known: BTreeSet<_> = alerts.iter().map(|row| row.id.clone()).collect();
+    assert!(taken.is_subset(&known), "lost: {:?}", taken.difference(&known).collect::<Vec<_>>());
+    assert_eq!(runs.len(), alerts.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broker_killed_again_and_again_loses_nothing_that_was_answered() {
+    let mut broker = Broker::start().await;
+    let lab = Lab::on_broker(&broker.url(), Options::default()).await;
+    let _quell = lab.run().await;
+    broker.settle().await;
+    let mut taken = BTreeSet::new();
+    for round in 0..3 {
+        taken.extend(send(&lab, round * 100..round * 100 + 50).await.0);
+        broker.kill();
+        taken.extend(send(&lab, round * 100 + 50..round * 100 + 60).await.0);
+        broker.start_again().await;
+        lab.ready(Duration::from_secs(30)).await.unwrap();
+    }
+    assert!(taken.len() >= 150);
+    let store = lab.store().await;
+    let (alerts, _) = lab.settled(&store, taken.len(), Duration::from_secs(30)).await;
+    let known: BTreeSet<_> = alerts.iter().map(|row| row.id.clone()).collect();
+    assert!(taken.is_subset(&known), "lost: {:?}", taken.difference(&known).collect::<Vec<_>>());
+}
