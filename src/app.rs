@@ -132,8 +132,8 @@ fn load_playbooks(folder: &Path) -> Library {
 fn connect(config: &Config, net: &Net, store: &Store) -> anyhow::Result<Connections> {
     let mut connections = Connections::build(&config.connections, net, store).context("build the connections")?;
     for adapter in &config.adapters {
-        if let Some(connection) = &adapter.connection {
-            connections.assign(adapter.source(), connection).with_context(|| format!("adapter `{}`", adapter.name))?;
+        if let Some(connection) = adapter.connection() {
+            connections.assign(&adapter.source, connection).with_context(|| format!("adapter `{}`", adapter.name))?;
         }
     }
     Ok(connections)

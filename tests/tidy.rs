@@ -20,27 +20,31 @@ const MAY_USE: &[(&str, &str)] = &[
     // Ground.
     ("lifecycle", ""),
     ("telemetry", "run"),
-    ("net", "secret"),
-    ("expression", "problem"),
+    ("net", "retry secret"),
+    ("expression", "alert problem"),
     // The path of an alert, from its end to its start.
     ("store", "alert lifecycle run telemetry"),
-    ("connections", "net problem run secret store"),
-    ("channels", "connections net problem secret"),
+    ("connections", "net secret store"),
+    ("channels", "alert connections net problem secret"),
     ("actions", "alert channels connections net run"),
-    ("playbook", "actions duration expression problem retry run"),
+    ("playbook", "actions alert duration expression problem retry run"),
     ("bus", "alert lifecycle retry secret store"),
     ("engine", "actions alert bus duration expression lifecycle playbook retry run store telemetry"),
     ("adapters", "alert bus connections duration expression lifecycle net problem retry secret store telemetry"),
     // The edge.
     ("web", "adapters lifecycle telemetry"),
-    ("config", "adapters bus channels connections engine net problem telemetry web"),
+    ("config", "adapters bus connections engine net problem telemetry web"),
     ("app", "actions adapters bus channels config connections engine lifecycle net playbook store telemetry web"),
-    ("cli", "alert app bus config lifecycle playbook problem run store telemetry"),
+    ("cli", "alert app bus config engine lifecycle playbook problem run store telemetry"),
 ];
 
 /// Folders whose files are interchangeable, each with the files that all members share; every other file must be in the
 /// `CATALOG` of the folder's `mod.rs`.
-const FAMILIES: &[(&str, &[&str])] = &[("actions", &["mod"]), ("channels", &["mod"]), ("adapters", &["mod"])];
+const FAMILIES: &[(&str, &[&str])] = &[
+    ("actions", &["mod", "contract"]),
+    ("channels", &["mod", "contract", "notice"]),
+    ("adapters", &["mod", "inlet", "mapping", "microsoft", "settings", "task", "testing"]),
+];
 
 /// A file longer than this wants to be two.
 const MAX_LINES: usize = 500;
@@ -53,6 +57,9 @@ fn a_module_names_only_what_its_row_allows() {
         let Some(module) = top_level_module(&path) else {
             continue;
         };
+        if path.ends_with("tests.rs") {
+            continue;
+        }
         let Some(allowed) = rows.get(module.as_str()) else {
             faults.push(format!("{}: `{module}` has no row in MAY_USE", path.display()));
             continue;

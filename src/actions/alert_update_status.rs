@@ -154,3 +154,51 @@ fn output(id: &str, alert: &Value, changed: bool) -> Value {
         "resolved_by": of("resolvedBy"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use quell_simulator::Options;
+
+    use super::{
+        super::contract::{Bench, fault, prepare},
+        *,
+    };
+
+    async fn update(bench: &Bench, with: Value) -> Value {
+        match bench.perform(&prepare("alert.update_status", with)).await.unwrap() {
+            Done::Now(output) => output,
+            Done::Accepted(output) => panic!("{output}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_alert_goes_forward_and_a_repeat_changes_nothing() {
+        let bench = Bench::new(Options::default()).await;
+        let output = update(&bench, json!({ "status": "investigating" })).await;
+        assert_eq!((&output["status"], &output["changed"]), (&"investigating".into(), &true.into()));
+        let resolve = json!({ "status": "resolved", "resolved_reason": "fraud" });
+        let output = update(&bench, resolve.clone()).await;
+        assert_eq!((&output["resolved_reason"], &output["changed"]), (&"fraud".into(), &true.into()));
+        assert_eq!(update(&bench, resolve).await["changed"], false);
+        assert_eq!(update(&bench, json!({ "status": "investigating" })).await["status"], "resolved");
+        assert_eq!(bench.simulator.counts().alert_updates, 2);
+    }
+
+    #[tokio::test]
+    async fn what_somebody_else_resolved_is_left_alone_and_says_by_whom() {
+        let bench = Bench::new(Options::default()).await;
+        assert!(bench.simulator.set_alert_status(&bench.alert.id, "resolved", Some("ignore")));
+        let output = update(&bench, json!({ "status": "resolved", "resolved_reason": "fraud" })).await;
+        assert_eq!((&output["changed"], &output["resolved_reason"]), (&false.into(), &"ignore".into()));
+        assert!(output["resolved_by"].is_string(), "{output}");
+        assert_eq!(bench.simulator.counts().alert_updates, 0);
+    }
+
+    #[test]
+    fn a_resolution_needs_its_reason_and_nothing_else_has_one() {
+        let faults = |with: Value| fault("alert.update_status", with);
+        assert!(faults(json!({ "status": "resolved" })).contains("needs a `resolved_reason`"));
+        assert!(faults(json!({ "status": "investigating", "resolved_reason": "fraud" })).contains("belongs to"));
+        assert!(faults(json!({ "status": "active" })).contains("`investigating`"));
+    }
+}

@@ -99,3 +99,66 @@ impl EntitlementCancel {
 fn is_cancelled(entitlement: &Entitlement) -> bool {
     entitlement.status == "inactive"
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use quell_simulator::{Fault, FaultKind, Options};
+
+    use super::{
+        super::{
+            FailureKind,
+            contract::{Bench, fault, prepare},
+        },
+        *,
+    };
+
+    fn with(ids: &Value) -> Value {
+        json!({ "customer_tenant_id": ids["customer"], "plan_id": ids["plan"], "entitlement_id": ids["entitlement"] })
+    }
+
+    #[tokio::test]
+    async fn a_cancellation_is_accepted_and_shows_later() {
+        let mut bench = Bench::new(Options { cancel_delay: Duration::from_millis(200), ..Options::default() }).await;
+        let action = prepare("entitlement.cancel", with(&bench.ids()));
+        assert!(matches!(bench.observe(&action).await, Observed::Ready(_)));
+        assert!(matches!(bench.perform(&action).await.unwrap(), Done::Accepted(_)));
+        assert_eq!(bench.read_back(&action).await, ReadBack::Unchanged);
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        assert!(matches!(bench.read_back(&action).await, ReadBack::Reached(output) if output["status"] == "inactive"));
+        assert!(matches!(bench.observe(&action).await, Observed::AlreadyDone(_)));
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_is_unknown_and_a_repeat_has_no_second_effect() {
+        let bench = Bench::new(Options { cancel_status: 202, ..Options::default() }).await;
+        let action = prepare("entitlement.cancel", with(&bench.ids()));
+        bench.simulator.fault(Fault {
+            method: Some("POST".to_owned()),
+            path: Some("/cancel".to_owned()),
+            ..Fault::once(FaultKind::ApplyThenDrop)
+        });
+        assert_eq!(bench.perform(&action).await.unwrap_err().kind, FailureKind::Unknown);
+        assert!(matches!(bench.perform(&action).await.unwrap(), Done::Accepted(_)));
+        let sent = bench.simulator.effects("entitlement.cancelled");
+        assert_eq!((sent.len(), bench.simulator.counts().cancelled), (2, 1));
+        assert_eq!(sent[0].request_id, sent[1].request_id);
+    }
+
+    #[tokio::test]
+    async fn the_target_is_the_same_however_the_identifier_is_spelt() {
+        let bench = Bench::new(Options::default()).await;
+        let mut with = with(&bench.ids());
+        let id = with["entitlement_id"].as_str().unwrap().to_owned();
+        with["entitlement_id"] = format!("{{{}}}", id.to_uppercase()).into();
+        assert_eq!(prepare("entitlement.cancel", with).target(&bench.ctx()), Some(format!("entitlement:{id}")));
+    }
+
+    #[tokio::test]
+    async fn a_text_that_is_no_identifier_never_becomes_a_path() {
+        let mut with = with(&Bench::new(Options::default()).await.ids());
+        with["plan_id"] = "../x".into();
+        assert!(fault("entitlement.cancel", with).contains("`../x` is not a GUID"));
+    }
+}

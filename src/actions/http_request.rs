@@ -135,3 +135,96 @@ fn output(reply: &Reply) -> Value {
     };
     json!({ "status": reply.status, "headers": headers, "body": body })
 }
+
+#[cfg(test)]
+mod tests {
+    use quell_simulator::{Fault, FaultKind, Options};
+
+    use super::{
+        super::contract::{Bench, prepare},
+        *,
+    };
+
+    async fn send(bench: &Bench, with: Value) -> Result<Value, Failure> {
+        match bench.perform(&prepare("http.request", with)).await? {
+            Done::Now(output) | Done::Accepted(output) => Ok(output),
+        }
+    }
+
+    #[test]
+    fn only_what_reads_may_be_repeated() {
+        for (method, class) in [("GET", Class::Read), ("HEAD", Class::Read), ("POST", Class::Unsafe), ("DELETE", Class::Unsafe)] {
+            assert_eq!(prepare("http.request", json!({ "method": method, "url": "https://a.example/" })).class(), class);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_given_to_the_playbook() {
+        let bench = Bench::new(Options::default()).await;
+        let url = format!("{}/v2/enqueue", bench.simulator.pagerduty_url());
+        let event =
+            json!({ "routing_key": "k", "event_action": "trigger", "payload": { "summary": "s", "source": "q", "severity": "error" } });
+        let output = send(&bench, json!({ "method": "POST", "url": url, "body": event, "expect": [202] })).await.unwrap();
+        assert_eq!((&output["status"], &output["body"]["status"]), (&202.into(), &"success".into()));
+        assert!(output["headers"]["content-type"].is_string());
+    }
+
+    #[tokio::test]
+    async fn what_is_put_into_the_query_cannot_leave_it() {
+        let bench = Bench::new(Options::default()).await;
+        let url = format!("{}/x", bench.simulator.slack_url());
+        drop(send(&bench, json!({ "url": url, "query": { "q": "a&b=c#d/../e" } })).await);
+        assert!(bench.simulator.ledger().pop().unwrap().path.ends_with("/x?q=a%26b%3Dc%23d%2F..%2Fe"));
+    }
+
+    #[tokio::test]
+    async fn a_private_destination_gets_no_packet() {
+        let mut bench = Bench::new(Options::default()).await;
+        bench.services.net = net::Net::new(&net::NetConfig::default()).unwrap();
+        for url in [
+            "http://169.254.169.254/latest",
+            "https://2852039166/",
+            "https://0xa9fea9fe/",
+            "https://[::ffff:169.254.169.254]/",
+            "https://localhost/",
+            "http://example.com/",
+            "file:///etc/passwd",
+            "https://user:pw@example.com/",
+            "no url",
+        ] {
+            let failure = send(&bench, json!({ "url": url })).await.unwrap_err();
+            assert_eq!((failure.kind, failure.http_status), (FailureKind::Rejected, None), "{url}: {failure}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_header_that_would_split_the_request_is_refused() {
+        let bench = Bench::new(Options::default()).await;
+        let with = json!({ "url": bench.simulator.slack_url(), "headers": { "x-a": "b\r\nHost: evil" } });
+        assert_eq!(send(&bench, with).await.unwrap_err().kind, FailureKind::Rejected);
+        assert!(bench.simulator.ledger().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_an_unknown_service_does_not_prove_that_nothing_was_done() {
+        let status = |status| FaultKind::Status { status, body: None, retry_after: Some("5".to_owned()) };
+        for (method, kind, expected) in [
+            ("POST", status(429), FailureKind::Unknown),
+            ("POST", status(503), FailureKind::Unknown),
+            ("POST", status(201), FailureKind::Unknown),
+            ("POST", status(404), FailureKind::Rejected),
+            ("POST", FaultKind::ApplyThenDrop, FailureKind::Unknown),
+            ("POST", FaultKind::Redirect { location: "http://169.254.169.254/".to_owned() }, FailureKind::Rejected),
+            ("GET", status(429), FailureKind::NotDone),
+            ("GET", status(503), FailureKind::NotDone),
+            ("GET", status(500), FailureKind::Unknown),
+        ] {
+            let bench = Bench::new(Options::default()).await;
+            let said = format!("{method} {kind:?}");
+            bench.simulator.fault(Fault::always(kind));
+            let with = json!({ "method": method, "url": bench.simulator.slack_url(), "expect": [200] });
+            assert_eq!(send(&bench, with).await.unwrap_err().kind, expected, "{said}");
+            assert_eq!(bench.simulator.ledger().len(), 1, "{said}");
+        }
+    }
+}

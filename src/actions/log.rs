@@ -28,6 +28,9 @@ enum Level {
     Error,
 }
 
+/// As long as a message to people may be.
+const LONGEST_LINE: usize = 3_000;
+
 impl Action for Log {
     const NAME: &'static str = "log";
     const SUMMARY: &'static str = "Write one line to the program's own log";
@@ -35,7 +38,9 @@ impl Action for Log {
     const CLASS: Class = Class::Idempotent;
 
     async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
-        let (run, playbook, step, message) = (ctx.run, ctx.playbook, ctx.step, &self.message);
+        // Data of an alert must not begin a line of its own.
+        let message: String = self.message.chars().map(|it| if it.is_control() { ' ' } else { it }).take(LONGEST_LINE).collect();
+        let (run, playbook, step) = (ctx.run, ctx.playbook, ctx.step);
         match self.level {
             Level::Info => info!(%run, playbook, step, "{message}"),
             Level::Warn => warn!(%run, playbook, step, "{message}"),

@@ -87,3 +87,44 @@ fn joined(failures: &[(&String, Failure)]) -> Failure {
     let retry_after = failures.iter().filter_map(|(_, failure)| failure.retry_after).max();
     Failure { retry_after, ..Failure::new(kind, format!("not told: {}", said.join("; "))) }
 }
+
+#[cfg(test)]
+mod tests {
+    use quell_simulator::{Fault, FaultKind, Options};
+    use serde_json::Value;
+
+    use super::{
+        super::contract::{Bench, prepare},
+        *,
+    };
+
+    fn tell(channels: &[&str]) -> super::super::Prepared {
+        prepare("notify", json!({ "channels": channels, "text": "Suspended <it>" }))
+    }
+
+    #[tokio::test]
+    async fn every_channel_is_told_and_a_repeat_carries_the_same_identifier() {
+        let bench = Bench::new(Options::default()).await;
+        for _ in 0..2 {
+            let done = bench.perform(&tell(&["log:default", "slack:secops"])).await.unwrap();
+            assert_eq!(done, Done::Now(json!({ "sent": ["log:default", "slack:secops"] })));
+        }
+        let bodies: Vec<Value> = bench.simulator.effects("message.slack").into_iter().filter_map(|it| it.body).collect();
+        assert_eq!(bodies[0], bodies[1]);
+        assert!(bodies[0].to_string().contains(&bench.ctx().request_id.to_string()));
+    }
+
+    #[tokio::test]
+    async fn a_channel_that_fails_is_named_and_the_others_are_told() {
+        let bench = Bench::new(Options::default()).await;
+        let failure = bench.perform(&tell(&["slack:secop", "slack:secops"])).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Rejected);
+        assert!(failure.message.contains("did you mean `slack:secops`?"), "{failure}");
+        assert_eq!(bench.simulator.counts().slack, 1);
+
+        let busy = FaultKind::Status { status: 429, body: None, retry_after: Some("9".to_owned()) };
+        bench.simulator.fault(Fault::always(busy));
+        let failure = bench.perform(&tell(&["nobody", "slack:secops"])).await.unwrap_err();
+        assert_eq!((failure.kind, failure.retry_after.unwrap().as_secs()), (FailureKind::NotDone, 9));
+    }
+}

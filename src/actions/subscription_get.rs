@@ -44,3 +44,39 @@ impl Action for SubscriptionGet {
         })))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quell_simulator::Options;
+
+    use super::{
+        super::{
+            FailureKind,
+            contract::{Bench, prepare},
+        },
+        *,
+    };
+
+    #[tokio::test]
+    async fn an_azure_subscription_is_found_under_its_plan() {
+        let bench = Bench::new(Options::default()).await;
+        let ids = bench.ids();
+        let spelt = ids["entitlement"].as_str().unwrap().to_uppercase();
+        let with = json!({ "customer_tenant_id": ids["customer"], "subscription_id": spelt });
+        let Done::Now(output) = bench.perform(&prepare("subscription.get", with.clone())).await.unwrap() else { panic!() };
+        assert_eq!((&output["entitlement_id"], &output["plan_id"]), (&ids["entitlement"], &ids["plan"]));
+        assert_eq!((output["status"].as_str(), output["plan_status"].as_str()), (Some("active"), Some("active")));
+        let Done::Now(found) = bench.perform(&prepare("entitlement.find", with)).await.unwrap() else { panic!() };
+        let others = bench.simulator.world().remove(0).plan.entitlements.len() - 1;
+        assert_eq!(found["others_active"].as_array().unwrap().len(), others);
+    }
+
+    #[tokio::test]
+    async fn a_subscription_of_nobody_is_said_to_be_missing() {
+        let bench = Bench::new(Options::default()).await;
+        let with = json!({ "customer_tenant_id": bench.ids()["customer"], "subscription_id": "99999999-bbbb-4bbb-8bbb-000000000009" });
+        let failure = bench.perform(&prepare("subscription.get", with)).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Rejected);
+        assert!(failure.message.contains("99999999-bbbb-4bbb-8bbb-000000000009"), "{failure}");
+    }
+}

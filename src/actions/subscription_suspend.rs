@@ -75,6 +75,7 @@ impl Action for SubscriptionSuspend {
         Ok(match now.status.as_str() {
             "suspended" => ReadBack::Reached(self.output(&now)),
             "active" if now.etag == before.etag => ReadBack::Unchanged,
+            "pending" => ReadBack::CannotTell("another change of the plan is under way".to_owned()),
             status => ReadBack::Changed(format!("the plan is `{status}`, and was changed by somebody since it was looked at")),
         })
     }
@@ -117,5 +118,103 @@ impl SubscriptionSuspend {
 /// The plan as it was before the first attempt.
 fn recorded(ctx: &Context<'_>) -> Result<Subscription, Failure> {
     let body = ctx.precondition.get("plan").cloned().unwrap_or_default();
-    Subscription::read(body).map_err(|_| Failure::rejected("the plan was not looked at before the first attempt"))
+    Subscription::read(body).ok().ok_or_else(|| Failure::rejected("the plan was not looked at before the first attempt"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use quell_simulator::{Fault, FaultKind, Options, PlanStatus};
+    use uuid::Uuid;
+
+    use super::{
+        super::{
+            FailureKind,
+            contract::{Bench, prepare},
+        },
+        *,
+    };
+    use crate::connections::bench;
+
+    /// A bench on which every Azure subscription of the first customer is cancelled.
+    async fn cancelled() -> Bench {
+        let bench = Bench::new(Options { cancel_delay: Duration::ZERO, ..Options::default() }).await;
+        let microsoft = bench.services.connections.only().unwrap();
+        let (customer, plan, _) = bench::first(&bench.simulator);
+        for it in microsoft.list_entitlements(&customer, &plan).await.unwrap() {
+            let at = EntitlementAt { customer: &customer, plan: &plan, entitlement: &it.id };
+            microsoft.cancel_entitlement(at, "compromise", Uuid::now_v7()).await.unwrap();
+        }
+        bench
+    }
+
+    fn suspend(bench: &Bench) -> super::super::Prepared {
+        let ids = bench.ids();
+        prepare("subscription.suspend", json!({ "customer_tenant_id": ids["customer"], "subscription_id": ids["entitlement"] }))
+    }
+
+    #[tokio::test]
+    async fn a_plan_is_suspended_whole_and_found_so_afterwards() {
+        let mut bench = cancelled().await;
+        let action = suspend(&bench);
+        assert!(matches!(bench.observe(&action).await, Observed::Ready(_)));
+        assert_eq!(action.target(&bench.ctx()), Some(format!("plan:{}", bench.ids()["plan"].as_str().unwrap())));
+        let before = bench.simulator.world().remove(0).plan;
+        assert!(matches!(bench.perform(&action).await.unwrap(), Done::Now(output) if output["plan_status"] == "suspended"));
+        let after = bench.simulator.world().remove(0).plan;
+        assert_eq!((after.status, after.auto_renew_enabled), (PlanStatus::Suspended, before.auto_renew_enabled));
+        assert!(matches!(bench.read_back(&action).await, ReadBack::Reached(_)));
+        assert!(matches!(bench.observe(&action).await, Observed::AlreadyDone(_)));
+    }
+
+    #[tokio::test]
+    async fn what_must_be_cancelled_first_is_named() {
+        let mut bench = Bench::new(Options::default()).await;
+        let action = suspend(&bench);
+        bench.observe(&action).await;
+        let failure = bench.perform(&action).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Rejected);
+        for it in bench.simulator.world().remove(0).plan.entitlements {
+            assert!(failure.message.contains(&it.id) && failure.message.contains(&it.name), "{failure}");
+        }
+        assert_eq!(bench.read_back(&action).await, ReadBack::Unchanged);
+    }
+
+    #[tokio::test]
+    async fn a_person_who_reactivates_meanwhile_is_not_overruled() {
+        let mut bench = cancelled().await;
+        let action = suspend(&bench);
+        bench.observe(&action).await;
+        bench.simulator.fault(Fault { method: Some("PATCH".to_owned()), ..Fault::once(FaultKind::ApplyThenDrop) });
+        assert_eq!(bench.perform(&action).await.unwrap_err().kind, FailureKind::Unknown);
+        assert!(matches!(bench.read_back(&action).await, ReadBack::Reached(_)));
+        assert!(bench.simulator.reactivate(bench.ids()["plan"].as_str().unwrap()));
+        assert!(matches!(bench.read_back(&action).await, ReadBack::Changed(_)));
+        // Another request id, as if the service had forgotten the first one.
+        let ctx = Context { request_id: Uuid::now_v7(), ..bench.ctx() };
+        assert_eq!(action.perform(&ctx).await.unwrap_err().kind, FailureKind::Conflict);
+        assert_eq!(bench.simulator.counts().suspended, 1);
+    }
+
+    #[tokio::test]
+    async fn an_azure_subscription_that_does_not_stand_under_the_plan_is_refused() {
+        let bench = cancelled().await;
+        let other = bench.simulator.world().remove(1).plan;
+        let ids = bench.ids();
+        for with in [
+            json!({ "customer_tenant_id": ids["customer"], "subscription_id": other.entitlements[0].id }),
+            json!({ "customer_tenant_id": ids["customer"], "plan_id": ids["plan"], "subscription_id": other.entitlements[0].id }),
+        ] {
+            let failure = prepare("subscription.suspend", with).observe(&bench.ctx()).await.unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Rejected, "{failure}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_without_a_look_before() {
+        let bench = cancelled().await;
+        assert_eq!(bench.perform(&suspend(&bench)).await.unwrap_err().kind, FailureKind::Rejected);
+        assert_eq!(bench.simulator.counts().suspended, 0);
+    }
 }

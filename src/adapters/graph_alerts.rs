@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// Ask Microsoft Graph for the partner's security alerts.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GraphAlerts {
     /// How often.
@@ -29,6 +30,7 @@ pub(super) struct GraphAlerts {
     connection: String,
     /// How far back each listing reaches, so that late changes and late arrivals are seen.
     #[serde(default = "a_week")]
+    #[schemars(with = "String")]
     lookback: Span,
 }
 
@@ -58,6 +60,10 @@ impl Member for GraphAlerts {
     const SUMMARY: &'static str = "Ask Microsoft Graph for the partner's security alerts";
     const EXAMPLE: &'static str = r#"{"every": "60s", "connection": "contoso"}"#;
 
+    fn connection(&self) -> Option<&str> {
+        Some(&self.connection)
+    }
+
     fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part> {
         let microsoft = connection(&self.connection, &around.connections)?;
         let listing = Listing { microsoft, lookback: self.lookback.signed(), inlet: inlet.clone() };
@@ -69,14 +75,13 @@ impl Source for Listing {
     fn fetch<'a>(&'a self, position: &'a mut Option<String>, at: At<'a>) -> BoxFuture<'a, Result<Fetched, Trouble>> {
         Box::pin(async move {
             let mut known = position.as_deref().map(Position::read).unwrap_or_default();
-            let page = match at.page {
-                Some(next) => self.microsoft.next_page(next).await?,
-                None => {
-                    known.listed.clear();
-                    self.microsoft.list_alerts(&self.query(&known, at.now)).await?
-                }
+            let Page { alerts, next } = if let Some(next) = at.page {
+                self.microsoft.next_page(next).await?
+            } else {
+                known.listed.clear();
+                let since = since(&known, at.now, self.lookback);
+                self.microsoft.list_alerts(&AlertQuery { since, ..AlertQuery::default() }).await?
             };
-            let Page { alerts, next } = page;
             let messages = known.unseen(&alerts, &self.inlet, at.now);
             if next.is_none() {
                 known.finish(at.now);
@@ -87,12 +92,10 @@ impl Source for Listing {
     }
 }
 
-impl Listing {
-    /// Reaches back from the last whole round, so that a long standstill leaves no gap.
-    fn query(&self, known: &Position, now: Timestamp) -> AlertQuery {
-        let from = known.listed_at.map_or(now, |listed_at| listed_at.min(now));
-        AlertQuery { since: from.checked_sub(self.lookback).ok(), ..AlertQuery::default() }
-    }
+/// Reaches back from the last whole round, so that a long standstill leaves no gap.
+fn since(known: &Position, now: Timestamp, lookback: SignedDuration) -> Option<Timestamp> {
+    let from = known.listed_at.map_or(now, |listed_at| listed_at.min(now));
+    from.checked_sub(lookback).ok()
 }
 
 impl Position {
@@ -142,4 +145,78 @@ impl From<Failure> for Trouble {
 /// Longer than the response time that Microsoft measures, and than a weekend.
 fn a_week() -> Span {
     Span(Duration::from_hours(7 * 24))
+}
+
+#[cfg(test)]
+mod tests {
+    use quell_simulator::{AlertSeed, Fault, Notify, Options, Simulator};
+    use serde_json::json;
+
+    use super::{
+        super::testing::{Bench, task},
+        *,
+    };
+
+    async fn scene() -> (Simulator, Bench, Task) {
+        let simulator = Simulator::start(Options { notify: false, page_size: 2, ..Options::default() }).await.unwrap();
+        let bench = Bench::with(&simulator).await;
+        let settings = json!({"name": "graph", "type": "graph_alerts", "every": "60s", "connection": "contoso"});
+        let task = task(settings, &bench.around);
+        (simulator, bench, task)
+    }
+
+    fn find(simulator: &Simulator, customer: usize) -> String {
+        simulator.add_alert(AlertSeed { customer, notify: Notify::No, ..AlertSeed::default() })
+    }
+
+    #[tokio::test]
+    async fn every_page_is_read_and_only_new_states_are_published() {
+        let (simulator, bench, task) = scene().await;
+        let ids: Vec<_> = (0..5).map(|customer| find(&simulator, customer)).collect();
+        assert_eq!(task.round().await.unwrap(), 5);
+        assert_eq!(task.round().await.unwrap(), 0);
+        assert!(simulator.set_alert_status(&ids[2], "resolved", Some("fraud")));
+        assert_eq!(task.round().await.unwrap(), 1);
+        let alerts = bench.bus.alerts();
+        assert_eq!((alerts[5].id.as_str(), alerts[5].details["resolved_reason"].as_str()), (ids[2].as_str(), Some("fraud")));
+        assert!(alerts.iter().all(|alert| alert.source == "graph"));
+    }
+
+    #[tokio::test]
+    async fn what_was_not_published_is_not_remembered() {
+        let (simulator, bench, task) = scene().await;
+        for customer in 0..3 {
+            find(&simulator, customer);
+        }
+        bench.bus.refuse(true);
+        assert!(task.round().await.is_err());
+        bench.bus.refuse(false);
+        let broken: Fault =
+            serde_json::from_value(json!({"service": "graph", "path": "skiptoken", "kind": "status", "status": 500})).unwrap();
+        simulator.fault(broken);
+        assert!(task.round().await.is_err(), "the second page cannot be had");
+        simulator.clear_faults();
+        assert_eq!(task.round().await.unwrap(), 3);
+        assert_eq!(task.round().await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn how_long_graph_wants_to_be_left_alone_is_heard() {
+        let (simulator, _bench, task) = scene().await;
+        let busy = json!({"service": "graph", "kind": "status", "status": 429, "retry_after": "37"});
+        simulator.fault(serde_json::from_value(busy).unwrap());
+        assert_eq!(task.round().await.unwrap_err().retry_after, Some(Duration::from_secs(37)));
+    }
+
+    #[test]
+    fn a_listing_reaches_back_from_the_last_whole_round() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let since = |listed_at: Option<&str>, now: &str| {
+            let known = Position { listed_at: listed_at.map(at), ..Position::default() };
+            since(&known, at(now), a_week().signed()).unwrap().to_string()
+        };
+        assert_eq!(since(None, "2026-03-09T00:00:00Z"), "2026-03-02T00:00:00Z");
+        assert_eq!(since(Some("2026-02-09T00:00:00Z"), "2026-03-09T00:00:00Z"), "2026-02-02T00:00:00Z");
+        assert_eq!(since(Some("2036-01-01T00:00:00Z"), "2026-03-09T00:00:00Z"), "2026-03-02T00:00:00Z");
+    }
 }

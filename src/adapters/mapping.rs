@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -14,12 +15,12 @@ use crate::{
 };
 
 /// Under `map:`: the name of a field and the expression that gives its value.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub(super) struct MapSettings(BTreeMap<String, Field>);
 
 /// Details may be given one by one, or all by one expression; every other field is one expression.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum Field {
     Expression(String),
@@ -29,7 +30,6 @@ enum Field {
 /// A compiled map.
 #[derive(Debug)]
 pub(super) struct Mapping {
-    sandbox: Sandbox,
     fields: Vec<(String, Expression)>,
     details: Vec<(String, Expression)>,
 }
@@ -67,7 +67,7 @@ impl Mapping {
     /// # Errors
     /// Names the field that is unknown or whose expression is wrong.
     pub(super) fn compile(settings: &MapSettings, names: &[&str], sandbox: &Sandbox) -> anyhow::Result<Self> {
-        let mut mapping = Self { sandbox: sandbox.clone(), fields: Vec::new(), details: Vec::new() };
+        let mut mapping = Self { fields: Vec::new(), details: Vec::new() };
         for (name, field) in &settings.0 {
             known(name)?;
             let compiled = |text: &str, name: &str| sandbox.expression(text, names).with_context(|| format!("`map.{name}`"));
@@ -92,15 +92,11 @@ impl Mapping {
     ///
     /// # Errors
     /// Names the field whose expression failed.
-    pub(super) fn apply(&self, document: &[(&str, &Value)], now: Timestamp) -> Result<Map<String, Value>, String> {
-        let mut scope = Scope::new(now);
-        for (name, value) in document {
-            scope.set(name, value);
-        }
+    pub(super) fn apply(&self, document: &mut Scope) -> Result<Map<String, Value>, String> {
         let mut evaluated = |fields: &[(String, Expression)], path: &str| -> Result<Map<String, Value>, String> {
             let mut values = Map::new();
             for (name, expression) in fields {
-                let value = expression.value(&mut scope).map_err(|error| format!("`map.{path}{name}`: {error}"))?;
+                let value = expression.value(document).map_err(|error| format!("`map.{path}{name}`: {error}"))?;
                 if !value.is_null() {
                     values.insert(name.clone(), value);
                 }

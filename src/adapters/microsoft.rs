@@ -67,8 +67,9 @@ pub(super) fn revision(raw: &Value) -> String {
     resources.sort_unstable();
     parts.append(&mut resources);
     let hash = digest::digest(&digest::SHA256, Value::from(parts).to_string().as_bytes());
+    let begins_with = hash.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
     // 48 bits: an alert has a handful of states.
-    hash.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    format!("{:012x}", begins_with >> 16)
 }
 
 fn kind(alert_type: &str) -> String {

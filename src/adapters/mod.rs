@@ -3,33 +3,30 @@
 //! A member knows one source: how a request is checked and read ([`hook`]), or how a page is fetched ([`task`]). What is common
 //! is not in it: normalising and publishing ([`inlet`]), limits and answers ([`hook`]), pace, backoff and cursors ([`task`]).
 
-mod auth;
-mod certificates;
 mod graph_alerts;
 mod hook;
 mod inlet;
-mod json;
 mod mapping;
 mod microsoft;
 mod partner_center_webhook;
 mod poll;
-mod position;
-mod rate;
-mod refusal;
 mod settings;
-mod signature;
 mod task;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod webhook;
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use anyhow::Context;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-pub use self::{hook::Hook, refusal::Refusal, task::Task};
+pub use self::{
+    hook::{Hook, Refusal},
+    task::Task,
+};
 use self::{inlet::Inlet, settings::checked_name};
 use crate::{
     bus::Bus, connections::Connections, expression::Sandbox, net::Net, problem::nearest, store::Store, telemetry::signals::Signals,
@@ -44,13 +41,18 @@ pub const CATALOG: &[Entry] = &[
 ];
 
 /// One type of adapter. The implementing type is its settings, as written in `quell.yaml`.
-trait Member: DeserializeOwned + fmt::Debug + Send + Sync + 'static {
+trait Member: DeserializeOwned + JsonSchema + fmt::Debug + Send + Sync + 'static {
     /// The word under `type:`.
     const TYPE: &'static str;
     /// One line of help.
     const SUMMARY: &'static str;
     /// Settings that a test checks to be accepted, as JSON.
     const EXAMPLE: &'static str;
+
+    /// The connection that it reads through, if it does.
+    fn connection(&self) -> Option<&str> {
+        None
+    }
 
     /// Makes it from its settings. May fail, starts nothing.
     fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part>;
@@ -83,10 +85,8 @@ pub struct AdapterConfig {
     pub name: String,
     /// Its line of the catalog.
     pub entry: &'static Entry,
-    /// The source that its alerts name, when that is not its own name. Two adapters that share a source share its alerts.
-    pub source: Option<String>,
-    /// The connection that it reads through, if it is of a type that does; actions on its alerts use the same.
-    pub connection: Option<String>,
+    /// The source that its alerts name: its own name unless set. Two adapters that share a source share its alerts.
+    pub source: String,
     member: Arc<dyn Build>,
 }
 
@@ -112,8 +112,7 @@ pub fn build(configs: &[AdapterConfig], around: &Surroundings) -> anyhow::Result
     for config in configs {
         let name = &config.name;
         anyhow::ensure!(names.insert(name), "adapter `{name}`: `name` is taken by an adapter before it; names are unique");
-        let source = config.source();
-        let inlet = Inlet::new(name, source, around);
+        let inlet = Inlet::new(name, &config.source, around);
         let part = config.member.build(inlet, around).with_context(|| format!("adapter `{name}`"))?;
         if let Part::Hook(hook) = &part {
             let fresh = paths.insert(hook.path.clone());
@@ -147,14 +146,14 @@ impl AdapterConfig {
         let kind = text("type").map_err(of_this)?.ok_or_else(|| of_this(format!("has no `type`; it is one of {}", known_types())))?;
         let source = text("source")?.map(checked_name).transpose().map_err(|fault| of_this(format!("`source`: {fault}")))?;
         let entry = find(&kind).ok_or_else(|| of_this(unknown_type(&kind)))?;
-        let connection = settings.get("connection").and_then(Value::as_str).map(str::to_owned);
         let member = (entry.prepare)(Value::Object(settings)).map_err(|error| of_this(error.to_string()))?;
-        Ok(Self { name, entry, source, connection, member })
+        let source = source.unwrap_or_else(|| name.clone());
+        Ok(Self { name, entry, source, member })
     }
 
-    /// The source that its alerts name.
-    pub fn source(&self) -> &str {
-        self.source.as_ref().unwrap_or(&self.name)
+    /// The connection that it reads through: work on its alerts goes through the same.
+    pub fn connection(&self) -> Option<&str> {
+        self.member.connection()
     }
 }
 
@@ -167,6 +166,7 @@ pub struct Entry {
     pub summary: &'static str,
     /// Settings that work, as JSON.
     pub example: &'static str,
+    schema: fn() -> Schema,
     prepare: fn(Value) -> Result<Arc<dyn Build>, serde_json::Error>,
 }
 
@@ -176,8 +176,14 @@ impl Entry {
             name: M::TYPE,
             summary: M::SUMMARY,
             example: M::EXAMPLE,
+            schema: || schemars::schema_for!(M),
             prepare: |settings| Ok(Arc::new(serde_json::from_value::<M>(settings)?)),
         }
+    }
+
+    /// The JSON Schema of the settings, `name`, `type` and `source` aside.
+    pub fn schema(&self) -> Schema {
+        (self.schema)()
     }
 }
 
@@ -188,10 +194,15 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 
 /// The object-safe face of a [`Member`].
 trait Build: fmt::Debug + Send + Sync {
+    fn connection(&self) -> Option<&str>;
     fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part>;
 }
 
 impl<M: Member> Build for M {
+    fn connection(&self) -> Option<&str> {
+        Member::connection(self)
+    }
+
     fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part> {
         Member::build(self, inlet, around)
     }
@@ -222,7 +233,7 @@ fn unknown_type(kind: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{testing::surroundings, *};
+    use super::{testing::Bench, *};
 
     fn read(json: &str) -> Result<Vec<AdapterConfig>, String> {
         serde_json::from_str(json).map_err(|error| error.to_string())
@@ -236,6 +247,9 @@ mod tests {
             let mut settings: Map<String, Value> = serde_json::from_str(entry.example).unwrap();
             settings.insert("name".to_owned(), "example".into());
             settings.insert("type".to_owned(), entry.name.into());
+            let known = entry.schema().to_value()["properties"].as_object().unwrap().clone();
+            let written = settings.keys().filter(|key| !matches!(key.as_str(), "name" | "type"));
+            assert!(written.clone().all(|key| known.contains_key(key)), "{}: the schema knows what the example uses", entry.name);
             AdapterConfig::read(settings).unwrap();
         }
     }
@@ -258,7 +272,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_only_the_surroundings_know_fails_the_build() {
-        let around = surroundings();
+        let bench = Bench::new().await;
         for (json, reason) in [
             (
                 r#"[{"name": "a", "type": "webhook", "path": "/hooks/a", "auth": "none"}, {"name": "a", "type": "webhook", "path": "/hooks/b", "auth": "none"}]"#,
@@ -273,7 +287,7 @@ mod tests {
             (r#"[{"name": "a", "type": "webhook", "path": "/hooks/a", "auth": "none", "map": {"kimd": "body.k"}}]"#, "did you mean `kind`"),
             (r#"[{"name": "g", "type": "graph_alerts", "connection": "nobody", "every": "60s"}]"#, "adapter `g`: `connection` is `nobody`"),
         ] {
-            let fault = format!("{:#}", build(&read(json).unwrap(), &around).unwrap_err());
+            let fault = format!("{:#}", build(&read(json).unwrap(), &bench.around).unwrap_err());
             assert!(fault.contains(reason), "{fault} should mention {reason}");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::Error};
 
 use crate::{
@@ -10,8 +11,9 @@ use crate::{
 };
 
 /// How often something is fetched. Not more often than each second: no source likes that, and no alert needs it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Every(pub(super) Duration);
+#[derive(Debug, Clone, Copy, JsonSchema)]
+#[schemars(transparent)]
+pub(super) struct Every(#[schemars(with = "String")] pub(super) Duration);
 
 impl<'de> Deserialize<'de> for Every {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

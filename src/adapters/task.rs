@@ -139,3 +139,60 @@ impl fmt::Debug for Task {
         f.debug_struct("Task").field("adapter", &self.inlet.adapter).field("every", &self.every).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::{super::testing::Bench, *};
+
+    /// Fails so often, then succeeds; counts how often it was asked.
+    struct Failing {
+        times: usize,
+        asked: std::sync::Arc<AtomicUsize>,
+        retry_after: Option<Duration>,
+    }
+
+    impl Source for Failing {
+        fn fetch<'a>(&'a self, _position: &'a mut Option<String>, _at: At<'a>) -> BoxFuture<'a, Result<Fetched, Trouble>> {
+            Box::pin(async {
+                let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+                if asked < self.times {
+                    Err(Trouble { message: "away".to_owned(), retry_after: self.retry_after })
+                } else {
+                    Ok(Fetched::default())
+                }
+            })
+        }
+    }
+
+    async fn run_for(duration: Duration, times: usize, retry_after: Option<Duration>) -> (usize, Bench) {
+        let bench = Bench::new().await;
+        let asked = std::sync::Arc::default();
+        let source = Failing { times, asked: std::sync::Arc::clone(&asked), retry_after };
+        let task = Task::new(Duration::from_mins(1), Inlet::new("feed", "feed", &bench.around), &bench.around, source);
+        // The store answers from another thread, which a paused clock does not wait for.
+        let stop = Stop::default();
+        let (ender, real) = (stop.clone(), std::time::Instant::now());
+        tokio::join!(task.run(stop), async {
+            tokio::time::sleep(duration).await;
+            ender.request();
+        });
+        assert!(real.elapsed() < duration + Duration::from_secs(5));
+        (asked.load(Ordering::Relaxed), bench)
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_tried_again_soon_and_a_success_waits_its_time() {
+        let (asked, bench) = run_for(Duration::from_millis(2_600), 1, None).await;
+        assert_eq!(asked, 2, "once at once and once after one to two seconds");
+        assert!(bench.metric("quell_poll_last_success_timestamp_seconds{adapter=\"feed\"}").is_some());
+    }
+
+    #[tokio::test]
+    async fn a_source_that_asks_for_time_gets_it() {
+        let (asked, bench) = run_for(Duration::from_millis(2_600), 1, Some(Duration::from_mins(2))).await;
+        assert_eq!(asked, 1);
+        assert_eq!(bench.metric("quell_poll_last_success_timestamp_seconds{adapter=\"feed\"}"), None);
+    }
+}

@@ -66,7 +66,8 @@ impl Channel for Email {
     async fn send(&self, to: &Delivery<'_>, notice: &Notice) -> Result<(), Failure> {
         let mail = self.mail(to, notice).map_err(Failure::rejected)?;
         let server = AsyncSmtpTransport::<Tokio1Executor>::from_url(&self.server().map_err(Failure::rejected)?);
-        let transport = server.map_err(|_| Failure::rejected("`smtp` is not the URL of a mail server"))?.timeout(Some(TIMEOUT)).build();
+        let server = server.ok().ok_or_else(|| Failure::rejected("`smtp` is not the URL of a mail server"))?;
+        let transport = server.timeout(Some(TIMEOUT)).build();
         match tokio::time::timeout(TIMEOUT, transport.send(mail)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(Failure::new(kind_of(&error), format!("send a mail: {error}"))),
@@ -79,7 +80,7 @@ impl Email {
     /// The server's URL as the mail library writes it.
     fn server(&self) -> Result<String, String> {
         // The parser's own error might show the password.
-        let mut url = Url::parse(self.smtp.expose()).map_err(|_| "`smtp` is not a URL".to_owned())?;
+        let mut url = Url::parse(self.smtp.expose()).ok().ok_or("`smtp` is not a URL")?;
         if url.host_str().is_none_or(str::is_empty) || url.query().is_some() {
             return Err("`smtp` must name a host and have no query".to_owned());
         }
@@ -129,5 +130,66 @@ fn kind_of(error: &lettre::transport::smtp::Error) -> FailureKind {
     } else {
         // A connection that broke may have broken after the mail was taken.
         FailureKind::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{alert::Severity, connections::bench};
+
+    fn email(settings: &serde_json::Value) -> Email {
+        let mut all = serde_json::json!({ "smtp": "smtps://mail.contoso.com", "from": "Quell <quell@contoso.com>" });
+        all.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        serde_json::from_value(all).unwrap()
+    }
+
+    #[test]
+    fn only_allowed_addresses_are_written_to() {
+        let email = email(&serde_json::json!({ "allow": ["@contoso.com", "ceo@fabrikam.example"] }));
+        for address in ["a@contoso.com", "A.B@CONTOSO.COM", "ceo@fabrikam.example"] {
+            assert!(email.admits(address), "{address}");
+        }
+        for address in [
+            "a@evil.example",
+            "a@sub.contoso.com",
+            "a@notcontoso.com",
+            "a@contoso.com@evil.example",
+            "a@evil.example,b@contoso.com",
+            "a@contoso.com\r\nBcc: b@evil.example",
+            "<a@evil.example> @contoso.com",
+            "other@fabrikam.example",
+            "@contoso.com",
+            "",
+        ] {
+            assert!(!email.admits(address), "{address}");
+        }
+    }
+
+    #[test]
+    fn no_text_becomes_a_header_or_ends_the_mail() {
+        let email = email(&serde_json::json!({ "to": ["a@contoso.com"] }));
+        let evil = "x\r\nBcc: b@evil.example\r\n\r\n.\r\nMAIL FROM:<c@evil.example>";
+        let facts = vec![(evil.to_owned(), evil.to_owned())];
+        let notice = Notice { id: evil.to_owned(), title: evil.to_owned(), text: evil.to_owned(), severity: Severity::Low, facts };
+        let net = bench::net();
+        let to = Delivery { net: &net, channel: "email:a", address: None };
+        let mail = email.mail(&to, &notice.fitted()).unwrap();
+        let text = String::from_utf8(mail.formatted()).unwrap();
+        let head = text.split_once("\r\n\r\n").unwrap().0;
+        assert!(!head.to_lowercase().lines().any(|line| line.starts_with("bcc:")), "{head}");
+        assert_eq!(head.matches("Message-ID: ").count(), 1);
+        let recipients: Vec<_> = mail.envelope().to().iter().map(ToString::to_string).collect();
+        assert_eq!(recipients, ["a@contoso.com"]);
+    }
+
+    #[test]
+    fn the_server_is_named_as_the_library_wants_it() {
+        let server = |smtp: &str| email(&serde_json::json!({ "smtp": smtp })).server();
+        assert_eq!(server("smtp+starttls://u:p@mail.contoso.com:587").unwrap(), "smtp://u:p@mail.contoso.com:587?tls=required");
+        assert_eq!(server("smtps://mail.contoso.com").unwrap(), "smtps://mail.contoso.com");
+        for wrong in ["smtp:mail", "smtp://mail?tls=opportunistic", "https://mail", "mail"] {
+            assert!(server(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -16,7 +16,12 @@ use serde_json::{Value, json};
 
 pub use self::notice::Notice;
 
-use crate::{connections::Failure, net::Net, problem::nearest};
+use crate::{
+    connections::Failure,
+    net::{Net, Url},
+    problem::nearest,
+    secret::Secret,
+};
 
 /// Every type of channel, in the order that help prints them.
 pub const CATALOG: &[Entry] =
@@ -149,7 +154,7 @@ pub struct Entry {
     pub summary: &'static str,
     pub example: &'static str,
     schema: fn() -> Schema,
-    prepare: fn(&str, Value) -> Result<Box<dyn Deliver>, String>,
+    prepare: Prepare,
 }
 
 impl Entry {
@@ -173,6 +178,9 @@ impl Entry {
     }
 }
 
+/// Checks the settings of a channel with that name.
+type Prepare = fn(&str, Value) -> Result<Box<dyn Deliver>, String>;
+
 /// The object-safe face of a channel.
 trait Deliver: Send + Sync {
     fn admits(&self, address: &str) -> bool;
@@ -187,6 +195,11 @@ impl<C: Channel> Deliver for C {
     fn send<'a>(&'a self, to: &'a Delivery<'_>, notice: &'a Notice) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>> {
         Box::pin(Channel::send(self, to, notice))
     }
+}
+
+/// The URL of a webhook. An error does not show it: who knows it can post.
+fn webhook(url: &Secret) -> Result<Url, String> {
+    Ok(Url::parse(url.expose()).ok().ok_or("`url` is not a URL")?)
 }
 
 fn prepare(channel: &str, settings: Value) -> Result<Box<dyn Deliver>, ChannelError> {

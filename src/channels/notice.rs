@@ -48,9 +48,7 @@ impl Notice {
         if !self.facts.is_empty() {
             text.push_str("\n\n");
         }
-        for (name, value) in &self.facts {
-            text.push_str(&format!("{name}: {value}\n"));
-        }
+        text.extend(self.facts.iter().map(|(name, value)| format!("{name}: {value}\n")));
         text
     }
 }

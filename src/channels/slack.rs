@@ -4,12 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Channel, Delivery, Notice, notice::LONGEST_TEXT};
-use crate::{
-    connections::Failure,
-    net::{Request, Url},
-    secret::Secret,
-};
+use super::{Channel, Delivery, Notice, notice::LONGEST_TEXT, webhook};
+use crate::{connections::Failure, net::Request, secret::Secret};
 
 /// Posts messages to a Slack channel.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -26,20 +22,13 @@ impl Channel for Slack {
     const EXAMPLE: &'static str = r#"{ "url": "https://hooks.slack.com/services/T0/B0/x" }"#;
 
     fn check(&self, _name: &str) -> Result<(), String> {
-        self.webhook().map(|_| ())
+        webhook(&self.url).map(|_| ())
     }
 
     async fn send(&self, to: &Delivery<'_>, notice: &Notice) -> Result<(), Failure> {
-        let url = self.webhook().map_err(Failure::rejected)?;
+        let url = webhook(&self.url).map_err(Failure::rejected)?;
         let reply = to.net.send(Request::post(url).json(&message(notice))).await?;
         if reply.is_success() { Ok(()) } else { Err(Failure::from_reply("Slack", &reply)) }
-    }
-}
-
-impl Slack {
-    fn webhook(&self) -> Result<Url, String> {
-        // The parser's own error would show the URL.
-        Url::parse(self.url.expose()).map_err(|_| "`url` is not a URL".to_owned())
     }
 }
 

@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Channel, Delivery, Notice};
+use super::{Channel, Delivery, Notice, webhook};
 use crate::{
     alert::Severity,
     connections::{Failure, FailureKind},
-    net::{Request, Url},
+    net::Request,
     secret::Secret,
 };
 
@@ -27,11 +27,11 @@ impl Channel for Teams {
     const EXAMPLE: &'static str = r#"{ "url": "https://contoso.webhook.office.com/webhookb2/x" }"#;
 
     fn check(&self, _name: &str) -> Result<(), String> {
-        self.webhook().map(|_| ())
+        webhook(&self.url).map(|_| ())
     }
 
     async fn send(&self, to: &Delivery<'_>, notice: &Notice) -> Result<(), Failure> {
-        let url = self.webhook().map_err(Failure::rejected)?;
+        let url = webhook(&self.url).map_err(Failure::rejected)?;
         let reply = to.net.send(Request::post(url).json(&message(notice))).await?;
         if !reply.is_success() {
             return Err(Failure::from_reply("Teams", &reply));
@@ -41,13 +41,6 @@ impl Channel for Teams {
             return Err(Failure::new(FailureKind::NotDone, format!("Teams answered: {}", reply.text_excerpt())));
         }
         Ok(())
-    }
-}
-
-impl Teams {
-    fn webhook(&self) -> Result<Url, String> {
-        // The parser's own error would show the URL.
-        Url::parse(self.url.expose()).map_err(|_| "`url` is not a URL".to_owned())
     }
 }
 
@@ -97,7 +90,7 @@ mod tests {
         let notice = Notice { id: "1".to_owned(), title: evil.to_owned(), text: evil.to_owned(), severity: Severity::High, facts };
         let sent = message(&notice).to_string();
         assert!(sent.contains("TextRun") && sent.contains("[Approve](https://evil.example)"), "{sent}");
-        assert!(!sent.contains("TextBlock\",\"text\"") || sent.matches("\"TextBlock\"").count() == 0, "{sent}");
+        assert!(!sent.contains("\"TextBlock\""), "{sent}");
         assert!(!sent.contains("Action.OpenUrl") && !sent.contains("\"FactSet\""), "{sent}");
     }
 }

@@ -51,7 +51,7 @@ impl Keeper for Memory {
     fn keep<'a>(&'a self, name: &'a str, bytes: &'a [u8]) -> Kept<'a, ()> {
         Box::pin(async move {
             if self.is_broken.load(Ordering::SeqCst) {
-                return Err(StoreError("disk full".to_owned()));
+                return Err(StoreError::Unavailable("disk full".to_owned()));
             }
             if let Some(simulator) = &self.watched {
                 self.seen.lock().unwrap().push(calls(simulator, "partner-center"));

@@ -48,7 +48,7 @@ impl Seal {
     pub(super) fn new(client_secret: &Secret, configured: &Secret) -> Result<Self, String> {
         let material = Salt::new(HKDF_SHA256, configured.expose().as_bytes()).extract(client_secret.expose().as_bytes());
         let derived = material.expand(&[b"quell refresh token"], &AES_256_GCM);
-        let key = derived.map_err(|_| "derive the key that seals the refresh token".to_owned())?;
+        let key = derived.ok().ok_or("derive the key that seals the refresh token")?;
         Ok(Self { key: LessSafeKey::new(UnboundKey::from(key)), random: SystemRandom::new() })
     }
 

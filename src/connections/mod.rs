@@ -130,3 +130,70 @@ impl Connections {
         if names.is_empty() { "none is configured".to_owned() } else { format!("configured: {}", names.join(", ")) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn microsoft() -> Value {
+        json!({ "type": "microsoft", "tenant_id": "contoso.com", "client_id": "c", "client_secret": "canary" })
+    }
+
+    fn connections(names: &[&str]) -> Connections {
+        let keeper: Arc<dyn Keeper> = Arc::new(bench::Memory::default());
+        let ConnectionConfig::Microsoft(config) = serde_json::from_value(microsoft()).unwrap();
+        let mut connections = Connections::default();
+        for name in names {
+            connections.insert(Microsoft::build(name, &config, &bench::net(), &keeper).unwrap());
+        }
+        connections
+    }
+
+    #[test]
+    fn settings_are_strict_and_do_not_show_secrets() {
+        let mut typo = microsoft();
+        typo["tenant"] = "x".into();
+        let mut other = microsoft();
+        other["type"] = "google".into();
+        for (settings, named) in [(typo, "`tenant`"), (other, "`google`")] {
+            let error = serde_json::from_value::<ConnectionConfig>(settings).unwrap_err().to_string();
+            assert!(error.contains(named) && !error.contains("canary"), "{error}");
+        }
+        let config: ConnectionConfig = serde_json::from_value(microsoft()).unwrap();
+        assert!(!format!("{config:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named() {
+        let keeper: Arc<dyn Keeper> = Arc::new(bench::Memory::default());
+        for (key, value) in [
+            ("tenant_id", "../x"),
+            ("tenant_id", ""),
+            ("graph_url", "graph"),
+            ("login_url", "ftp://x"),
+            ("partner_center_url", "https://x/?a"),
+        ] {
+            let mut settings = microsoft();
+            settings[key] = value.into();
+            let ConnectionConfig::Microsoft(config) = serde_json::from_value(settings).unwrap();
+            let error = Microsoft::build("a", &config, &bench::net(), &keeper).unwrap_err();
+            assert!(error.contains(&format!("`{key}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_step_reaches_the_connection_that_is_meant() {
+        let mut two = connections(&["contoso", "fabrikam"]);
+        two.assign("graph", "fabrikam").unwrap();
+        let chosen = |name, source| two.choose(name, source).map(|it| it.name().to_owned()).map_err(|it| it.message);
+        assert_eq!(chosen(Some("contoso"), "graph").unwrap(), "contoso");
+        assert_eq!(chosen(None, "graph").unwrap(), "fabrikam");
+        assert!(chosen(None, "siem").unwrap_err().contains("`contoso`, `fabrikam`"));
+        assert!(chosen(Some("nobody"), "graph").unwrap_err().contains("`nobody`"));
+        assert_eq!(connections(&["contoso"]).choose(None, "siem").unwrap().name(), "contoso");
+        assert!(connections(&[]).only().unwrap_err().contains("add one"));
+        assert!(two.assign("graph", "nobody").is_err());
+    }
+}

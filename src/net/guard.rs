@@ -2,16 +2,18 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+use super::range::{Range, is_public};
+
 /// Holds the exceptions that a person has set; without them only public addresses over `https` are reached.
-#[derive(Debug, Default)]
-pub(super) struct Guard(Arc<Vec<Exception>>);
+#[derive(Debug)]
+pub(super) struct Guard(Arc<[Exception]>);
 
 /// All addresses of a name are out of reach.
 #[derive(Debug)]
@@ -29,13 +31,6 @@ enum Target {
     Addresses(Range),
 }
 
-/// The addresses that share their first `prefix` bits.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Range {
-    network: IpAddr,
-    prefix: u32,
-}
-
 impl Guard {
     /// Reads the exceptions: `host`, `host:port`, `address`, `address:port` or `address/bits`.
     pub(super) fn parse(allow: &[String]) -> Result<Self, String> {
@@ -44,7 +39,7 @@ impl Guard {
                 format!("`{entry}` in `allow` is not a host, an address or a range; write e.g. `proxy.example:8080` or `10.1.0.0/16`")
             })
         });
-        Ok(Self(Arc::new(exceptions.collect::<Result<_, _>>()?)))
+        Ok(Self(exceptions.collect::<Result<_, _>>()?))
     }
 
     /// Whether a request to that URL may begin; a name's addresses are checked when it is resolved.
@@ -120,11 +115,8 @@ impl std::error::Error for Forbidden {}
 
 impl Exception {
     fn parse(entry: &str) -> Option<Self> {
-        if let Some((network, prefix)) = entry.split_once('/') {
-            let network: IpAddr = network.parse().ok()?;
-            let bits = if network.is_ipv4() { 32 } else { 128 };
-            let prefix = prefix.parse().ok().filter(|prefix| *prefix <= bits)?;
-            return Some(Self { target: Target::Addresses(Range { network, prefix }), port: None });
+        if entry.contains('/') {
+            return Some(Self { target: Target::Addresses(Range::parse(entry)?), port: None });
         }
         if let Ok(address) = entry.parse() {
             return Some(Self { target: Target::Addresses(Range::one(address)), port: None });
@@ -156,80 +148,6 @@ impl Exception {
 
     fn has_port(&self, port: u16) -> bool {
         self.port.is_none_or(|it| it == port)
-    }
-}
-
-impl Range {
-    const fn v4(network: [u8; 4], prefix: u32) -> Self {
-        let [a, b, c, d] = network;
-        Self { network: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), prefix }
-    }
-
-    const fn v6(first: [u16; 3], prefix: u32) -> Self {
-        let [a, b, c] = first;
-        Self { network: IpAddr::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0)), prefix }
-    }
-
-    fn one(address: IpAddr) -> Self {
-        let address = address.to_canonical();
-        Self { network: address, prefix: if address.is_ipv4() { 32 } else { 128 } }
-    }
-
-    fn contains(&self, address: IpAddr) -> bool {
-        match (self.network, address) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                let differing = network.to_bits() ^ address.to_bits();
-                differing.checked_shr(32 - self.prefix).unwrap_or(0) == 0
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                let differing = network.to_bits() ^ address.to_bits();
-                differing.checked_shr(128 - self.prefix).unwrap_or(0) == 0
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
-    }
-}
-
-/// IPv4 that is not the public internet, after the IANA registry of special-purpose addresses.
-const NOT_PUBLIC_V4: &[Range] = &[
-    Range::v4([0, 0, 0, 0], 8),
-    Range::v4([10, 0, 0, 0], 8),
-    Range::v4([100, 64, 0, 0], 10),
-    Range::v4([127, 0, 0, 0], 8),
-    // Azure's own virtual address towards its machines.
-    Range::v4([168, 63, 129, 16], 32),
-    // Link-local, and the metadata services of the clouds.
-    Range::v4([169, 254, 0, 0], 16),
-    Range::v4([172, 16, 0, 0], 12),
-    Range::v4([192, 0, 0, 0], 24),
-    Range::v4([192, 0, 2, 0], 24),
-    Range::v4([192, 88, 99, 0], 24),
-    Range::v4([192, 168, 0, 0], 16),
-    Range::v4([198, 18, 0, 0], 15),
-    Range::v4([198, 51, 100, 0], 24),
-    Range::v4([203, 0, 113, 0], 24),
-    // Multicast, reserved, broadcast.
-    Range::v4([224, 0, 0, 0], 3),
-];
-
-/// The public part of IPv6.
-const GLOBAL_V6: Range = Range::v6([0x2000, 0, 0], 3);
-
-/// What of it is special after all: protocol assignments with Teredo, documentation, 6to4.
-const NOT_PUBLIC_V6: &[Range] =
-    &[Range::v6([0x2001, 0, 0], 23), Range::v6([0x2001, 0xdb8, 0], 32), Range::v6([0x2002, 0, 0], 16), Range::v6([0x3fff, 0, 0], 20)];
-
-/// Where a network without IPv4 shows the IPv4 internet.
-const NAT64: Range = Range::v6([0x64, 0xff9b, 0], 96);
-
-fn is_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        v4 @ IpAddr::V4(_) => !NOT_PUBLIC_V4.iter().any(|range| range.contains(v4)),
-        IpAddr::V6(v6) if NAT64.contains(v6.into()) => {
-            let [.., a, b, c, d] = v6.octets();
-            is_public(IpAddr::from([a, b, c, d]))
-        }
-        v6 @ IpAddr::V6(_) => GLOBAL_V6.contains(v6) && !NOT_PUBLIC_V6.iter().any(|range| range.contains(v6)),
     }
 }
 

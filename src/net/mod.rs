@@ -4,6 +4,7 @@
 //! out of reach unless the settings name them. No error text holds a path, a query, a token or a body.
 
 mod guard;
+mod range;
 mod reply;
 mod request;
 
@@ -69,11 +70,15 @@ impl Net {
     /// # Errors
     /// Names the entry of `allow` or the certificate file that cannot be used.
     pub fn new(config: &NetConfig) -> Result<Self, NetError> {
+        Self::with_patience(config, CONNECT_TIMEOUT)
+    }
+
+    fn with_patience(config: &NetConfig, patience: Duration) -> Result<Self, NetError> {
         let guard = Arc::new(Guard::parse(&config.allow).map_err(NetError::Refused)?);
         let tls = tls(config)?;
         // Ten connections to one host are more than the rate limits of Microsoft allow to use.
-        let reading = client(tls.clone(), &guard, 10)?;
-        let changing = client(tls, &guard, 0)?;
+        let reading = client(tls.clone(), &guard, 10, patience)?;
+        let changing = client(tls, &guard, 0, patience)?;
         Ok(Self(Arc::new(Inner { guard, reading, changing })))
     }
 
@@ -118,7 +123,7 @@ fn tls(config: &NetConfig) -> Result<ClientConfig, NetError> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that builds a client")]
-fn client(tls: ClientConfig, guard: &Arc<Guard>, idle_connections: usize) -> Result<reqwest::Client, NetError> {
+fn client(tls: ClientConfig, guard: &Arc<Guard>, idle_connections: usize, patience: Duration) -> Result<reqwest::Client, NetError> {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .dns_resolver(Arc::clone(guard))
@@ -126,7 +131,7 @@ fn client(tls: ClientConfig, guard: &Arc<Guard>, idle_connections: usize) -> Res
         .retry(reqwest::retry::never())
         .no_proxy()
         .referer(false)
-        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_timeout(patience)
         .pool_max_idle_per_host(idle_connections)
         .user_agent(concat!("quell/", env!("CARGO_PKG_VERSION")))
         .build()

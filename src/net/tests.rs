@@ -30,7 +30,7 @@ async fn server(then: Then) -> (u16, Arc<std::sync::atomic::AtomicUsize>) {
             match then {
                 Then::Answer(text) => socket.write_all(text.as_bytes()).await.unwrap(),
                 Then::Close => {}
-                Then::Hang => tokio::time::sleep(Duration::from_secs(60)).await,
+                Then::Hang => tokio::time::sleep(Duration::from_mins(1)).await,
             }
         }
     });
@@ -75,6 +75,65 @@ async fn a_handshake_that_fails_means_that_nothing_was_sent() {
     let url = Url::parse(&format!("https://127.0.0.1:{port}/")).unwrap();
     let error = net().send(Request::post(url)).await.unwrap_err();
     assert!(matches!(error, NetError::NotSent(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_answer_the_call_means_that_nothing_was_sent() {
+    // The queue of connections that nobody accepts is full, so the next one waits for ever.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(connected) = tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address)).await {
+        waiting.push(connected.unwrap());
+    }
+    let config = NetConfig { allow: vec!["127.0.0.1".to_owned()], ..NetConfig::default() };
+    let net = Net::with_patience(&config, Duration::from_millis(200)).unwrap();
+    let error = net.send(Request::post(url(address.port()))).await.unwrap_err();
+    assert!(matches!(error, NetError::NotSent(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn only_a_certificate_of_a_trusted_authority_for_the_host_is_accepted() {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let port = tls_server(made.cert.der().clone(), key);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), made.cert.pem()).unwrap();
+    let allow = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let trusting = NetConfig { allow: allow.clone(), certificate_authority: Some(file.path().to_owned()) };
+    for (config, host, is_accepted) in [
+        (trusting.clone(), "localhost", true),
+        (trusting, "127.0.0.1", false),
+        (NetConfig { allow, ..NetConfig::default() }, "localhost", false),
+    ] {
+        let url = Url::parse(&format!("https://{host}:{port}/")).unwrap();
+        match Net::new(&config).unwrap().send(Request::post(url)).await {
+            Ok(reply) => assert!(is_accepted && reply.status == 204, "{host}"),
+            Err(error) => assert!(!is_accepted && matches!(error, NetError::NotSent(_)), "{host}: {error:?}"),
+        }
+    }
+}
+
+/// Answers every request over TLS with 204; tells its port.
+fn tls_server(certificate: CertificateDer<'static>, key: rustls::pki_types::PrivateKeyDer<'static>) -> u16 {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, socket.unwrap());
+            let mut request = [0; 4096];
+            if std::io::Read::read(&mut stream, &mut request).is_ok() {
+                std::io::Write::write_all(&mut stream, b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+            }
+        }
+    });
+    port
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ fn shipped() -> Library {
 fn alert(kind: &str, change: &Value) -> Value {
     let mut alert = json!({
         "id": "a-1", "source": "graph", "kind": kind, "severity": "high", "confidence": "high", "status": "active", "title": "T", "description": "D",
-        "customer_tenant_id": "t-1", "subscription_id": "s-1", "resources": [], "detected_at": "2026-03-02T04:11:09Z",
+        "customer_tenant_id": "11111111-aaaa-4aaa-8aaa-000000000001", "subscription_id": "22222222-bbbb-4bbb-8bbb-000000000002", "resources": [], "detected_at": "2026-03-02T04:11:09Z",
         "received_at": "2026-03-02T04:12:00Z", "revision": "0", "is_test": false, "details": {}, "raw": null,
     });
     for (key, value) in change.as_object().unwrap() {
@@ -73,8 +73,8 @@ fn every_alert_is_answered_by_exactly_one_shipped_playbook() {
 #[test]
 fn every_step_of_a_shipped_playbook_can_be_planned() {
     let output = json!({
-        "status": "active", "name": "Prod", "plan_id": "p-1", "entitlement_id": "s-1", "plan_status": "active", "plan_name": "Azure plan",
-        "customer_tenant_id": "t-1", "others_active": [],
+        "status": "active", "name": "Prod", "plan_id": "44444444-dddd-4ddd-8ddd-000000000004", "entitlement_id": "22222222-bbbb-4bbb-8bbb-000000000002", "plan_status": "active", "plan_name": "Azure plan",
+        "customer_tenant_id": "11111111-aaaa-4aaa-8aaa-000000000001", "others_active": [],
     });
     let library = shipped();
     for playbook in &library.playbooks {

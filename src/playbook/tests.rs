@@ -297,7 +297,7 @@ fn all_mistakes_are_reported_at_once_in_the_order_of_the_file() {
 
 #[test]
 fn a_destructive_playbook_for_every_alert_is_a_warning() {
-    let text = "playbook: a\ntrigger: {alert: {}}\nsteps:\n  - id: s\n    action: subscription.suspend\n    with: {customer_tenant_id: x, subscription_id: y}\n";
+    let text = "playbook: a\ntrigger: {alert: {}}\nsteps:\n  - id: s\n    action: subscription.suspend\n    with: {customer_tenant_id: \"${alert.customer_tenant_id}\", subscription_id: \"${alert.subscription_id}\"}\n";
     assert_eq!(problems(text), ["P0019 2:1 every alert triggers this playbook, which uses `subscription.suspend`"]);
     assert!(parse(text).is_ok());
 }

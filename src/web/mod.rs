@@ -128,12 +128,11 @@ async fn serve(stream: TcpStream, router: Router, stop: &Stop) {
         () = stop.requested() => None,
         () = tokio::time::sleep(LONGEST_CONNECTION) => None,
     };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(GRACE, connection).await.unwrap_or(Ok(()))
-        }
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        connection.as_mut().graceful_shutdown();
+        tokio::time::timeout(GRACE, connection).await.unwrap_or(Ok(()))
     };
     if let Err(error) = ended {
         debug!(%error, "a connection ended early: {error}");

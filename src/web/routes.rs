@@ -106,14 +106,13 @@ async fn metrics_text(State(served): State<Served>) -> Response {
 async fn front(State(served): State<Served>) -> Html<String> {
     let mut names: Vec<_> = served.hooks.values().map(|hook| hook.adapter.as_str()).collect();
     names.sort_unstable();
-    let webhooks: String = names.iter().map(|name| format!("<li>{name}</li>\n")).collect();
-    let webhooks = if webhooks.is_empty() { "<li>none</li>\n".to_owned() } else { webhooks };
+    let webhooks = if names.is_empty() { "none".to_owned() } else { names.join("</li>\n<li>") };
     let version = env!("CARGO_PKG_VERSION");
     Html(format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>Quell</title>\n<main>\n<h1>Quell {version} is running</h1>\n\
          <ul>\n<li><a href=\"/readyz\">Whether alerts flow</a></li>\n<li><a href=\"/metrics\">Metrics</a></li>\n</ul>\n\
-         <h2>Webhooks</h2>\n<ul>\n{webhooks}</ul>\n</main>\n</html>\n"
+         <h2>Webhooks</h2>\n<ul>\n<li>{webhooks}</li>\n</ul>\n</main>\n</html>\n"
     ))
 }
 

@@ -18,7 +18,7 @@ use crate::support::broker::shared_url;
 
 struct Setup {
     bus: Arc<dyn Bus>,
-    tasks: Tasks,
+    _tasks: Tasks,
     _folder: tempfile::TempDir,
 }
 
@@ -26,7 +26,7 @@ async fn embedded() -> Setup {
     let folder = tempfile::tempdir().unwrap();
     let tasks = Tasks::default();
     let store = Store::open(&format!("sqlite:{}", folder.path().join("quell.db").display()), &tasks, None).await.unwrap();
-    Setup { bus: Arc::new(EmbeddedBus::new(store)), tasks, _folder: folder }
+    Setup { bus: Arc::new(EmbeddedBus::new(store)), _tasks: tasks, _folder: folder }
 }
 
 fn settings() -> Settings {
@@ -45,7 +45,7 @@ async fn rabbitmq_with(settings: Settings) -> Setup {
     let tasks = Tasks::default();
     let bus = RabbitMq::start(settings, &tasks).unwrap();
     bus.connected(Duration::from_secs(20)).await.unwrap();
-    Setup { bus: Arc::new(bus), tasks, _folder: tempfile::tempdir().unwrap() }
+    Setup { bus: Arc::new(bus), _tasks: tasks, _folder: tempfile::tempdir().unwrap() }
 }
 
 async fn rabbitmq() -> Setup {

@@ -77,7 +77,7 @@ impl Microsoft {
         if let (Some(reason), Some(fields)) = (reason, body.as_object_mut()) {
             fields.insert("resolvedReason".to_owned(), reason.into());
         }
-        drop(self.read(Audience::Graph, Request::patch(self.alert_url(id)?).json(&body)).await?);
+        drop(self.write(Audience::Graph, Request::patch(self.alert_url(id)?).json(&body)).await?);
         Ok(())
     }
 
@@ -86,9 +86,8 @@ impl Microsoft {
         let request = Request::get(url).at_most(8 * 1024 * 1024);
         let mut body = self.read(Audience::Graph, request).await?;
         let next = Some(text(&body, "@odata.nextLink")).filter(|link| !link.is_empty()).map(str::to_owned);
-        let alerts = match body.get_mut("value").map(Value::take) {
-            Some(Value::Array(alerts)) => alerts,
-            _ => return Err(unreadable(Audience::Graph, "`value` is not a list")),
+        let Some(Value::Array(alerts)) = body.get_mut("value").map(Value::take) else {
+            return Err(unreadable(Audience::Graph, "`value` is not a list"));
         };
         Ok(Page { alerts, next })
     }
@@ -109,7 +108,7 @@ impl AlertQuery {
     fn filter(&self) -> Option<String> {
         let quoted = |property: &str, value: &String| format!("{property} eq '{}'", value.replace('\'', "''"));
         let clauses: Vec<_> = [
-            self.since.map(|since| format!("detectedDateTime ge {since}")),
+            self.since.map(|since| format!("detectedDateTime ge {since:.6}")),
             self.status.as_ref().map(|status| quoted("status", status)),
             self.subscription_id.as_ref().map(|id| quoted("subscriptionId", id)),
         ]

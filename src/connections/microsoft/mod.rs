@@ -126,6 +126,15 @@ impl Microsoft {
         }
         Ok(reply.json()?)
     }
+
+    /// What a change is answered with, if anything.
+    async fn write(&self, audience: Audience, request: Request) -> Result<Option<Value>, Failure> {
+        let reply = self.call(audience, request).await?;
+        if !reply.is_success() {
+            return Err(Refusal::read(&reply).into_failure(audience.service()));
+        }
+        document(audience, &reply)
+    }
 }
 
 impl fmt::Debug for Microsoft {
@@ -151,6 +160,17 @@ impl Base {
             path.pop_if_empty().extend(segments);
         }
         url
+    }
+}
+
+/// The body of a success, if it has one. A web page is none: some proxy sent it, and nobody knows what happened behind it.
+fn document(audience: Audience, reply: &Reply) -> Result<Option<Value>, Failure> {
+    if reply.body.is_empty() {
+        return Ok(None);
+    }
+    match reply.json()? {
+        body @ Value::Object(_) => Ok(Some(body)),
+        _ => Err(unreadable(audience, "the body is not an object")),
     }
 }
 

@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use super::{
     super::{CustomerId, EntitlementId, Failure, PlanId},
-    Audience, Microsoft, field,
+    Audience, Microsoft, document, field,
     refusal::Refusal,
     text, unreadable,
 };
-use crate::net::{Method, Reply, Request, Url};
+use crate::net::{Method, Request, Url};
 
 /// A Partner Center subscription; for Azure, the plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,11 +139,7 @@ impl Microsoft {
     pub async fn cancel_entitlement(&self, at: EntitlementAt<'_>, reason: &str, request_id: Uuid) -> Result<(), Failure> {
         let url = self.entitlement(at, Some("cancel"));
         let request = request(Method::POST, url, request_id).json(&json!({ "cancellationReason": reason }));
-        let reply = self.call(Audience::PartnerCenter, request).await?;
-        if !reply.is_success() {
-            return Err(Refusal::read(&reply).into_failure(Audience::PartnerCenter.service()));
-        }
-        drop(document(&reply)?);
+        drop(self.write(Audience::PartnerCenter, request).await?);
         Ok(())
     }
 
@@ -161,7 +157,8 @@ impl Microsoft {
         let request = request(Method::PATCH, url, request_id).header("If-Match", &format!("\"{}\"", plan.etag)).json(&body);
         let reply = self.call(Audience::PartnerCenter, request).await?;
         if reply.is_success() {
-            let is_suspended = document(&reply)?.is_some_and(|it| text(&it, "status").eq_ignore_ascii_case("suspended"));
+            let is_suspended =
+                document(Audience::PartnerCenter, &reply)?.is_some_and(|it| text(&it, "status").eq_ignore_ascii_case("suspended"));
             return Ok(if is_suspended { Suspension::Done } else { Suspension::Accepted });
         }
         let refusal = Refusal::read(&reply);
@@ -194,7 +191,10 @@ impl Microsoft {
         let headers = field(link, "headers").and_then(Value::as_array);
         let token = headers.into_iter().flatten().find(|it| text(it, "key").eq_ignore_ascii_case("MS-ContinuationToken"));
         let request = request(Method::GET, url, Uuid::now_v7());
-        Some(token.map_or(request.clone(), |it| request.header("MS-ContinuationToken", text(it, "value"))))
+        Some(match token {
+            Some(token) => request.header("MS-ContinuationToken", text(token, "value")),
+            None => request,
+        })
     }
 
     fn customer(&self, customer: &CustomerId, rest: &[&str]) -> Url {
@@ -255,15 +255,4 @@ fn request(method: Method, url: Url, request_id: Uuid) -> Request {
         .header("MS-Contract-Version", "v1")
         .header("MS-RequestId", &request_id.to_string())
         .header("MS-CorrelationId", &Uuid::now_v7().to_string())
-}
-
-/// The body of a success, if it has one. A web page is none: some proxy sent it, and nobody knows what happened behind it.
-fn document(reply: &Reply) -> Result<Option<Value>, Failure> {
-    if reply.body.is_empty() {
-        return Ok(None);
-    }
-    match reply.json()? {
-        body @ Value::Object(_) => Ok(Some(body)),
-        _ => Err(unreadable(Audience::PartnerCenter, "the body is not an object")),
-    }
 }

@@ -40,6 +40,10 @@ impl<'a> Refusal<'a> {
         if let Some(advice) = self.advice() {
             message = format!("{message}; {advice}");
         }
+        // By this Microsoft finds the request when asked for help.
+        if let Some(id) = ["request-id", "ms-correlationid"].iter().find_map(|name| self.reply.header(name)) {
+            message = format!("{message} [request {id}]");
+        }
         let mut failure = Failure::from_status(self.reply, message);
         match self.code.as_str() {
             // The documented answer to a stale `ETag` is a 400.

@@ -143,6 +143,19 @@ async fn without_a_token_a_write_is_certainly_not_done() {
 }
 
 #[tokio::test]
+async fn many_callers_of_a_sign_in_that_is_down_ask_once() {
+    let simulator = bench::simulator(Options { latency: Duration::from_millis(50), ..Options::default() }).await;
+    simulator.fault(at("login", status(500, None, None)));
+    let microsoft = app(&simulator);
+    for outcome in join_all((0..20).map(|_| look(&microsoft, &simulator))).await {
+        assert_eq!(outcome.unwrap_err().kind, FailureKind::NotDone);
+    }
+    assert_eq!(calls(&simulator, "login"), 1);
+    assert!(look(&microsoft, &simulator).await.is_err());
+    assert_eq!(calls(&simulator, "login"), 2);
+}
+
+#[tokio::test]
 async fn an_answer_tells_whether_a_write_was_done() {
     use FailureKind::{Conflict, NotDone, Rejected, Unknown};
     let coded = |code: &str| Some(json!({ "code": code, "description": "said", "source": "PartnerCenter" }));

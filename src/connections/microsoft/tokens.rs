@@ -40,9 +40,17 @@ pub(super) struct Tokens {
 /// The tokens for one service. Its lock is held while a token is asked for, so that many callers cause one request.
 struct Slot {
     scope: String,
-    held: Mutex<Option<Access>>,
+    held: Mutex<Held>,
 }
 
+#[derive(Default)]
+struct Held {
+    access: Option<Access>,
+    /// The last time that asking failed, and why.
+    failed: Option<(Instant, Failure)>,
+}
+
+#[derive(Clone)]
 struct Access {
     token: Secret,
     renew_at: Instant,
@@ -115,17 +123,21 @@ impl Tokens {
             Audience::Graph => &self.graph,
             Audience::PartnerCenter => &self.partner_center,
         };
+        let came = Instant::now();
         let mut held = slot.held.lock().await;
-        if let Some(access) = held.as_ref().filter(|access| is_good(access)) {
+        if let Some(access) = held.access.as_ref().filter(|access| is_good(access)) {
             return Ok(access.token.clone());
         }
-        // A new token is not tried if asking for it fails: the old one was found wanting.
-        *held = None;
+        // Who waited while another asked in vain would only ask in vain as well, one after the other.
+        if let Some((_, failure)) = held.failed.as_ref().filter(|(when, _)| *when >= came) {
+            return Err(failure.clone());
+        }
         let consent = self.consent.as_ref().filter(|_| audience == Audience::PartnerCenter);
-        let access = self.ask(&slot.scope, consent).await?;
-        let token = access.token.clone();
-        *held = Some(access);
-        Ok(token)
+        let asked = self.ask(&slot.scope, consent).await;
+        held.failed = asked.as_ref().err().map(|failure| (Instant::now(), failure.clone()));
+        // Without a new token there is none: the old one was found wanting.
+        held.access = asked.as_ref().ok().cloned();
+        asked.map(|access| access.token)
     }
 
     async fn ask(&self, scope: &str, consent: Option<&Consent>) -> Result<Access, Failure> {
@@ -190,7 +202,7 @@ impl Tokens {
 
 impl Slot {
     fn new(scope: &str) -> Self {
-        Self { scope: scope.to_owned(), held: Mutex::new(None) }
+        Self { scope: scope.to_owned(), held: Mutex::default() }
     }
 }
 
@@ -262,13 +274,13 @@ mod tests {
     async fn a_token_is_renewed_some_minutes_before_it_expires() {
         let lives = |seconds: Value| {
             let access = access(&serde_json::json!({ "access_token": "t", "expires_in": seconds })).unwrap();
-            (access.renew_at - Instant::now()).as_secs_f64().round()
+            (access.renew_at - Instant::now()).as_millis().div_ceil(1000)
         };
-        assert_eq!(lives(3599.into()), 3299.0);
-        assert_eq!(lives("3599".into()), 3299.0);
-        assert_eq!(lives(120.into()), 60.0);
-        assert_eq!(lives(Value::Null), 30.0);
-        assert_eq!(lives(u64::MAX.into()), 86_100.0);
+        assert_eq!(lives(3599.into()), 3299);
+        assert_eq!(lives("3599".into()), 3299);
+        assert_eq!(lives(120.into()), 60);
+        assert_eq!(lives(Value::Null), 30);
+        assert_eq!(lives(u64::MAX.into()), 86_100);
         assert!(access(&serde_json::json!({ "token_type": "Bearer" })).is_err());
     }
 }

@@ -5,12 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// How many requests are taken.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Rate {
+pub(in crate::adapters) struct Rate {
     /// How many in each second, for ever.
     per_second: u32,
     /// How many at once, after a quiet time.
@@ -26,7 +27,7 @@ impl Default for Rate {
 
 /// Counts what was taken.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(in crate::adapters) struct Bucket {
     rate: Rate,
     level: Mutex<Level>,
 }
@@ -39,20 +40,20 @@ struct Level {
 
 impl Rate {
     /// A rate of so many in each second.
-    pub(super) const fn new(per_second: u32, burst: u32) -> Self {
+    pub(in crate::adapters) const fn new(per_second: u32, burst: u32) -> Self {
         Self { per_second, burst }
     }
 }
 
 impl Bucket {
     /// A full bucket.
-    pub(super) fn new(rate: Rate) -> Self {
+    pub(in crate::adapters) fn new(rate: Rate) -> Self {
         let rate = Rate { per_second: rate.per_second.max(1), burst: rate.burst.max(1) };
         Self { rate, level: Mutex::new(Level { tokens: rate.burst.into(), at: None }) }
     }
 
     /// Takes a token, or says how long it takes until there is one.
-    pub(super) fn take(&self, now: Instant) -> Result<(), Duration> {
+    pub(in crate::adapters) fn take(&self, now: Instant) -> Result<(), Duration> {
         let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
         let since = level.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         let per_second = f64::from(self.rate.per_second);

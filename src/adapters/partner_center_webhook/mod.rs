@@ -3,28 +3,35 @@
 //! Its signature does not say for whom it is, so one that was made for another partner is good here too; it may make us look,
 //! and nothing else.
 
+mod certificates;
+mod proof;
+mod signature;
+#[cfg(test)]
+mod tests;
+
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use anyhow::Context;
-use axum::http::{HeaderMap, StatusCode};
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use axum::http::StatusCode;
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, TrustAnchor, pem::PemObject};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::Url;
 use uuid::Uuid;
 
+use self::{
+    certificates::{Certificates, NoCertificate},
+    proof::{CHALLENGE, Proof},
+    signature::Signers,
+};
 use super::{
     Member, Part, Surroundings,
-    certificates::{Certificates, NoCertificate},
-    hook::{DEFAULT_MAX_BODY, Delivered, Hook, Limits, Receiver, Taken},
+    hook::{DEFAULT_MAX_BODY, Delivered, Hook, Limits, Rate, Receiver, Refusal, Taken, parse},
     inlet::Inlet,
-    json, microsoft,
-    rate::Rate,
-    refusal::Refusal,
+    microsoft,
     settings::{checked_path, connection},
-    signature::Signers,
 };
 use crate::{
     alert::{Alert, id_from_bytes},
@@ -34,10 +41,11 @@ use crate::{
 };
 
 /// Take Partner Center's callbacks about fraud.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PartnerCenterWebhook {
     /// Where it listens; make a part of it hard to guess.
+    #[schemars(with = "String")]
     path: Text,
     /// Which connection of type `microsoft` alerts are read through.
     connection: String,
@@ -56,7 +64,7 @@ pub(super) struct PartnerCenterWebhook {
     rate: Rate,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum Files {
     One(PathBuf),
@@ -70,21 +78,17 @@ struct Taker {
     inlet: Inlet,
 }
 
-/// How a callback shows who sent it.
-struct Proof<'a> {
-    certificate_url: &'a str,
-    signature: Vec<u8>,
-}
-
-const CHALLENGE: &str = "Signature realm=\"quell\"";
-
-/// A subscription has a handful of alerts.
-const MOST_PAGES: usize = 50;
+/// A subscription has a handful of alerts; but Graph may refuse to filter, and then these are the pages of all customers.
+const MOST_PAGES: usize = 1_000;
 
 impl Member for PartnerCenterWebhook {
     const TYPE: &'static str = "partner_center_webhook";
     const SUMMARY: &'static str = "Take Partner Center's callbacks about fraud";
     const EXAMPLE: &'static str = r#"{"path": "/hooks/partner-center/k7p2", "connection": "contoso"}"#;
+
+    fn connection(&self) -> Option<&str> {
+        Some(&self.connection)
+    }
 
     fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part> {
         let path = checked_path(&self.path.0)?;
@@ -141,7 +145,7 @@ impl Taker {
     async fn take(&self, delivered: &Delivered) -> Result<Taken, Refusal> {
         // The signature is over the bytes; a mark of their order before them is part of those, but not of the document.
         let text = delivered.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&delivered.body);
-        let event = json::parse(text, 32).map_err(|fault| Refusal::bad_request("bad_json", fault))?;
+        let event = parse(text, 32).map_err(|fault| Refusal::bad_request("bad_json", fault))?;
         let Value::Object(event) = event else {
             return Err(Refusal::bad_request("not_an_event", "the body is not a JSON object"));
         };
@@ -182,12 +186,14 @@ impl Taker {
         let query = AlertQuery { subscription_id: Some(subscription.to_owned()), ..AlertQuery::default() };
         let mut page = self.microsoft.list_alerts(&query).await?;
         let mut alerts = page.alerts;
-        for _ in 1..MOST_PAGES {
-            let Some(next) = page.next else {
-                break;
-            };
+        let mut pages = 1;
+        while let Some(next) = page.next {
+            if pages == MOST_PAGES {
+                return Err(Failure::rejected(format!("Graph lists more than {MOST_PAGES} pages")));
+            }
             page = self.microsoft.next_page(&next).await?;
             alerts.append(&mut page.alerts);
+            pages += 1;
         }
         // Whether the service filters is not documented.
         let is_of_it =
@@ -214,35 +220,6 @@ impl Taker {
     async fn publish(&self, messages: Vec<Message>) -> Result<(), Refusal> {
         self.inlet.publish(messages).await.map_err(|error| Refusal::unavailable(error.to_string()))
     }
-}
-
-impl<'a> Proof<'a> {
-    /// Reads what must be there, and refuses what does not agree with itself.
-    fn read(headers: &'a HeaderMap) -> Result<Self, Refusal> {
-        let text = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
-        let required =
-            |name: &'static str| text(name).ok_or_else(|| Refusal::bad_request("missing_header", format!("`{name}` is missing")));
-        let certificate_url = required("x-ms-certificate-url")?;
-        let algorithm = required("x-ms-signature-algorithm")?;
-        let refused = |detail: &str| Refusal::unauthorized(CHALLENGE, detail);
-        if !algorithm.eq_ignore_ascii_case("rsa-sha256") {
-            return Err(refused("the algorithm is not `rsa-sha256`"));
-        }
-        let in_authorization = text("authorization").and_then(after_scheme);
-        let in_own_header = text("x-ms-signature").map(|value| after_scheme(value).unwrap_or(value));
-        let signature = match (in_authorization, in_own_header) {
-            (Some(one), Some(other)) if one != other => return Err(refused("two different signatures")),
-            (_, Some(signature)) | (Some(signature), None) => signature,
-            (None, None) => return Err(refused("no signature")),
-        };
-        let signature = BASE64.decode(signature.trim()).ok().filter(|it| !it.is_empty());
-        Ok(Self { certificate_url, signature: signature.ok_or_else(|| refused("the signature is not base64"))? })
-    }
-}
-
-fn after_scheme(value: &str) -> Option<&str> {
-    let (scheme, signature) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("signature").then_some(signature.trim())
 }
 
 /// The subscription in the address's query. Nothing else of the address is used, and it is never fetched.

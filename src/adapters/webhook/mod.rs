@@ -1,32 +1,36 @@
 //! `webhook`: takes alerts from any sender that can make an HTTP request.
 
+mod auth;
+#[cfg(test)]
+mod tests;
+
 use axum::http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use self::auth::{Auth, Guard};
 use super::{
     Member, Part, Surroundings,
-    auth::{Auth, Guard},
-    hook::{DEFAULT_MAX_BODY, Delivered, Hook, Limits, Receiver, Taken},
+    hook::{DEFAULT_MAX_BODY, Delivered, Hook, Limits, Rate, Receiver, Refusal, Taken, parse},
     inlet::Inlet,
-    json,
     mapping::{MapSettings, Mapping, alert_of},
-    rate::Rate,
-    refusal::Refusal,
     settings::checked_path,
 };
 use crate::{
     alert::{EVENT_TYPE, id_from_bytes},
-    bus::BoxFuture,
+    bus::{BoxFuture, Message},
+    expression::Scope,
     secret::Text,
 };
 
 /// Take alerts from any sender that can make an HTTP request.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Webhook {
     /// Where it listens.
+    #[schemars(with = "String")]
     path: Text,
     /// How the sender shows who it is.
     auth: Auth,
@@ -78,13 +82,29 @@ impl Receiver for Taker {
 
 impl Taker {
     async fn take(&self, delivered: &Delivered, message_id: Option<&str>) -> Result<Taken, Refusal> {
-        let body = json::parse(&delivered.body, self.max_depth).map_err(|fault| Refusal::bad_request("bad_json", fault))?;
+        let body = parse(&delivered.body, self.max_depth).map_err(|fault| Refusal::bad_request("bad_json", fault))?;
         let (documents, many) = match body {
             Value::Array(documents) => (documents, true),
             document => (vec![document], false),
         };
-        let headers = headers_of(&delivered.headers);
-        let (mut ids, mut messages) = (Vec::new(), Vec::new());
+        let alerts = self.alerts(documents, many, delivered, message_id);
+        let alerts = alerts.map_err(|fault| Refusal::bad_request("not_an_alert", fault))?;
+        let (ids, messages): (Vec<_>, Vec<_>) = alerts.into_iter().unzip();
+        self.inlet.publish(messages).await.map_err(|error| Refusal::unavailable(error.to_string()))?;
+        Ok(Taken::alerts(StatusCode::ACCEPTED, &ids, many))
+    }
+
+    /// All of the documents as alerts, each with its identifier, or the first fault.
+    fn alerts(
+        &self,
+        documents: Vec<Value>,
+        many: bool,
+        delivered: &Delivered,
+        message_id: Option<&str>,
+    ) -> Result<Vec<(String, Message)>, String> {
+        let mut scope = Scope::new(delivered.now);
+        scope.set("headers", &headers_of(&delivered.headers));
+        let mut alerts = Vec::new();
         for (at, document) in documents.into_iter().enumerate() {
             // Two different events may have the same bytes, but not the same identifier; an array of them has one for all.
             let own_id = match (message_id, many) {
@@ -93,25 +113,26 @@ impl Taker {
                 (None, false) => id_from_bytes(&self.inlet.source, &delivered.body),
                 (None, true) => id_from_bytes(&self.inlet.source, document.to_string().as_bytes()),
             };
-            let place = |fault: String| if many { format!("item {at}: {fault}") } else { fault };
-            let refused = |fault: String| Refusal::bad_request("not_an_alert", place(fault));
-            let fields = self.fields(document, &headers, delivered.now).map_err(refused)?;
-            let alert = alert_of(fields, || own_id, &self.inlet.source, delivered.now).map_err(refused)?;
-            ids.push(alert.id.clone());
-            messages.push(self.inlet.pack(alert, delivered.now).map_err(|malformed| refused(malformed.to_string()))?);
+            let alert = self.alert(document, own_id, &mut scope, delivered.now);
+            alerts.push(alert.map_err(|fault| if many { format!("item {at}: {fault}") } else { fault })?);
         }
-        self.inlet.publish(messages).await.map_err(|error| Refusal::unavailable(error.to_string()))?;
-        Ok(Taken::alerts(StatusCode::ACCEPTED, &ids, many))
+        Ok(alerts)
     }
 
-    /// The alert's fields: as the map gives them, or as the document has them.
-    fn fields(&self, document: Value, headers: &Value, now: Timestamp) -> Result<Map<String, Value>, String> {
-        let Some(mapping) = &self.mapping else {
-            return own_fields(document);
+    fn alert(&self, document: Value, own_id: String, scope: &mut Scope, now: Timestamp) -> Result<(String, Message), String> {
+        let fields = match &self.mapping {
+            Some(mapping) => {
+                scope.set("body", &document);
+                let mut fields = mapping.apply(scope)?;
+                fields.insert("raw".to_owned(), document);
+                fields
+            }
+            None => own_fields(document)?,
         };
-        let mut fields = mapping.apply(&[("body", &document), ("headers", headers)], now)?;
-        fields.insert("raw".to_owned(), document);
-        Ok(fields)
+        let alert = alert_of(fields, || own_id, &self.inlet.source, now)?;
+        let id = alert.id.clone();
+        let message = self.inlet.pack(alert, now).map_err(|malformed| malformed.to_string())?;
+        Ok((id, message))
     }
 }
 

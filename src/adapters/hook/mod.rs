@@ -2,6 +2,10 @@
 //!
 //! The answer is a success only after the bus has confirmed, so that a sender who was told so may forget the alert.
 
+mod json;
+mod rate;
+mod refusal;
+
 use std::{
     fmt,
     sync::Arc,
@@ -20,11 +24,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tracing::{Instrument, info_span};
 
-use super::{
-    inlet::Inlet,
+pub use self::refusal::Refusal;
+pub(super) use self::{
+    json::parse,
     rate::{Bucket, Rate},
-    refusal::Refusal,
 };
+use super::inlet::Inlet;
 use crate::bus::BoxFuture;
 
 /// Answers the requests to one path.

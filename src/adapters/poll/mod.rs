@@ -1,18 +1,23 @@
 //! `poll`: fetches a list of JSON documents from an address again and again.
 
+mod position;
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
+use self::position::{Position, Validators};
 use super::{
     Member, Part, Surroundings,
     inlet::Inlet,
     mapping::{MapSettings, Mapping, alert_of},
-    position::{Position, Validators},
     settings::Every,
     task::{At, Fetched, Source, Task, Trouble},
 };
@@ -20,26 +25,28 @@ use crate::{
     alert::id_from_bytes,
     bus::{BoxFuture, Message},
     duration::Span,
-    expression::{Expression, Sandbox, Scope},
+    expression::{Expression, Scope},
     net::{Net, Reply, Request},
     secret::{Secret, Text},
 };
 
 /// Fetch a list of JSON documents from an address.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Poll {
     /// Where.
+    #[schemars(with = "String")]
     url: Text,
     /// How often.
     every: Every,
     /// Where in the answer the list is: an expression over `body`.
     #[serde(default = "the_body")]
     items: String,
-    /// How an item becomes an alert: expressions over `body`, which is one item here, and `headers`.
+    /// How an item becomes an alert: expressions over `item`, the whole `body` and the answer's `headers`.
     map: MapSettings,
     /// Headers of the request.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
     headers: BTreeMap<String, Secret>,
     /// The query parameter that carries the cursor.
     since: Option<String>,
@@ -47,12 +54,14 @@ pub(super) struct Poll {
     cursor: Option<String>,
     /// How far before a cursor that is a time the next round begins: what a source learns late it dates early.
     #[serde(default = "a_day")]
+    #[schemars(with = "String")]
     overlap: Span,
     /// The address of the next page: an expression over `body` and `headers` that gives null after the last.
     next: Option<String>,
     #[serde(default = "eight_megabytes")]
     max_body: usize,
     #[serde(default = "half_a_minute")]
+    #[schemars(with = "String")]
     timeout: Span,
 }
 
@@ -71,7 +80,6 @@ struct Feed {
     reading: String,
     inlet: Inlet,
     net: Net,
-    sandbox: Sandbox,
 }
 
 impl Member for Poll {
@@ -79,7 +87,7 @@ impl Member for Poll {
     const SUMMARY: &'static str = "Fetch a list of JSON documents from an address";
     const EXAMPLE: &'static str = r#"{
         "url": "https://feed.example/incidents", "every": "5m", "items": "body.value",
-        "map": {"id": "body.number", "kind": "body.category", "severity": "body.priority", "detected_at": "body.opened"},
+        "map": {"id": "item.number", "kind": "item.category", "severity": "item.priority", "detected_at": "item.opened"},
         "headers": {"Authorization": "Bearer a-token"}, "since": "updated_after", "cursor": "item.updated", "next": "body.next"
     }"#;
 
@@ -94,7 +102,7 @@ impl Member for Poll {
             url,
             headers: self.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             items: compile("items", &self.items, &["body"])?,
-            mapping: Mapping::compile(&self.map, &["body", "headers"], sandbox)?,
+            mapping: Mapping::compile(&self.map, &["item", "body", "headers"], sandbox)?,
             since: self.since.clone(),
             cursor: self.cursor.as_ref().map(|text| compile("cursor", text, &["item"])).transpose()?,
             overlap: self.overlap.signed(),
@@ -104,7 +112,6 @@ impl Member for Poll {
             reading: format!("{} {:?} {:?}", self.items, self.map, self.cursor),
             inlet: inlet.clone(),
             net: around.net.clone(),
-            sandbox: sandbox.clone(),
         };
         Ok(Part::Task(Task::new(self.every.0, inlet, around, feed)))
     }
@@ -176,13 +183,18 @@ impl Feed {
 
     /// Each item as an alert, or as it is when it cannot be one: it must neither be lost nor hold up the others.
     fn messages(&self, body: &Value, headers: &Value, known: &mut Position, now: Timestamp) -> Result<Vec<Message>, Trouble> {
-        let items = self.evaluate(&self.items, &[("body", body)], now).map_err(|fault| Trouble::new(format!("`items`: {fault}")))?;
+        // Set once: the answer may be large, and expressions copy only what they read.
+        let mut scope = Scope::new(now);
+        scope.set("body", body);
+        scope.set("headers", headers);
+        let items = self.items.value(&mut scope).map_err(|error| Trouble::new(format!("`items`: {error}")))?;
         let Value::Array(items) = items else {
             return Err(Trouble::new("`items` gave no list; is the expression right for this answer?"));
         };
         let mut messages = Vec::new();
         for item in &items {
-            match self.message(item, headers, now) {
+            scope.set("item", item);
+            match self.message(item, &mut scope, now) {
                 Ok(message) => messages.push(message),
                 Err(reason) => {
                     let message = self.inlet.pack_unreadable(item, &reason);
@@ -191,7 +203,7 @@ impl Feed {
                     }
                 }
             }
-            match self.cursor.as_ref().map(|cursor| self.evaluate(cursor, &[("item", item)], now)) {
+            match self.cursor.as_ref().map(|cursor| cursor.value(&mut scope)) {
                 Some(Ok(Value::String(cursor))) => known.advance(cursor, now),
                 Some(Ok(Value::Number(cursor))) => known.advance(cursor.to_string(), now),
                 // An item without a cursor moves nothing.
@@ -201,8 +213,8 @@ impl Feed {
         Ok(messages)
     }
 
-    fn message(&self, item: &Value, headers: &Value, now: Timestamp) -> Result<Message, String> {
-        let mut fields = self.mapping.apply(&[("body", item), ("headers", headers)], now)?;
+    fn message(&self, item: &Value, scope: &mut Scope, now: Timestamp) -> Result<Message, String> {
+        let mut fields = self.mapping.apply(scope)?;
         fields.insert("raw".to_owned(), item.clone());
         let own_id = || id_from_bytes(&self.inlet.source, item.to_string().as_bytes());
         let alert = alert_of(fields, own_id, &self.inlet.source, now)?;
@@ -214,8 +226,10 @@ impl Feed {
         let Some(next) = &self.next else {
             return Ok(None);
         };
-        let next = self.evaluate(next, &[("body", body), ("headers", headers)], now);
-        let next = match next.map_err(|fault| Trouble::new(format!("`next`: {fault}")))? {
+        let mut scope = Scope::new(now);
+        scope.set("body", body);
+        scope.set("headers", headers);
+        let next = match next.value(&mut scope).map_err(|error| Trouble::new(format!("`next`: {error}")))? {
             Value::Null => return Ok(None),
             Value::String(next) if next.is_empty() => return Ok(None),
             Value::String(next) => url.join(&next).map_err(|error| Trouble::new(format!("`next` is not an address: {error}")))?,
@@ -225,14 +239,6 @@ impl Feed {
             return Err(Trouble::new("`next` leads to another host, which is not followed"));
         }
         Ok(Some(next.into()))
-    }
-
-    fn evaluate(&self, expression: &Expression, names: &[(&str, &Value)], now: Timestamp) -> Result<Value, String> {
-        let mut scope = Scope::new(now);
-        for (name, value) in names {
-            scope.set(name, value);
-        }
-        expression.value(&mut scope).map_err(|error| error.to_string())
     }
 }
 

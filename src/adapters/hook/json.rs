@@ -11,7 +11,7 @@ use serde_json::{Map, Number, Value};
 ///
 /// # Errors
 /// Says what is wrong, with line and column.
-pub(super) fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, String> {
+pub(in crate::adapters) fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, String> {
     // An identifier beyond what numbers hold exactly would be another one afterwards, so digits are kept or refused by the reader of
     // the field; here only what is not JSON at all is refused.
     let mut reader = serde_json::Deserializer::from_slice(bytes);

@@ -29,14 +29,14 @@ impl Signers {
         self.check_organization(signer)?;
         let end_entity = EndEntityCert::try_from(signer).map_err(|error| format!("the certificate cannot be read: {error:?}"))?;
         let intermediates: Vec<_> = sent_along.iter().chain(&self.intermediates).cloned().collect();
-        let seconds = u64::try_from(now.as_second()).map_err(|_: std::num::TryFromIntError| "the clock is wrong")?;
+        let seconds = u64::try_from(now.as_second()).map_err(|error| format!("the clock is before 1970: {error}"))?;
         let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         // The documented names are of hosts, so a certificate for something else, such as code, is not one of these.
         let usage = KeyUsage::server_auth();
         let chain = end_entity.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &self.roots, &intermediates, at, usage, None, None);
         chain.map_err(|error| format!("the certificate's chain is not good: {error:?}"))?;
-        let signed = end_entity.verify_signature(RSA_PKCS1_2048_8192_SHA256, body, signature);
-        signed.map_err(|error| format!("the signature is not over this body with this certificate: {error:?}"))
+        let is_over_body = end_entity.verify_signature(RSA_PKCS1_2048_8192_SHA256, body, signature);
+        is_over_body.map_err(|error| format!("the signature is not over this body with this certificate: {error:?}"))
     }
 
     /// Anybody can have a certificate under a public root; only one organization's counts.

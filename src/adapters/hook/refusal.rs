@@ -21,7 +21,7 @@ pub struct Refusal {
     /// What was wrong, for our log alone.
     pub detail: Option<String>,
     /// What the status asks for beside the body.
-    pub header: Option<(HeaderName, HeaderValue)>,
+    pub header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 /// Long enough for a broker's restart, short enough that an alert is not old when it comes again.
@@ -60,7 +60,7 @@ impl Refusal {
     /// The same refusal with a header.
     #[must_use]
     pub fn with(self, name: HeaderName, value: HeaderValue) -> Self {
-        Self { header: Some((name, value)), ..self }
+        Self { header: Some(Box::new((name, value))), ..self }
     }
 
     /// What the log says.
@@ -73,7 +73,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = json!({"error": {"code": self.code, "message": self.message, "help": self.help}});
         let mut response = (self.status, Json(body)).into_response();
-        if let Some((name, value)) = self.header {
+        if let Some((name, value)) = self.header.map(|header| *header) {
             response.headers_mut().insert(name, value);
         }
         // What was not read to its end would be taken for the next request.

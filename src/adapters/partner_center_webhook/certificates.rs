@@ -8,8 +8,10 @@ use std::{
 
 use url::{Host, Url};
 
-use super::rate::{Bucket, Rate};
-use crate::net::{Net, Request};
+use crate::{
+    adapters::hook::{Bucket, Rate},
+    net::{Net, Request},
+};
 
 /// The certificates that senders may name.
 pub(super) struct Certificates {
@@ -30,7 +32,7 @@ pub(super) enum NoCertificate {
 
 #[derive(Clone)]
 struct Kept {
-    at: Instant,
+    until: Instant,
     file: Result<Vec<u8>, NoCertificate>,
 }
 
@@ -72,7 +74,7 @@ impl Certificates {
             return Err(NoCertificate::Refused("the certificate's address is not allowed; no request was made".to_owned()));
         };
         let known = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(address).cloned();
-        if let Some(kept) = known.as_ref().filter(|kept| kept.is_fresh(now)) {
+        if let Some(kept) = known.as_ref().filter(|kept| now < kept.until) {
             return kept.file.clone();
         }
         let good_before = known.and_then(|kept| kept.file.ok());
@@ -80,11 +82,12 @@ impl Certificates {
             return Err(NoCertificate::Unavailable("too many unknown certificates were asked for".to_owned()));
         }
         // While it cannot be fetched, the one from before is used: its own dates and the chain are checked each time.
-        let file = match (self.fetch(url).await, good_before) {
-            (Err(NoCertificate::Unavailable(_)), Some(before)) => return Ok(before),
-            (file, _) => file,
+        let (file, keep) = match (self.fetch(url).await, good_before) {
+            (Ok(file), _) => (Ok(file), KEEP),
+            (Err(NoCertificate::Unavailable(_)), Some(before)) => (Ok(before), KEEP_FAILURE),
+            (failure, _) => (failure, KEEP_FAILURE),
         };
-        self.keep(address, Kept { at: now, file: file.clone() });
+        self.keep(address, Kept { until: now + keep, file: file.clone() }, now);
         file
     }
 
@@ -108,22 +111,14 @@ impl Certificates {
         }
     }
 
-    fn keep(&self, address: &str, file: Kept) {
-        let now = file.at;
+    fn keep(&self, address: &str, file: Kept, now: Instant) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MOST_KEPT {
-            kept.retain(|_, it| it.file.is_ok() && it.is_fresh(now));
+            kept.retain(|_, it| it.file.is_ok() && now < it.until);
         }
         if kept.len() < MOST_KEPT {
             kept.insert(address.to_owned(), file);
         }
-    }
-}
-
-impl Kept {
-    fn is_fresh(&self, now: Instant) -> bool {
-        let keep = if self.file.is_ok() { KEEP } else { KEEP_FAILURE };
-        now.saturating_duration_since(self.at) < keep
     }
 }
 
@@ -137,4 +132,33 @@ fn is_plain(url: &Url) -> bool {
     let scheme = url.scheme() == "https" || (url.scheme() == "http" && here);
     let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
     scheme && bare && url.path().ends_with('/') && url.has_host()
+}
+
+#[cfg(test)]
+mod tests {
+    use quell_simulator::{Options, Simulator};
+
+    use super::*;
+    use crate::adapters::testing::Bench;
+
+    #[tokio::test]
+    async fn a_certificate_is_fetched_again_after_an_hour_and_kept_while_it_cannot_be() {
+        let simulator = Simulator::start(Options::default()).await.unwrap();
+        let bench = Bench::new().await;
+        let certificates = Certificates::new(&[format!("{}/cert/", simulator.url())], bench.around.net.clone()).unwrap();
+        let (address, begin) = (simulator.certificate_url(), Instant::now());
+        let get = async |minutes| certificates.get(&address, begin + Duration::from_mins(minutes)).await;
+        let first = get(0).await.unwrap();
+        get(59).await.unwrap();
+        assert_eq!(simulator.ledger().len(), 1);
+        get(61).await.unwrap();
+        assert_eq!(simulator.ledger().len(), 2);
+
+        simulator.fault(serde_json::from_str(r#"{"kind": "status", "status": 503}"#).unwrap());
+        assert_eq!(get(122).await.unwrap(), first);
+        assert_eq!(get(122).await.unwrap(), first);
+        assert_eq!(simulator.ledger().len(), 3, "not asked for at each callback");
+        let unknown = certificates.get(&address.replace("pcnotifications", "other"), begin).await;
+        assert!(matches!(unknown, Err(NoCertificate::Unavailable(_))));
+    }
 }

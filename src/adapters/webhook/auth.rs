@@ -4,19 +4,23 @@ use axum::http::HeaderMap;
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use jiff::{SignedDuration, Timestamp};
 use ring::{hmac, rand::SystemRandom};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{hook::Delivered, refusal::Refusal};
-use crate::{duration::Span, secret::Secret};
+use crate::{
+    adapters::hook::{Delivered, Refusal},
+    duration::Span,
+    secret::Secret,
+};
 
 /// How a sender is recognised. Nobody is trusted by omission: `none` must be written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Auth {
     /// Everybody who knows the path.
     None,
     /// `Authorization: Bearer …`.
-    Bearer(Secret),
+    Bearer(#[schemars(with = "String")] Secret),
     /// `Authorization: Basic …`.
     Basic(Basic),
     /// A header with the HMAC-SHA-256 of the body.
@@ -25,17 +29,19 @@ pub(super) enum Auth {
     StandardWebhooks(StandardWebhooks),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Basic {
     user: String,
+    #[schemars(with = "String")]
     password: Secret,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HmacSha256 {
     header: String,
+    #[schemars(with = "String")]
     secret: Secret,
     /// What stands before the signature, e.g. `sha256=`.
     #[serde(default)]
@@ -44,7 +50,7 @@ pub(super) struct HmacSha256 {
     encoding: Encoding,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Encoding {
     /// What most senders use.
@@ -53,13 +59,15 @@ pub(super) enum Encoding {
     Base64,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StandardWebhooks {
     /// `whsec_` and base64.
+    #[schemars(with = "String")]
     secret: Secret,
     /// How far the sender's clock may be off; the scheme recommends five minutes.
     #[serde(default = "five_minutes")]
+    #[schemars(with = "String")]
     tolerance: Span,
 }
 
@@ -228,7 +236,7 @@ mod tests {
     }
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
     }
 
     #[test]
