@@ -30,7 +30,7 @@ pub(super) fn print_json(value: &impl Serialize) -> Exit {
 /// A table with a heading for each column.
 pub(super) fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     if !colour() {
         table.force_no_tty();
     }

@@ -142,8 +142,7 @@ impl Simulator {
     /// The alert as Graph would show it.
     pub fn alert(&self, id: &str) -> Option<Value> {
         let state = self.core.state(Timestamp::now());
-        let found = state.alerts.iter().find(|alert| alerts::has_id(alert, id));
-        found.cloned().map(Value::Object)
+        state.alerts.get(id).cloned().map(Value::Object)
     }
 
     /// A person makes an Azure plan or an Azure subscription active again, which the ledger records as `operator`;

@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
     answer::Answer,
     fault::Faults,
     ledger::Ledger,
     options::{Options, TENANT_ID, USER},
-    services::{login::Tokens, partner_center::Webhooks},
+    services::{graph::shelf::Shelf, login::Tokens, partner_center::Webhooks},
     signing::Certificates,
     world::{self, Customer, EntitlementStatus, Plan},
 };
@@ -36,8 +36,7 @@ pub(crate) struct SavedAnswer {
 pub(crate) struct State {
     pub(crate) site: Arc<Site>,
     pub(crate) customers: Vec<Customer>,
-    /// Alerts as Graph shows them, oldest first.
-    pub(crate) alerts: Vec<Map<String, Value>>,
+    pub(crate) alerts: Shelf,
     /// Partner Center's activity log, oldest first.
     pub(crate) audit: Vec<Value>,
     pub(crate) tokens: Tokens,
@@ -63,7 +62,7 @@ impl State {
     pub(crate) fn new(site: Arc<Site>, ledger: Ledger) -> Self {
         Self {
             customers: world::customers(site.options.seed, site.options.customers),
-            alerts: Vec::new(),
+            alerts: Shelf::default(),
             audit: Vec::new(),
             tokens: Tokens::default(),
             webhooks: Webhooks::default(),

@@ -20,7 +20,7 @@ pub(crate) async fn answer(core: &Arc<Core>, call: Call) -> Answer {
         ("GET", ["ledger"]) => ledger(core, &call),
         ("GET", ["counts"]) => Ok(json!(Simulator::of(core).counts())),
         ("GET", ["world"]) => Ok(json!(Simulator::of(core).world())),
-        ("GET", ["alerts"]) => Ok(json!(core.state(call.now).alerts)),
+        ("GET", ["alerts"]) => Ok(json!(core.state(call.now).alerts.all())),
         ("GET", ["faults"]) => Ok(json!(core.state(call.now).faults.rules())),
         ("POST" | "DELETE", _) => change(core, &call).await,
         _ => return Answer::json(404, &json!({ "error": "see GET /admin" })),

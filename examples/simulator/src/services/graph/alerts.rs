@@ -26,7 +26,8 @@ pub(crate) fn add(state: &mut State, seed: AlertSeed, now: Timestamp) -> (String
         Notify::Yes => true,
         Notify::No => false,
     };
-    state.alerts.push(alert(&id, seed, (&tenant, &subscription), now));
+    let alert = alert(&id, seed, (&tenant, &subscription), now);
+    state.alerts.push(&id, alert);
     let activity = Activity {
         operation: "azure_fraud_event_detected",
         resource_type: "azure_fraud_event",
@@ -45,8 +46,7 @@ pub(crate) fn add(state: &mut State, seed: AlertSeed, now: Timestamp) -> (String
 }
 
 pub(crate) fn get(state: &State, call: &Call, id: &str) -> Answer {
-    let found = state.alerts.iter().find(|alert| has_id(alert, id));
-    match found {
+    match state.alerts.get(id) {
         Some(alert) => {
             let select = call.parameter("$select").unwrap_or_default();
             Answer::json(200, &graph::selected(alert, select))
@@ -56,7 +56,7 @@ pub(crate) fn get(state: &State, call: &Call, id: &str) -> Answer {
 }
 
 pub(crate) fn update(state: &mut State, call: &Call, id: &str) -> Answer {
-    let Some(alert) = state.alerts.iter_mut().find(|alert| has_id(alert, id)) else {
+    let Some(alert) = state.alerts.get_mut(id) else {
         return not_found(call);
     };
     let change = match Change::read(call) {
@@ -70,13 +70,7 @@ pub(crate) fn update(state: &mut State, call: &Call, id: &str) -> Answer {
 
 /// Somebody else changes the status, for instance in the portal.
 pub(crate) fn set_status(state: &mut State, id: &str, change: &Change, now: Timestamp) -> bool {
-    let found = state.alerts.iter_mut().find(|alert| has_id(alert, id));
-    found.is_some_and(|alert| change.apply(alert, now))
-}
-
-pub(crate) fn has_id(alert: &Map<String, Value>, id: &str) -> bool {
-    let own = alert.get("id").and_then(Value::as_str);
-    own.is_some_and(|own| own.eq_ignore_ascii_case(id))
+    state.alerts.get_mut(id).is_some_and(|alert| change.apply(alert, now))
 }
 
 /// The status that an alert is to have.

@@ -2,6 +2,7 @@
 
 pub(crate) mod alerts;
 mod filter;
+pub(crate) mod shelf;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
@@ -103,7 +104,7 @@ fn list(state: &State, call: &Call, version: &str) -> Result<Answer, Answer> {
     let bad = |message: &str| error(call, 400, "BadRequest", message);
     let page = Page::read(call, state.site.options.page_size.max(1)).map_err(|text| bad(&text))?;
     let filter = Filter::parse(&page.filter).map_err(|text| bad(&text))?;
-    let found: Vec<_> = state.alerts.iter().filter(|alert| filter.accepts(alert)).collect();
+    let found: Vec<_> = state.alerts.all().iter().filter(|alert| filter.accepts(alert)).collect();
     let shown = found.iter().skip(page.offset).take(page.size);
     let value: Vec<_> = shown.map(|alert| selected(alert, &page.select)).collect();
     let base = format!("{}/graph/{version}", state.site.url);

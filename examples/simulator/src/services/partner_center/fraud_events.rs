@@ -17,7 +17,7 @@ pub(super) fn list(state: &State, call: &Call) -> Answer {
         let value = call.parameter(parameter).filter(|it| !it.is_empty());
         value.is_none_or(|value| text(alert, field).eq_ignore_ascii_case(value))
     };
-    let found = state.alerts.iter().filter(|alert| {
+    let found = state.alerts.all().iter().filter(|alert| {
         wanted("EventStatus", alert, "status")
             && wanted("SubscriptionId", alert, "subscriptionId")
             && wanted("EventType", alert, "alertType")
@@ -46,7 +46,7 @@ pub(super) fn update(state: &mut State, call: &Call, subscription: &str) -> Answ
         let is_here = text(alert, "subscriptionId").eq_ignore_ascii_case(subscription);
         is_here && (listed.is_empty() || listed.contains(&json!(event_id(alert))))
     };
-    let meant: Vec<_> = state.alerts.iter().filter(|it| is_meant(it)).collect();
+    let meant: Vec<_> = state.alerts.all().iter().filter(|it| is_meant(it)).collect();
     let ids: Vec<_> = meant.iter().map(|alert| text(alert, "id").to_owned()).collect();
     let reason = Some(reason).filter(|_| status == "resolved");
     let change = Change { status, reason };
@@ -54,7 +54,7 @@ pub(super) fn update(state: &mut State, call: &Call, subscription: &str) -> Answ
     for id in &ids {
         is_changed |= set_status(state, id, &change, call.now);
     }
-    let updated: Vec<_> = state.alerts.iter().filter(|it| is_meant(it)).map(json).collect();
+    let updated: Vec<_> = state.alerts.all().iter().filter(|it| is_meant(it)).map(json).collect();
     let effect = Effect::new("alert.updated", &ids.join(",")).repeated(!is_changed);
     Answer::json(200, &Value::Array(updated)).effect(effect)
 }

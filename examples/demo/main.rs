@@ -1,0 +1,64 @@
+//! An hour of a partner's alerts in less than a minute: the simulator stands in for Microsoft, everything else is Quell itself.
+//!
+//! `cargo run --release --example demo` leaves it running until Ctrl-C; with `-- --once` it ends, with 0 only if Quell's journal
+//! and the simulator's ledger agree.
+
+mod account;
+mod scene;
+mod show;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser;
+use quell::{app::App, engine::Acting, telemetry::logs};
+
+/// Runs Quell on the embedded bus against the simulator, with alerts as they come.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// End when all is done, with 0 only if Quell and the simulator agree.
+    #[arg(long)]
+    once: bool,
+    /// Show Quell's log as well.
+    #[arg(long)]
+    log: bool,
+}
+
+/// Longer than anything in the scene takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            show::line(&format!("the demo cannot go on: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        anyhow::bail!("another TLS provider is installed");
+    }
+    let filter = if arguments.log { "info,lapin=off" } else { "error" };
+    logs::start(logs::LogFormat::Text, filter)?;
+    let stage = scene::Stage::build().await?;
+    let app = App::start(&stage.config()?, Acting::AsWritten).await?;
+    show::introduce(&stage, app.address);
+
+    let watcher = show::watch(app.store.clone());
+    stage.play(app.address).await?;
+    let agreed = account::settle(&stage, &app.store, PATIENCE).await?;
+    watcher.abort();
+    account::print(&stage, &app.store).await?;
+    if !arguments.once {
+        show::line(&format!("\nQuell goes on at http://{}/ and the simulator at {}; Ctrl-C ends both.", app.address, stage.simulator.url()));
+        tokio::signal::ctrl_c().await?;
+    }
+    app.end().await;
+    stage.simulator.stop().await;
+    Ok(agreed)
+}
