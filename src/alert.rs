@@ -128,7 +128,7 @@ impl Alert {
             specversion: "1.0".to_owned(),
             id: self.dedup_key(),
             source: format!("/quell/adapters/{}", self.source),
-            event_type: EVENT_TYPE.to_owned(),
+            kind: EVENT_TYPE.to_owned(),
             time: Some(self.received_at),
             datacontenttype: Some("application/json".to_owned()),
             data: self,
@@ -149,8 +149,8 @@ impl Alert {
         if event.specversion != "1.0" {
             return Err(Malformed(format!("`specversion` is `{}`, and only `1.0` is understood", event.specversion)));
         }
-        if event.event_type != EVENT_TYPE {
-            return Err(Malformed(format!("`type` is `{}`, and only `{EVENT_TYPE}` is understood", event.event_type)));
+        if event.kind != EVENT_TYPE {
+            return Err(Malformed(format!("`type` is `{}`, and only `{EVENT_TYPE}` is understood", event.kind)));
         }
         event.data.checked()
     }
@@ -191,7 +191,7 @@ struct Event<D> {
     id: String,
     source: String,
     #[serde(rename = "type")]
-    event_type: String,
+    kind: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     time: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -112,8 +112,8 @@ impl Config {
             Some(path) => std::fs::read_to_string(path).map_err(|error| ConfigError(format!("read `{}`: {error}", path.display())))?,
             None => String::new(),
         };
-        let name = found.unwrap_or(Path::new(DEFAULT_FILE));
-        Self::parse(&text, &name.display().to_string(), variables)
+        let name = found.map_or_else(|| DEFAULT_FILE.to_owned(), |path| path.display().to_string());
+        Self::parse(&text, &name, variables)
     }
 
     /// Reads the settings from a text.

@@ -78,7 +78,7 @@ impl Problem {
             group = group.element(Level::HELP.message(help.as_str()));
         }
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-        renderer.render(&[group]).to_string()
+        renderer.render(&[group])
     }
 }
 

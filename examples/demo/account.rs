@@ -86,7 +86,9 @@ fn rows(stage: &Stage, runs: &[Timeline]) -> Vec<Row> {
 
 /// Steps that called the outside and were answered.
 fn done<'a>(runs: &'a [Timeline], action: &'a str) -> impl Iterator<Item = &'a quell::run::StepRecord> {
-    runs.iter().flat_map(|run| &run.steps).filter(move |step| step.action == action && step.state == StepState::Succeeded && step.attempts > 0)
+    runs.iter()
+        .flat_map(|run| &run.steps)
+        .filter(move |step| step.action == action && step.state == StepState::Succeeded && step.attempts > 0)
 }
 
 /// An alert that was in the wanted state already is left alone, and the step says so.

@@ -3,6 +3,7 @@
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Context;
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use jiff::Timestamp;
 use quell::config::Config;
 use quell_simulator::{AlertSeed, Event, Notify, Options, Simulator};
@@ -61,7 +62,7 @@ adapters:
   - {{name: graph, type: graph_alerts, every: 1s, connection: contoso}}
   - {{name: partner_center, type: partner_center_webhook, path: /hooks/partner-center/demo, connection: contoso, source: graph,
       certificate_urls: ["{certificates}/"], certificate_roots: {folder}/root.pem}}
-  - {{name: siem, type: webhook, path: /hooks/siem, auth: {{hmac_sha256: {{header: X-Signature, secret: "{SIEM_SECRET}"}}}}}}
+  - {{name: siem, type: webhook, path: /hooks/siem, auth: {{hmac_sha256: {{header: X-Signature, encoding: base64, secret: "{SIEM_SECRET}"}}}}}}
 channels:
   "slack:secops": {{url: "{slack}/services/secops"}}
   "teams:soc": {{url: "{teams}/workflows/soc"}}
@@ -83,10 +84,11 @@ channels:
 
     /// Lets the hour pass.
     pub(crate) async fn play(&self, quell: SocketAddr) -> anyhow::Result<()> {
-        let client = Client::builder().build()?;
+        let client = Client::builder().timeout(Duration::from_secs(10)).build()?;
         self.callback_about_mining(quell, 0, "high").await?;
         self.found_by_polling("ARM_AnomalousResourceConsumption", 1, "medium").await;
-        siem(&client, quell, &finding("siem-1", "impossible_travel", "low"), "a sign-in from two countries: a kind that no playbook knows").await?;
+        siem(&client, quell, &finding("siem-1", "impossible_travel", "low"), "a sign-in from two countries: a kind that no playbook knows")
+            .await?;
         self.callback_about_mining(quell, 2, "high").await?;
         self.found_by_polling("AzureMachineLearning_AnomalousDeployment", 3, "high").await;
         siem(&client, quell, &finding("siem-1", "impossible_travel", "low"), "the same once more: the SIEM repeats itself").await?;
@@ -180,8 +182,9 @@ fn finding(id: &str, kind: &str, severity: &str) -> String {
 
 async fn siem(client: &Client, quell: SocketAddr, body: &str, what: &str) -> anyhow::Result<()> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, SIEM_SECRET.as_bytes());
-    let signature: String = hmac::sign(&key, body.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let request = client.post(format!("http://{quell}/hooks/siem")).header("content-type", "application/json").header("x-signature", signature);
+    let signature = BASE64.encode(hmac::sign(&key, body.as_bytes()));
+    let request =
+        client.post(format!("http://{quell}/hooks/siem")).header("content-type", "application/json").header("x-signature", signature);
     let status = request.body(body.to_owned()).send().await?.status().as_u16();
     show::arrival("the SIEM sends", what, status);
     tokio::time::sleep(PAUSE).await;

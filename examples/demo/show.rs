@@ -35,7 +35,6 @@ pub(crate) fn arrival(from: &str, what: &str, status: u16) {
 }
 
 /// Prints every run once it has ended.
-#[expect(clippy::disallowed_methods, reason = "the demo is a program of its own and ends this task itself")]
 pub(crate) fn watch(store: Store) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut shown = HashSet::new();
@@ -44,10 +43,11 @@ pub(crate) fn watch(store: Store) -> JoinHandle<()> {
             let Ok(mut runs) = store.runs(&RunFilter::default()).await else { continue };
             runs.reverse();
             for run in runs {
-                if run.state.is_final() && shown.insert(run.id.clone()) {
-                    if let Ok(Some(timeline)) = store.timeline(&run.id).await {
-                        ended(&timeline);
-                    }
+                if run.state.is_final()
+                    && shown.insert(run.id.clone())
+                    && let Ok(Some(timeline)) = store.timeline(&run.id).await
+                {
+                    ended(&timeline);
                 }
             }
         }
@@ -62,7 +62,12 @@ fn ended(timeline: &Timeline) {
         RunState::Failed | RunState::Indeterminate | RunState::Cancelled => red(run.state.as_str()),
         RunState::Ready | RunState::Waiting => run.state.to_string(),
     };
-    let did: Vec<_> = timeline.steps.iter().filter(|step| step.state == StepState::Succeeded && step.attempts > 0).map(|step| step.action.as_str()).collect();
+    let did: Vec<_> = timeline
+        .steps
+        .iter()
+        .filter(|step| step.state == StepState::Succeeded && step.attempts > 0)
+        .map(|step| step.action.as_str())
+        .collect();
     let took = run.ended_at.map_or(0.0, |ended| ended.duration_since(run.created_at).as_secs_f64());
     let reason = if run.reason.is_empty() { String::new() } else { dim(&format!(" ({})", run.reason)) };
     line(&format!("{}   {} {} alert #{}: {} in {took:.1} s{reason}", clock(), bold(&run.playbook), state, run.alert, did.join(", ")));

@@ -68,7 +68,7 @@ async fn show(desk: &Desk<'_>, text: String) -> Result<Exit, StoreError> {
     let filter = AlertFilter { text: Some(text.clone()), most: 20, ..AlertFilter::default() };
     let found = desk.store.alerts(&filter).await?;
     let exact = found.iter().find(|row| row.number.to_string() == text || row.id == text);
-    let Some(row) = exact.or(if found.len() == 1 { found.first() } else { None }) else {
+    let Some(row) = exact.or_else(|| found.first().filter(|_| found.len() == 1)) else {
         return Ok(Exit::problem(&match found.len() {
             0 => format!("there is no alert `{text}`; `quell alerts list` shows them"),
             count => format!("`{text}` is part of {count} alerts; give the number: {}", numbers(&found)),

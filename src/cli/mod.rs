@@ -25,7 +25,7 @@ use crate::{config::Config, lifecycle::Tasks, store::Store};
 #[command(name = "quell", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
     /// The settings; without it `quell.yaml` in the working directory, if it is there. Every setting is also a variable, e.g.
-    /// QUELL_BUS__URL for `bus.url`.
+    /// `QUELL_BUS__URL` for `bus.url`.
     #[arg(long, short, global = true, value_name = "FILE", env = "QUELL_CONFIG")]
     config: Option<PathBuf>,
     /// Print one JSON document for machines.

@@ -66,10 +66,10 @@ impl Send {
             Err(exit) => return exit,
         };
         let (sent, failed) = publish_all(bus.as_ref(), messages).await;
-        self.report(desk, sent, &failed, &refused)
+        Self::report(desk, sent, &failed, &refused)
     }
 
-    fn report(&self, desk: &Desk<'_>, sent: usize, failed: &BTreeMap<String, usize>, refused: &[String]) -> Exit {
+    fn report(desk: &Desk<'_>, sent: usize, failed: &BTreeMap<String, usize>, refused: &[String]) -> Exit {
         if desk.json {
             output::print_json(&serde_json::json!({"sent": sent, "refused": refused, "failed": failed}));
         } else {
@@ -172,7 +172,10 @@ fn progress(count: usize) -> ProgressBar {
     }
     let bar = ProgressBar::new(u64::try_from(count).unwrap_or(u64::MAX));
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} alerts, {per_sec}, {eta} left");
-    style.map_or(bar.clone(), |style| bar.with_style(style))
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
 }
 
 fn read_path(path: &Path, documents: &mut Vec<Document>) -> Result<(), String> {

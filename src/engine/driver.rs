@@ -143,7 +143,7 @@ impl Driver {
                 Next::Settle(step, record) => self.settle(&mut it, step, record.clone()).await?,
                 Next::Confirm(step, record) => self.look(&mut it, step, record.clone()).await?,
                 Next::Wait(_) | Next::End(..) => {
-                    let change = Change { run: self.advanced(&it), step: None, attempt: None };
+                    let change = Change { run: it.advanced(), step: None, attempt: None };
                     self.record(&mut it, change).await?;
                 }
             }
@@ -268,30 +268,8 @@ impl Driver {
     /// Records a changed step together with what it makes of the run.
     async fn commit(&self, it: &mut Driven, record: StepRecord, attempt: Option<AttemptRecord>) -> Result<(), LetGo> {
         it.put(record.clone());
-        let change = Change { run: self.advanced(it), step: Some(record), attempt };
+        let change = Change { run: it.advanced(), step: Some(record), attempt };
         self.record(it, change).await
-    }
-
-    /// The run as the steps make it: ready, waiting until a time, or ended.
-    fn advanced(&self, it: &Driven) -> RunRecord {
-        let now = Timestamp::now();
-        let mut run = it.run.clone();
-        match machine::next(&it.playbook, &run, &it.steps, now) {
-            Next::End(state, reason) => {
-                run.state = state;
-                run.reason = reason;
-                run.ended_at = Some(now);
-            }
-            Next::Wait(due) => {
-                run.state = RunState::Waiting;
-                run.due_at = due;
-            }
-            Next::Plan(_) | Next::Attempt(..) | Next::Settle(..) | Next::Confirm(..) => {
-                run.state = RunState::Ready;
-                run.due_at = now;
-            }
-        }
-        run
     }
 
     async fn record(&self, it: &mut Driven, change: Change) -> Result<(), LetGo> {
@@ -339,6 +317,28 @@ impl Driven {
             precondition,
             services,
         }
+    }
+
+    /// The run as the steps make it: ready, waiting until a time, or ended.
+    fn advanced(&self) -> RunRecord {
+        let now = Timestamp::now();
+        let mut run = self.run.clone();
+        match machine::next(&self.playbook, &run, &self.steps, now) {
+            Next::End(state, reason) => {
+                run.state = state;
+                run.reason = reason;
+                run.ended_at = Some(now);
+            }
+            Next::Wait(due) => {
+                run.state = RunState::Waiting;
+                run.due_at = due;
+            }
+            Next::Plan(_) | Next::Attempt(..) | Next::Settle(..) | Next::Confirm(..) => {
+                run.state = RunState::Ready;
+                run.due_at = now;
+            }
+        }
+        run
     }
 
     fn put(&mut self, record: StepRecord) {

@@ -51,7 +51,7 @@ impl Intake {
             match ended {
                 Some(Broken::Bus(Lost(reason))) => self.signals.bus_lost(&reason),
                 Some(Broken::Store(error)) => {
-                    self.signals.bus_lost(&format!("nothing is consumed while the store cannot be written: {error}"))
+                    self.signals.bus_lost(&format!("nothing is consumed while the store cannot be written: {error}"));
                 }
                 None => self.signals.bus_lost("the program ends"),
             }

@@ -46,7 +46,7 @@ impl Scheduler {
             let started = stop.or(self.start_due_runs()).await.unwrap_or_default();
             if started == 0 {
                 // Running out of time is the signal to look again.
-                drop(stop.or(tokio::time::timeout(LOOK_AGAIN, self.begun.notified())).await);
+                let _told = stop.or(tokio::time::timeout(LOOK_AGAIN, self.begun.notified())).await;
             }
         }
     }

@@ -322,7 +322,7 @@ fn read_step(row: &SqliteRow) -> Result<StepRecord, StoreError> {
         plan: rows::json(row.try_get("plan")?)?,
         output: rows::json(row.try_get("output")?)?,
         error: row.try_get("error")?,
-        request_id: Uuid::parse_str(request_id).map_err(|error| rows::corrupt("a request id", error))?,
+        request_id: Uuid::parse_str(request_id).map_err(|error| rows::corrupt("a request id", error.to_string()))?,
         precondition: precondition.map(rows::json).transpose()?,
         target: row.try_get("target")?,
         attempts: row.try_get("attempts")?,

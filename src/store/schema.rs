@@ -9,7 +9,7 @@ use super::{StoreError, unusable};
 /// One step for each version; number 1 is the first.
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 
-/// "Quel" in ASCII: tells our databases from other programs' (SQLite, "PRAGMA application_id").
+/// "Quel" in ASCII: tells our databases from other programs' (SQLite, "PRAGMA `application_id`").
 const APPLICATION_ID: i64 = 0x5175_656c;
 
 pub(super) async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), StoreError> {

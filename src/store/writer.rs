@@ -78,11 +78,19 @@ pub(super) fn start(pool: SqlitePool, tasks: &Tasks, signals: Option<Signals>) -
         while jobs.recv_many(&mut group, LARGEST_GROUP).await > 0 {
             let begun = Instant::now();
             match commit(&pool, &mut group).await {
-                Ok(()) => signals.iter().for_each(|signals| signals.store_committed(begun.elapsed())),
+                Ok(()) => {
+                    if let Some(signals) = &signals {
+                        signals.store_committed(begun.elapsed());
+                    }
+                }
                 Err(error) => {
                     let error = StoreError::from(error);
-                    signals.iter().for_each(|signals| signals.store_failed(&error.to_string()));
-                    group.iter_mut().for_each(|job| job.fail(error.clone()));
+                    if let Some(signals) = &signals {
+                        signals.store_failed(&error.to_string());
+                    }
+                    for job in &mut group {
+                        job.fail(error.clone());
+                    }
                 }
             }
             group.drain(..).for_each(Job::answer);

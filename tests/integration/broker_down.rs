@@ -12,7 +12,7 @@ use crate::support::{broker::Broker, lab::Lab};
 
 fn alert(number: usize) -> serde_json::Value {
     let now = jiff::Timestamp::now().to_string();
-    json!({"id": format!("alert-{number}"), "source": "siem", "kind": "noise", "detected_at": now, "received_at": now})
+    json!({"id": format!("alert-{number}"), "source": "graph", "kind": "noise", "detected_at": now, "received_at": now})
 }
 
 /// Sends with a pause between; returns the ids that were answered with 202, and how many were answered with 503.
@@ -22,7 +22,7 @@ async fn send(lab: &Lab, numbers: std::ops::Range<usize>) -> (BTreeSet<String>, 
         match lab.hook(&alert(number)).await.expect("an answer") {
             (202, _) => drop(taken.insert(format!("alert-{number}"))),
             (503, body) => {
-                assert!(body.contains("bus"), "{body}");
+                assert!(body.contains("unavailable") && body.contains("send it again later"), "{body}");
                 refused += 1;
             }
             other => panic!("{other:?}"),

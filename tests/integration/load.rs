@@ -20,13 +20,13 @@ const PLAYBOOKS: [(&str, &str); 2] = [
     ("contain", super::spine::CONTAIN),
     (
         "take-up",
-        r#"
+        r"
 playbook: take-up
 mode: enforce
 trigger: {alert: {match: {kind: anomalous_resource_consumption}}}
 steps:
   - {id: take, action: alert.update_status, with: {status: investigating}}
-"#,
+",
     ),
 ];
 
@@ -163,7 +163,7 @@ async fn ten_thousand_alerts_are_all_accounted_for() {
     assert_eq!(String::from_utf8_lossy(&sent.stdout).trim(), "10000 sent");
     eprintln!("sent after {:?}", begun.elapsed());
     let store = lab.store().await;
-    let found = lab.settled(&store, load.ids.len(), Duration::from_secs(240)).await;
+    let found = lab.settled(&store, load.ids.len(), Duration::from_mins(4)).await;
     eprintln!("settled after {:?}", begun.elapsed());
     holds(&lab, &store, &load, &found, 0).await;
     let deliveries: i64 = found.0.iter().map(|row| row.deliveries).sum();

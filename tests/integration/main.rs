@@ -2,9 +2,11 @@
 
 #![expect(
     clippy::disallowed_methods,
-    clippy::print_stderr,
-    clippy::too_many_lines,
-    reason = "tests are the outside, say what they saw, and tell one story each"
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests are the outside, say what they saw, and may panic"
 )]
 
 #[path = "../support/mod.rs"]

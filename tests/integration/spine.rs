@@ -85,7 +85,7 @@ async fn a_webhook_leads_to_a_suspended_plan_and_a_resolved_alert() {
     assert_eq!(alerts[0].outcome, "matched");
     assert_eq!(runs[0].run.state, RunState::Done, "{:#?}", runs[0]);
     let world = &lab.simulator.world()[customer];
-    assert_eq!(serde_json::to_value(&world.plan.status).unwrap(), "suspended");
+    assert_eq!(serde_json::to_value(world.plan.status).unwrap(), "suspended");
     assert_eq!(lab.simulator.alert(&id).unwrap()["status"], "resolved");
     let counts = lab.simulator.counts();
     assert_eq!((counts.cancelled, counts.suspended, counts.alert_updates, counts.slack, counts.repeats), (1, 1, 1, 1, 0));
@@ -127,7 +127,7 @@ async fn what_polling_graph_finds_is_the_alert_that_the_callback_hinted_at() {
     let event = Event::fraud(document["subscription_id"].as_str().unwrap());
     lab.simulator.deliver_webhook(&lab.url("/hooks/partner-center/k7p2"), event).await.unwrap();
     let store = lab.store().await;
-    let (alerts, runs) = lab.settled(&store, 16, Duration::from_secs(60)).await;
+    let (alerts, runs) = lab.settled(&store, 16, Duration::from_mins(1)).await;
     assert_eq!((alerts.len(), runs.len()), (16, 16), "more than one page, each alert once, whichever way it came");
 }
 
@@ -143,7 +143,7 @@ async fn a_lost_answer_is_looked_into_and_nothing_is_done_twice() {
     let (_, document) = crypto_alert(&lab.simulator, customer_with(&lab.simulator, 1));
     lab.hook(&document).await.unwrap();
     let store = lab.store().await;
-    let (_, runs) = lab.settled(&store, 1, Duration::from_secs(60)).await;
+    let (_, runs) = lab.settled(&store, 1, Duration::from_mins(1)).await;
     assert_eq!(runs[0].run.state, RunState::Done, "{:#?}", runs[0]);
     let counts = lab.simulator.counts();
     assert_eq!((counts.cancelled, counts.suspended), (1, 1));

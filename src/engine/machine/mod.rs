@@ -164,6 +164,8 @@ pub fn after_attempt(step: &mut StepRecord, retry: &RetryPolicy, result: Result<
     };
     step.error = Some(failure.message.clone());
     match failure.kind {
+        // A repeat may be refused just because an earlier attempt had its effect.
+        FailureKind::Rejected if step.uncertain && can_be_looked_at(step.class) => step.state = StepState::Executing,
         FailureKind::Rejected => end(step, StepState::Failed, at.now),
         FailureKind::NotDone => again(step, retry, failure.retry_after, at),
         // Ours was not applied, but an earlier attempt may have been: only a look tells.
@@ -176,6 +178,13 @@ pub fn after_attempt(step: &mut StepRecord, retry: &RetryPolicy, result: Result<
 pub fn after_interruption(step: &mut StepRecord, retry: &RetryPolicy, at: Moment) {
     let failure = Failure::new(FailureKind::Unknown, "the program ended while the request was under way");
     after_attempt(step, retry, Err(failure), at);
+}
+
+fn can_be_looked_at(class: Class) -> bool {
+    match class {
+        Class::Keyed | Class::Verified => true,
+        Class::Read | Class::Idempotent | Class::Unsafe => false,
+    }
 }
 
 fn unknown(step: &mut StepRecord, retry: &RetryPolicy, at: Moment) {
@@ -201,11 +210,11 @@ pub fn after_look(step: &mut StepRecord, retry: &RetryPolicy, seen: Result<ReadB
         Ok(ReadBack::Unchanged) => match step.class {
             Class::Verified => again(step, retry, None, at),
             Class::Read | Class::Idempotent | Class::Keyed | Class::Unsafe => {
-                doubt(step, "the target does not show whether it happened", at.now)
+                doubt(step, "the target does not show whether it happened", at.now);
             }
         },
         Ok(ReadBack::Changed(how)) if confirming || step.uncertain => {
-            doubt(step, &format!("somebody changed the target meanwhile: {how}"), at.now)
+            doubt(step, &format!("somebody changed the target meanwhile: {how}"), at.now);
         }
         Ok(ReadBack::Changed(how)) => {
             step.error = Some(format!("nothing was done, because somebody changed the target meanwhile: {how}"));
@@ -269,3 +278,6 @@ fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
 fn signed(duration: std::time::Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
+
+#[cfg(test)]
+mod tests;

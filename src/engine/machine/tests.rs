@@ -1,0 +1,322 @@
+use std::path::Path;
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    actions::FailureKind,
+    expression::Sandbox,
+    run::{Mode, RunId},
+};
+
+const PLAYBOOK: &str = "
+playbook: p
+mode: enforce
+timeout: 1h
+trigger: {alert: {match: {kind: x}}}
+steps:
+  - {id: first, action: log, with: {message: a}, retry: {max_attempts: 3, delay: 1s}}
+  - {id: second, action: log, with: {message: b}, on_error: continue}
+  - {id: third, action: log, with: {message: c}}
+on_error:
+  - {id: page, action: log, with: {message: d}}
+  - {id: page_again, action: log, with: {message: e}}
+";
+
+fn playbook() -> Playbook {
+    Playbook::parse(&Sandbox::new(), Path::new("p.yaml"), PLAYBOOK).expect("a good playbook").0
+}
+
+fn start() -> Timestamp {
+    "2026-03-02T04:00:00Z".parse().unwrap()
+}
+
+fn after(seconds: i64) -> Timestamp {
+    start() + SignedDuration::from_secs(seconds)
+}
+
+fn run() -> RunRecord {
+    RunRecord {
+        id: RunId("r".to_owned()),
+        alert: 1,
+        playbook: "p".to_owned(),
+        playbook_hash: "h".to_owned(),
+        mode: Mode::Enforce,
+        vars: json!({}),
+        state: RunState::Ready,
+        reason: String::new(),
+        created_at: start(),
+        due_at: start(),
+        ended_at: None,
+    }
+}
+
+fn record(id: &str, class: Class, state: StepState) -> StepRecord {
+    StepRecord {
+        id: id.to_owned(),
+        position: 0,
+        action: "log".to_owned(),
+        class,
+        state,
+        plan: Value::Null,
+        output: Value::Null,
+        error: None,
+        request_id: Uuid::nil(),
+        precondition: None,
+        target: None,
+        attempts: 0,
+        uncertain: false,
+        first_intent_at: None,
+        due_at: None,
+        started_at: start(),
+        ended_at: None,
+    }
+}
+
+fn described(next: &Next<'_>) -> String {
+    match next {
+        Next::Plan(step) => format!("plan {}", step.id),
+        Next::Attempt(step, _) => format!("attempt {}", step.id),
+        Next::Settle(step, _) => format!("settle {}", step.id),
+        Next::Confirm(step, _) => format!("confirm {}", step.id),
+        Next::Wait(until) => format!("wait {}", until.duration_since(start()).as_secs()),
+        Next::End(state, reason) => format!("end {state} {reason}").trim_end().to_owned(),
+    }
+}
+
+#[test]
+fn what_comes_next_follows_from_what_is_recorded() {
+    use StepState::{Confirming, Executing, Failed, Indeterminate, Planned, Retrying, Shadowed, Skipped, Succeeded};
+    let due = |state, seconds| (state, Some(seconds));
+    let now = |state| (state, None);
+    let cases: &[(&[(&str, (StepState, Option<i64>))], i64, &str)] = &[
+        (&[], 0, "plan first"),
+        (&[("first", now(Planned))], 0, "attempt first"),
+        (&[("first", due(Retrying, 10))], 5, "wait 10"),
+        (&[("first", due(Retrying, 10))], 10, "attempt first"),
+        (&[("first", now(Executing))], 0, "settle first"),
+        (&[("first", due(Confirming, 10))], 5, "wait 10"),
+        (&[("first", due(Confirming, 10))], 11, "confirm first"),
+        (&[("first", now(Succeeded))], 0, "plan second"),
+        (&[("first", now(Skipped)), ("second", now(Failed))], 0, "plan third"),
+        (&[("first", now(Shadowed)), ("second", now(Skipped)), ("third", now(Succeeded))], 0, "end done"),
+        (&[("first", now(Failed))], 0, "plan page"),
+        (&[("first", now(Failed)), ("page", now(Failed))], 0, "plan page_again"),
+        (&[("first", now(Failed)), ("page", now(Failed)), ("page_again", now(Succeeded))], 0, "end failed step `first`: no reason is recorded"),
+        // Not even `on_error: continue` goes on over what nobody knows.
+        (&[("first", now(Succeeded)), ("second", now(Indeterminate))], 0, "plan page"),
+        (
+            &[("first", now(Indeterminate)), ("page", now(Succeeded)), ("page_again", now(Succeeded))],
+            0,
+            "end indeterminate step `first`: no reason is recorded",
+        ),
+        // Time ran out: what was not begun is not begun, and what may be under way is seen to its end.
+        (&[("first", now(Succeeded))], 3_600, "plan page"),
+        (&[("first", due(Retrying, 4_000))], 3_600, "plan page"),
+        (&[("first", now(Executing))], 3_600, "settle first"),
+        (&[("first", due(Confirming, 4_000))], 3_600, "wait 4000"),
+    ];
+    let playbook = playbook();
+    for (steps, at, expected) in cases {
+        let records: Vec<_> = steps
+            .iter()
+            .map(|(id, (state, due))| StepRecord { due_at: due.map(after), ..record(id, Class::Verified, *state) })
+            .collect();
+        assert_eq!(described(&next(&playbook, &run(), &records, after(*at))), *expected, "{steps:?} at {at}");
+    }
+}
+
+#[test]
+fn a_stop_ends_the_run_as_it_says() {
+    for (outcome, state) in [(StopOutcome::Done, "done"), (StopOutcome::NoAction, "no_action"), (StopOutcome::Failed, "failed")] {
+        let stop = StepRecord {
+            action: STOP.to_owned(),
+            output: stop_output(outcome, "because"),
+            ..record("first", Class::Read, StepState::Succeeded)
+        };
+        assert_eq!(described(&next(&playbook(), &run(), &[stop], start())), format!("end {state} because"));
+    }
+}
+
+#[test]
+fn what_an_answer_means_depends_on_the_class() {
+    use Class::{Idempotent, Keyed, Read, Unsafe, Verified};
+    use FailureKind::{Conflict, NotDone, Rejected, Unknown};
+    use StepState::{Executing, Failed, Indeterminate, Retrying};
+    for (class, kind, expected) in [
+        (Read, Unknown, Retrying),
+        (Idempotent, Unknown, Retrying),
+        (Keyed, Unknown, Retrying),
+        (Verified, Unknown, Executing),
+        (Unsafe, Unknown, Indeterminate),
+        (Read, NotDone, Retrying),
+        (Unsafe, NotDone, Retrying),
+        (Verified, NotDone, Retrying),
+        (Verified, Conflict, Executing),
+        (Keyed, Rejected, Failed),
+        (Unsafe, Rejected, Failed),
+    ] {
+        let mut step = StepRecord { attempts: 1, first_intent_at: Some(start()), ..record("s", class, StepState::Executing) };
+        after_attempt(&mut step, &RetryPolicy::default(), Err(Failure::new(kind, "x")), Moment { now: start(), jitter: 0.5 });
+        assert_eq!(step.state, expected, "{class} {kind:?}");
+        assert_eq!(step.uncertain, kind == Unknown, "{class} {kind:?}");
+    }
+}
+
+#[test]
+fn a_key_is_trusted_for_ten_minutes_and_then_only_a_look_tells() {
+    let keyed = |age| {
+        let mut step = StepRecord { attempts: 1, first_intent_at: Some(start()), ..record("s", Class::Keyed, StepState::Executing) };
+        after_interruption(&mut step, &RetryPolicy::default(), Moment { now: after(age), jitter: 0.5 });
+        step
+    };
+    assert_eq!(keyed(599).state, StepState::Retrying);
+    let mut old = keyed(600);
+    assert_eq!(old.state, StepState::Executing);
+    after_look(&mut old, &RetryPolicy::default(), Ok(ReadBack::Unchanged), Moment { now: after(601), jitter: 0.5 });
+    assert_eq!(old.state, StepState::Indeterminate);
+}
+
+#[test]
+fn a_look_that_fails_is_repeated_until_it_has_taken_too_long() {
+    let mut step = StepRecord {
+        attempts: 1,
+        uncertain: true,
+        first_intent_at: Some(start()),
+        ..record("s", Class::Verified, StepState::Executing)
+    };
+    let failed = || Err(Failure::new(FailureKind::NotDone, "busy"));
+    after_look(&mut step, &RetryPolicy::default(), failed(), Moment { now: after(10), jitter: 0.5 });
+    assert_eq!((step.state, step.due_at.is_some()), (StepState::Executing, true));
+    after_look(&mut step, &RetryPolicy::default(), failed(), Moment { now: after(1_800), jitter: 0.5 });
+    assert_eq!(step.state, StepState::Indeterminate);
+}
+
+/// The other side, as unkind as it can be. It honours the precondition of a verified call and remembers keys.
+#[derive(Default)]
+struct World {
+    effects: u32,
+    /// Requests that were sent and have not arrived.
+    in_flight: u32,
+    changed_by_somebody: bool,
+}
+
+impl World {
+    fn apply(&mut self, class: Class) -> bool {
+        let is_repeat = self.effects > 0;
+        match class {
+            Class::Verified if is_repeat || self.changed_by_somebody => return false,
+            Class::Keyed if is_repeat => return true,
+            Class::Verified | Class::Keyed | Class::Unsafe | Class::Read | Class::Idempotent => self.effects += 1,
+        }
+        true
+    }
+
+    /// One call with an intent; the die decides what becomes of it and of the answer.
+    fn call(&mut self, class: Class, die: u8) -> Option<Result<Done, Failure>> {
+        let fail = |kind| Some(Err(Failure::new(kind, "x")));
+        match die % 10 {
+            // The process dies before it sends, or after the other side did it.
+            1 => None,
+            2 => {
+                self.apply(class);
+                None
+            }
+            // The answer is lost, the request is lost, or it is late.
+            3 => {
+                self.apply(class);
+                fail(FailureKind::Unknown)
+            }
+            4 => fail(FailureKind::Unknown),
+            5 => {
+                self.in_flight += 1;
+                fail(FailureKind::Unknown)
+            }
+            6 => fail(FailureKind::NotDone),
+            7 => fail(FailureKind::Rejected),
+            8 if class == Class::Verified => {
+                self.changed_by_somebody |= self.effects == 0;
+                if self.apply(class) { Some(Ok(Done::Now(Value::Null))) } else { fail(FailureKind::Conflict) }
+            }
+            9 if class == Class::Keyed && self.apply(class) => Some(Ok(Done::Accepted(Value::Null))),
+            _ if self.apply(class) => Some(Ok(Done::Now(Value::Null))),
+            _ => fail(FailureKind::Conflict),
+        }
+    }
+
+    fn look(&mut self, class: Class, die: u8) -> Result<ReadBack, Failure> {
+        match die % 4 {
+            0 if self.effects == 0 && self.in_flight > 0 => {
+                self.in_flight -= 1;
+                self.apply(class);
+            }
+            1 => return Err(Failure::new(FailureKind::NotDone, "busy")),
+            _ => {}
+        }
+        Ok(match (self.effects, self.changed_by_somebody) {
+            (0, false) => ReadBack::Unchanged,
+            (0, true) => ReadBack::Changed("somebody".to_owned()),
+            _ => ReadBack::Reached(Value::Null),
+        })
+    }
+}
+
+/// Plays a single step to its end, through a round trip by JSON at each turn as through the store.
+fn play(class: Class, dice: &[u8]) -> (StepRecord, World) {
+    let mut dice = dice.iter().copied();
+    let mut die = move || dice.next().unwrap_or(0);
+    let mut world = World::default();
+    let retry = RetryPolicy::default();
+    let mut now = start();
+    let mut step = record("s", class, StepState::Planned);
+    for _ in 0..1_000 {
+        step = serde_json::from_value(serde_json::to_value(&step).unwrap()).unwrap();
+        now += SignedDuration::from_secs(1);
+        let at = Moment { now, jitter: f64::from(die()) / 255.0 };
+        if let Some(due) = step.due_at.take() {
+            now = now.max(due);
+        }
+        match step.state {
+            StepState::Planned | StepState::Retrying => {
+                step.attempts += 1;
+                step.state = StepState::Executing;
+                step.first_intent_at = step.first_intent_at.or(Some(now));
+                match world.call(class, die()) {
+                    Some(answer) => after_attempt(&mut step, &retry, answer, at),
+                    None => after_interruption(&mut step, &retry, at),
+                }
+            }
+            StepState::Executing | StepState::Confirming => {
+                let seen = world.look(class, die());
+                after_look(&mut step, &retry, seen, at);
+            }
+            _ => return (step, world),
+        }
+    }
+    panic!("the step never ends: {step:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    #[test]
+    fn whatever_happens_a_step_ends_is_done_at_most_once_and_says_what_it_knows(
+        dice in proptest::collection::vec(any::<u8>(), 0..60),
+        class in prop_oneof![Just(Class::Keyed), Just(Class::Verified), Just(Class::Unsafe)],
+    ) {
+        let (step, mut world) = play(class, &dice);
+        // What was late arrives after all.
+        for _ in 0..world.in_flight {
+            world.apply(class);
+        }
+        prop_assert!(world.effects <= 1, "done {} times", world.effects);
+        match step.state {
+            StepState::Succeeded => prop_assert_eq!(world.effects, 1, "nothing happened"),
+            StepState::Failed => prop_assert_eq!(world.effects, 0, "it happened all the same"),
+            state => prop_assert_eq!(state, StepState::Indeterminate),
+        }
+    }
+}
