@@ -35,6 +35,7 @@ impl Stage {
         // Containment is shipped in shadow; here it may act, because nothing real can be hurt.
         let contain = folder.path().join("playbooks/contain-crypto-mining.yaml");
         fs::write(&contain, fs::read_to_string(&contain)?.replace("mode: shadow", "mode: enforce"))?;
+        fs::write(folder.path().join("playbooks/tables/own_accounts.csv"), "account,what\nsoc@partner.example,acts in the demo\n")?;
         fs::write(folder.path().join("root.pem"), simulator.root_certificate_pem())?;
         Ok(Self { simulator, folder })
     }

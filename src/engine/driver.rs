@@ -185,7 +185,9 @@ impl Driver {
                 }
             }
         }
-        record.target = action.target(&it.context(&record, &Value::Null, &self.services));
+        // Only what was observed tells which plan an Azure subscription stands under.
+        let seen = record.precondition.clone().unwrap_or_default();
+        record.target = action.target(&it.context(&record, &seen, &self.services));
         record.attempts += 1;
         record.state = StepState::Executing;
         let intent_at = Timestamp::now();

@@ -1,8 +1,9 @@
 //! The exchanges and queues on the broker: declared, or checked where an administrator declares them.
 
 use lapin::{
-    Channel, Connection, ExchangeKind,
+    Channel, Connection, ErrorKind, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    protocol::{AMQPErrorKind, AMQPSoftError},
     types::{AMQPValue, FieldTable},
 };
 
@@ -44,7 +45,8 @@ async fn exchange(connection: &Connection, name: &str, kind: ExchangeKind, decla
         found.map_err(missing("exchange", name))?;
     }
     let channel = open(connection).await?;
-    channel.exchange_declare(name.into(), kind, durable, FieldTable::default()).await.map_err(differs("exchange", name))
+    let same = channel.exchange_declare(name.into(), kind, durable, FieldTable::default()).await;
+    judged("exchange", name, declare, same)
 }
 
 async fn queue(connection: &Connection, name: &str, arguments: FieldTable, declare: bool) -> Result<(), Lost> {
@@ -56,8 +58,8 @@ async fn queue(connection: &Connection, name: &str, arguments: FieldTable, decla
     // Declaring what exists with the same arguments changes nothing, and the broker names the argument that differs.
     let channel = open(connection).await?;
     let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare(name.into(), durable, arguments).await.map_err(differs("queue", name))?;
-    Ok(())
+    let same = channel.queue_declare(name.into(), durable, arguments).await;
+    judged("queue", name, declare, same.map(|_| ()))
 }
 
 async fn bind(channel: &Channel, queue: &str, exchange: &str) -> Result<(), Lost> {
@@ -73,8 +75,25 @@ fn missing<'a>(what: &'a str, name: &'a str) -> impl Fn(lapin::Error) -> Lost + 
     move |error| Lost(format!("the {what} `{name}` is not there and `bus.declare` is false: {error}; declare it, or let Quell do so"))
 }
 
-fn differs<'a>(what: &'a str, name: &'a str) -> impl Fn(lapin::Error) -> Lost + 'a {
-    move |error| Lost(format!("the {what} `{name}` cannot be used as it is: {error}; change it on the broker, or give Quell another name"))
+/// Who may not declare cannot compare either; where an administrator declares, that is as it should be.
+fn judged(what: &str, name: &str, declare: bool, answer: Result<(), lapin::Error>) -> Result<(), Lost> {
+    match answer {
+        Ok(()) => Ok(()),
+        Err(error) if is_refused(&error) && !declare => Ok(()),
+        Err(error) if is_refused(&error) => {
+            let advice = "let Quell's user `configure` it, or declare it yourself and set `bus.declare` to false";
+            Err(Lost(format!("the {what} `{name}` cannot be declared: {error}; {advice}")))
+        }
+        Err(error) => {
+            let advice = "change it on the broker, or give Quell another name";
+            Err(Lost(format!("the {what} `{name}` cannot be used as it is: {error}; {advice}")))
+        }
+    }
+}
+
+fn is_refused(error: &lapin::Error) -> bool {
+    let ErrorKind::ProtocolError(protocol) = error.kind() else { return false };
+    *protocol.kind() == AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)
 }
 
 fn table<const N: usize>(entries: [(&str, AMQPValue); N]) -> FieldTable {

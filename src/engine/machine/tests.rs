@@ -105,7 +105,11 @@ fn what_comes_next_follows_from_what_is_recorded() {
         (&[("first", now(Shadowed)), ("second", now(Skipped)), ("third", now(Succeeded))], 0, "end done"),
         (&[("first", now(Failed))], 0, "plan page"),
         (&[("first", now(Failed)), ("page", now(Failed))], 0, "plan page_again"),
-        (&[("first", now(Failed)), ("page", now(Failed)), ("page_again", now(Succeeded))], 0, "end failed step `first`: no reason is recorded"),
+        (
+            &[("first", now(Failed)), ("page", now(Failed)), ("page_again", now(Succeeded))],
+            0,
+            "end failed step `first`: no reason is recorded",
+        ),
         // Not even `on_error: continue` goes on over what nobody knows.
         (&[("first", now(Succeeded)), ("second", now(Indeterminate))], 0, "plan page"),
         (
@@ -121,10 +125,8 @@ fn what_comes_next_follows_from_what_is_recorded() {
     ];
     let playbook = playbook();
     for (steps, at, expected) in cases {
-        let records: Vec<_> = steps
-            .iter()
-            .map(|(id, (state, due))| StepRecord { due_at: due.map(after), ..record(id, Class::Verified, *state) })
-            .collect();
+        let records: Vec<_> =
+            steps.iter().map(|(id, (state, due))| StepRecord { due_at: due.map(after), ..record(id, Class::Verified, *state) }).collect();
         assert_eq!(described(&next(&playbook, &run(), &records, after(*at))), *expected, "{steps:?} at {at}");
     }
 }
@@ -182,12 +184,8 @@ fn a_key_is_trusted_for_ten_minutes_and_then_only_a_look_tells() {
 
 #[test]
 fn a_look_that_fails_is_repeated_until_it_has_taken_too_long() {
-    let mut step = StepRecord {
-        attempts: 1,
-        uncertain: true,
-        first_intent_at: Some(start()),
-        ..record("s", Class::Verified, StepState::Executing)
-    };
+    let mut step =
+        StepRecord { attempts: 1, uncertain: true, first_intent_at: Some(start()), ..record("s", Class::Verified, StepState::Executing) };
     let failed = || Err(Failure::new(FailureKind::NotDone, "busy"));
     after_look(&mut step, &RetryPolicy::default(), failed(), Moment { now: after(10), jitter: 0.5 });
     assert_eq!((step.state, step.due_at.is_some()), (StepState::Executing, true));
