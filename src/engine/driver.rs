@@ -20,6 +20,7 @@ use super::{
 use crate::{
     actions::{self, Context, Done, Entry, Failure, FailureKind, Observed, Perform, Services},
     alert::Alert,
+    lifecycle::Stop,
     playbook::{Library, Playbook, Step},
     run::{AttemptOutcome, AttemptRecord, Class, Mode, RunId, RunRecord, RunState, StepRecord, StepState},
     store::{Change, Held, Intent, Store, StoreError},
@@ -34,6 +35,7 @@ pub(super) struct Driver {
     guardrails: Arc<Guardrails>,
     signals: Signals,
     library: Arc<Library>,
+    stop: Stop,
     /// Playbooks by the hash of their text: a run keeps the text it began with.
     playbooks: Arc<Mutex<HashMap<String, Arc<Playbook>>>>,
 }
@@ -67,7 +69,7 @@ impl From<StoreError> for LetGo {
 }
 
 impl Driver {
-    pub(super) fn new(engine: &Engine) -> Self {
+    pub(super) fn new(engine: &Engine, stop: Stop) -> Self {
         let playbooks = engine.library.playbooks.iter().map(|playbook| (playbook.hash.clone(), Arc::clone(playbook)));
         Self {
             store: engine.store.clone(),
@@ -75,6 +77,7 @@ impl Driver {
             guardrails: Arc::clone(&engine.guardrails),
             signals: engine.signals.clone(),
             library: Arc::clone(&engine.library),
+            stop,
             playbooks: Arc::new(Mutex::new(playbooks.collect())),
         }
     }
@@ -127,7 +130,8 @@ impl Driver {
 
     async fn proceed(&self, mut it: Driven) -> Result<(), LetGo> {
         let playbook = Arc::clone(&it.playbook);
-        loop {
+        // A run is found again at the next start, so nothing new is begun once the program should end.
+        while !self.stop.is_requested() {
             let steps = it.steps.clone();
             match machine::next(&playbook, &it.run, &steps, Timestamp::now()) {
                 Next::Plan(step) => {
@@ -148,6 +152,7 @@ impl Driver {
                 }
             }
         }
+        Err(LetGo::ForNow)
     }
 
     async fn attempt(&self, it: &mut Driven, step: &Step, mut record: StepRecord) -> Result<(), LetGo> {

@@ -108,3 +108,52 @@ fn mentions(value: &Value, id: &str) -> bool {
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::actions;
+
+    const NOW: &str = "2026-03-03T12:00:00Z";
+
+    fn judged(settings: &str, action: &str, plan: &Value, detected_at: &str) -> Result<usize, &'static str> {
+        let guardrails: Guardrails = serde_yaml::from_str(settings).unwrap();
+        let alert: Alert = serde_json::from_value(json!({
+            "id": "a", "source": "s", "kind": "k", "detected_at": detected_at, "received_at": NOW,
+        }))
+        .unwrap();
+        let entry = actions::find(action).unwrap();
+        guardrails.judge(entry, plan, &alert, NOW.parse().unwrap()).map(|guards| guards.len()).map_err(|held| held.rule)
+    }
+
+    #[test]
+    fn a_step_is_held_back_by_the_first_rule_that_forbids_it() {
+        let plan = json!({"customer_tenant_id": "T-1", "list": [{"deep": "S-1"}]});
+        let fresh = "2026-03-03T11:00:00Z";
+        let all = "without_approval: ['subscription.*']";
+        for (settings, action, detected_at, expected) in [
+            ("{}", "subscription.suspend", fresh, Err("approval")),
+            ("without_approval: [entitlement.cancel]", "subscription.suspend", fresh, Err("approval")),
+            (all, "subscription.suspend", fresh, Ok(0)),
+            ("without_approval: ['*']", "entitlement.cancel", fresh, Ok(0)),
+            ("{without_approval: ['*'], protected: [s-1]}", "subscription.suspend", fresh, Err("protected")),
+            ("{without_approval: ['*'], protected: [t-2]}", "subscription.suspend", fresh, Ok(0)),
+            (all, "subscription.suspend", "2026-03-02T11:59:59Z", Err("freshness")),
+            ("{without_approval: ['*'], max_alert_age: 2d}", "subscription.suspend", "2026-03-02T11:59:59Z", Ok(0)),
+            ("{without_approval: ['*'], limits: [{action: 'subscription.*', max: 3, per: 1h}]}", "subscription.suspend", fresh, Ok(1)),
+            ("{without_approval: ['*'], limits: [{action: 'entitlement.*', max: 3, per: 1h}]}", "subscription.suspend", fresh, Ok(0)),
+            // What harms nobody is nobody's to approve; people may be told about what is protected.
+            ("protected: [s-1]", "notify", "2020-01-01T00:00:00Z", Ok(0)),
+        ] {
+            assert_eq!(judged(settings, action, &plan, detected_at), expected, "{settings} {action} {detected_at}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_guardrail_is_refused() {
+        let error = serde_yaml::from_str::<Guardrails>("witout_approval: [a]").unwrap_err().to_string();
+        assert!(error.contains("witout_approval"), "{error}");
+    }
+}

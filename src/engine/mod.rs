@@ -77,7 +77,7 @@ impl Engine {
             arrived: Arc::clone(&arrived),
         };
         tasks.spawn("intake", intake.run(tasks.stop()));
-        let driver = driver::Driver::new(&self);
+        let driver = driver::Driver::new(&self, tasks.stop());
         let scheduler = scheduler::Scheduler::new(self.store.clone(), driver, Arc::clone(&begun), tasks.clone());
         tasks.spawn("scheduler", scheduler.run(tasks.stop()));
         let stop = tasks.stop();

@@ -236,8 +236,8 @@ async fn intend(connection: &mut SqliteConnection, intent: &Intent) -> Result<Op
 /// A clock that was set back does not open the while again: what lies in the future counts as well.
 async fn used(connection: &mut SqliteConnection, guard: &Guard, now: Timestamp) -> Result<i64, sqlx::Error> {
     let since = now.as_microsecond().saturating_sub(i64::try_from(guard.per.as_micros()).unwrap_or(i64::MAX));
-    let pattern = guard.action.replace('*', "%");
-    let query = "SELECT count(*) FROM step WHERE action LIKE $1 AND first_intent_at > $2";
+    let pattern = guard.action.replace('_', "\\_").replace('*', "%");
+    let query = "SELECT count(*) FROM step WHERE action LIKE $1 ESCAPE '\\' AND first_intent_at > $2";
     let (count,): (i64,) = sqlx::query_as(query).bind(pattern).bind(since).fetch_one(connection).await?;
     Ok(count)
 }

@@ -161,7 +161,7 @@ fn what_an_answer_means_depends_on_the_class() {
         (Keyed, Rejected, Failed),
         (Unsafe, Rejected, Failed),
     ] {
-        let mut step = StepRecord { attempts: 1, first_intent_at: Some(start()), ..record("s", class, StepState::Executing) };
+        let mut step = StepRecord { attempts: 1, first_intent_at: Some(start()), ..record("s", class, Executing) };
         after_attempt(&mut step, &RetryPolicy::default(), Err(Failure::new(kind, "x")), Moment { now: start(), jitter: 0.5 });
         assert_eq!(step.state, expected, "{class} {kind:?}");
         assert_eq!(step.uncertain, kind == Unknown, "{class} {kind:?}");
