@@ -25,16 +25,19 @@ pub(super) enum Alerts {
     },
     /// Show one alert: what it says, what each playbook decided, and the runs.
     Show {
-        /// Its number, or part of its id.
+        /// Its number, or its id or a part of that.
         alert: String,
     },
 }
+
+/// Who sees this many to choose from asks more exactly.
+const SHOWN: i64 = 20;
 
 impl Alerts {
     pub(super) async fn execute(self, desk: &Desk<'_>) -> Exit {
         let done = match self {
             Self::List { source, kind, find, limit } => {
-                let filter = AlertFilter { source, kind, text: find, most: i64::from(limit) };
+                let filter = AlertFilter { source, kind, text: find, most: i64::from(limit), ..AlertFilter::default() };
                 list(desk, &filter).await
             }
             Self::Show { alert } => show(desk, alert).await,
@@ -65,14 +68,16 @@ async fn list(desk: &Desk<'_>, filter: &AlertFilter) -> Result<Exit, StoreError>
 }
 
 async fn show(desk: &Desk<'_>, text: String) -> Result<Exit, StoreError> {
-    let filter = AlertFilter { text: Some(text.clone()), most: 20, ..AlertFilter::default() };
-    let found = desk.store.alerts(&filter).await?;
-    let exact = found.iter().find(|row| row.number.to_string() == text || row.id == text);
-    let Some(row) = exact.or_else(|| found.first().filter(|_| found.len() == 1)) else {
-        return Ok(Exit::problem(&match found.len() {
-            0 => format!("there is no alert `{text}`; `quell alerts list` shows them"),
-            count => format!("`{text}` is part of {count} alerts; give the number: {}", numbers(&found)),
-        }));
+    let exact = AlertFilter { name: Some(text.clone()), most: SHOWN, ..AlertFilter::default() };
+    let part = AlertFilter { text: Some(text.clone()), most: SHOWN, ..AlertFilter::default() };
+    let mut found = desk.store.alerts(&exact).await?;
+    if found.is_empty() {
+        found = desk.store.alerts(&part).await?;
+    }
+    let row = match found.as_slice() {
+        [row] => row,
+        [] => return Ok(Exit::problem(&format!("there is no alert `{text}`; `quell alerts list` shows them"))),
+        several => return Ok(Exit::problem(&format!("`{text}` fits several alerts; give the number: {}", numbers(several)))),
     };
     let decisions = desk.store.decisions(row.number).await?;
     let runs = desk.store.runs(&RunFilter { alert: Some(row.number), ..RunFilter::default() }).await?;

@@ -30,14 +30,15 @@ enum Format {
 impl Check {
     pub(super) fn execute(self, config: Result<Config, ConfigError>, json: bool) -> Exit {
         let (folder, config_error) = match (self.folder, config) {
-            (Some(folder), config) => (folder, config.err()),
-            (None, Ok(config)) => (config.playbooks, None),
-            (None, Err(error)) => return Exit::problem(&error.to_string()),
+            (Some(folder), config) => (Some(folder), config.err()),
+            (None, Ok(config)) => (Some(config.playbooks), None),
+            // Broken settings do not say where the playbooks are.
+            (None, Err(error)) => (None, Some(error)),
         };
-        if !folder.is_dir() {
+        if let Some(folder) = folder.as_ref().filter(|folder| !folder.is_dir()) {
             return Exit::usage(&format!("`{}` is not a folder of playbooks", folder.display()));
         }
-        let library = Library::load(&folder);
+        let library = folder.as_deref().map(Library::load).unwrap_or_default();
         if json || self.format == Format::Json {
             print_json(&library, config_error.as_ref());
         } else {

@@ -137,21 +137,21 @@ impl Exit {
     /// Says what is wrong with the usage.
     #[expect(clippy::print_stderr, reason = "this is where commands report")]
     pub fn usage(message: &str) -> Self {
-        eprintln!("error: {message}");
+        eprintln!("error: {}", output::printable(message));
         Self::Usage
     }
 
     /// Says what cannot be reached.
     #[expect(clippy::print_stderr, reason = "this is where commands report")]
     pub fn unreachable(message: &str) -> Self {
-        eprintln!("error: {message}");
+        eprintln!("error: {}", output::printable(message));
         Self::Unreachable
     }
 
     /// Says what was found wrong.
     #[expect(clippy::print_stderr, reason = "this is where commands report")]
     pub fn problem(message: &str) -> Self {
-        eprintln!("error: {message}");
+        eprintln!("error: {}", output::printable(message));
         Self::Problems
     }
 }

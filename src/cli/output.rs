@@ -67,9 +67,10 @@ pub(super) fn time(time: Timestamp) -> String {
     time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// Text from outside without the characters by which it could take over a terminal.
+/// Text from outside without the characters by which it could take over a terminal, or be read in another order than written.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|it| if it.is_control() && it != '\n' { char::REPLACEMENT_CHARACTER } else { it }).collect()
+    let deceives = |it: char| it.is_control() && it != '\n' || matches!(it, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|it| if deceives(it) { char::REPLACEMENT_CHARACTER } else { it }).collect()
 }
 
 /// A text cut to a length that fits a column.

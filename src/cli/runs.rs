@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Desk, Exit, output};
 use crate::{
-    run::{RunId, RunState},
+    run::RunState,
     store::{RunFilter, StoreError, Timeline},
 };
 
@@ -33,14 +33,14 @@ pub(super) enum Runs {
     },
 }
 
-/// An id is as long as this, so a look at this many of the newest runs finds the start of one.
-const LOOK_AT: i64 = 100_000;
+/// Enough to say that the start of an id is not enough.
+const SHOWN: i64 = 20;
 
 impl Runs {
     pub(super) async fn execute(self, desk: &Desk<'_>) -> Exit {
         let done = match self {
             Self::List { state, playbook, alert, limit } => {
-                let filter = RunFilter { state, playbook, alert, most: i64::from(limit) };
+                let filter = RunFilter { state, playbook, alert, most: i64::from(limit), ..RunFilter::default() };
                 list(desk, &filter).await
             }
             Self::Show { run } => show(desk, &run).await,
@@ -75,16 +75,14 @@ async fn list(desk: &Desk<'_>, filter: &RunFilter) -> Result<Exit, StoreError> {
 }
 
 async fn show(desk: &Desk<'_>, start: &str) -> Result<Exit, StoreError> {
-    let runs = desk.store.runs(&RunFilter { most: LOOK_AT, ..RunFilter::default() }).await?;
-    let found: Vec<&RunId> = runs.iter().map(|run| &run.id).filter(|id| id.0.starts_with(start)).collect();
-    let id = match found.as_slice() {
-        [] => return Ok(Exit::problem(&format!("there is no run `{start}`; `quell runs list` shows them"))),
-        [id] => *id,
-        several => return Ok(Exit::problem(&format!("{} runs begin with `{start}`; give more of the id", several.len()))),
+    let found = desk.store.runs(&RunFilter { start: Some(start.to_owned()), most: SHOWN, ..RunFilter::default() }).await?;
+    let absent = || Exit::problem(&format!("there is no run `{start}`; `quell runs list` shows them"));
+    let run = match found.as_slice() {
+        [] => return Ok(absent()),
+        [run] => run,
+        _several => return Ok(Exit::problem(&format!("several runs begin with `{start}`; give more of the id"))),
     };
-    let Some(timeline) = desk.store.timeline(id).await? else {
-        return Ok(Exit::problem(&format!("there is no run `{start}`")));
-    };
+    let Some(timeline) = desk.store.timeline(&run.id).await? else { return Ok(absent()) };
     if desk.json {
         return Ok(output::print_json(&timeline));
     }

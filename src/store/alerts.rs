@@ -82,8 +82,10 @@ pub struct NewRun {
 pub struct AlertFilter {
     pub source: Option<String>,
     pub kind: Option<String>,
-    /// Part of the identifier, title, customer or subscription.
+    /// Part of the identifier, title, customer or subscription, or the number.
     pub text: Option<String>,
+    /// The number or the whole identifier.
+    pub name: Option<String>,
     pub most: i64,
 }
 
@@ -190,6 +192,7 @@ impl Store {
             .bind(&filter.kind)
             .bind(&filter.text)
             .bind(if filter.most == 0 { i64::MAX } else { filter.most })
+            .bind(&filter.name)
             .fetch_all(&self.readers)
             .await?;
         rows.iter().map(read).collect()
@@ -302,7 +305,8 @@ const LIST: &str = "
            END AS outcome
     FROM alert
     WHERE ($1 IS NULL OR source = $1) AND ($2 IS NULL OR kind = $2)
-      AND ($3 IS NULL OR number = CAST($3 AS INTEGER) OR instr(id, $3) OR instr(title, $3) OR instr(customer_tenant_id, $3) OR instr(subscription_id, $3))
+      AND ($3 IS NULL OR CAST(number AS TEXT) = $3 OR instr(id, $3) OR instr(title, $3) OR instr(customer_tenant_id, $3) OR instr(subscription_id, $3))
+      AND ($5 IS NULL OR CAST(number AS TEXT) = $5 OR id = $5)
     ORDER BY number DESC LIMIT $4";
 
 fn read(row: &SqliteRow) -> Result<AlertRow, StoreError> {

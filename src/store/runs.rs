@@ -58,6 +58,8 @@ pub struct RunFilter {
     pub state: Option<String>,
     pub playbook: Option<String>,
     pub alert: Option<i64>,
+    /// The first characters of its identifier.
+    pub start: Option<String>,
     pub most: i64,
 }
 
@@ -129,12 +131,14 @@ impl Store {
     /// The store cannot be read.
     pub async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRecord>, StoreError> {
         let query = "SELECT * FROM run WHERE ($1 IS NULL OR state = $1) AND ($2 IS NULL OR playbook = $2) AND ($3 IS NULL OR alert = $3)
+                       AND ($5 IS NULL OR substr(id, 1, length($5)) = $5)
                      ORDER BY created_at DESC, id DESC LIMIT $4";
         let rows = sqlx::query(query)
             .bind(&filter.state)
             .bind(&filter.playbook)
             .bind(filter.alert)
             .bind(if filter.most == 0 { i64::MAX } else { filter.most })
+            .bind(&filter.start)
             .fetch_all(&self.readers)
             .await?;
         rows.iter().map(read_run).collect()
