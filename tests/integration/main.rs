@@ -18,4 +18,5 @@ mod commands;
 mod kill;
 mod load;
 mod shipped;
+mod signals;
 mod spine;
