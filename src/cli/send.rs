@@ -42,6 +42,9 @@ An alert needs only a `kind`; the rest has defaults. A file holds one JSON docum
 /// Enough to hide the time of one confirmation behind others.
 const UNDER_WAY: usize = 256;
 
+/// What fits a screen; the first tell what is wrong with the rest.
+const SHOWN: usize = 20;
+
 /// One document and where it was read.
 struct Document {
     place: String,
@@ -66,29 +69,7 @@ impl Send {
             Err(exit) => return exit,
         };
         let (sent, failed) = publish_all(bus.as_ref(), messages).await;
-        Self::report(desk, sent, &failed, &refused)
-    }
-
-    fn report(desk: &Desk<'_>, sent: usize, failed: &BTreeMap<String, usize>, refused: &[String]) -> Exit {
-        if desk.json {
-            output::print_json(&serde_json::json!({"sent": sent, "refused": refused, "failed": failed}));
-        } else {
-            output::print(&format!("{sent} sent"));
-        }
-        for reason in refused.iter().take(20) {
-            Exit::problem(reason);
-        }
-        if refused.len() > 20 {
-            Exit::problem(&format!("{} more were refused; `--json` lists them all", refused.len() - 20));
-        }
-        for (reason, count) in failed {
-            Exit::unreachable(&format!("{count} not sent: {reason}"));
-        }
-        match (failed.is_empty(), refused.is_empty()) {
-            (false, _) => Exit::Unreachable,
-            (true, false) => Exit::Problems,
-            (true, true) => Exit::Done,
-        }
+        report(desk, sent, &failed, &refused)
     }
 
     fn read(&self) -> Result<Vec<Document>, String> {
@@ -135,6 +116,28 @@ impl Send {
     }
 }
 
+fn report(desk: &Desk<'_>, sent: usize, failed: &BTreeMap<String, usize>, refused: &[String]) -> Exit {
+    if desk.json {
+        output::print_json(&serde_json::json!({"sent": sent, "refused": refused, "failed": failed}));
+    } else {
+        output::print(&format!("{sent} sent"));
+    }
+    for reason in refused.iter().take(SHOWN) {
+        Exit::problem(reason);
+    }
+    if refused.len() > SHOWN {
+        Exit::problem(&format!("{} more were refused; `--json` lists them all", refused.len() - SHOWN));
+    }
+    for (reason, count) in failed {
+        Exit::unreachable(&format!("{count} not sent: {reason}"));
+    }
+    match (failed.is_empty(), refused.is_empty()) {
+        (false, _) => Exit::Unreachable,
+        (true, false) => Exit::Problems,
+        (true, true) => Exit::Done,
+    }
+}
+
 /// The bus, once it can take messages.
 pub(super) async fn reach_bus(desk: &Desk<'_>) -> Result<Arc<dyn Bus>, Exit> {
     let bus = app::open_bus(desk.config, &desk.store, &desk.tasks).map_err(|error| Exit::usage(&format!("{error:#}")))?;
@@ -174,6 +177,7 @@ fn progress(count: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} alerts, {per_sec}, {eta} left");
     match style {
         Ok(style) => bar.with_style(style),
+        // Only a mistake in the text above leads here; the plain bar serves as well.
         Err(_) => bar,
     }
 }
