@@ -64,7 +64,8 @@ async fn busy() -> (Lab, crate::support::lab::Quell) {
     let store = lab.store().await;
     lab.settled(&store, 1, Duration::from_secs(30)).await;
     assert_eq!(lab.hook(&document).await.unwrap().0, 202);
-    let stranger = crate::support::lab::client().post(lab.url("/hooks/siem")).bearer_auth("a-guess").header("content-type", "application/json");
+    let stranger =
+        crate::support::lab::client().post(lab.url("/hooks/siem")).bearer_auth("a-guess").header("content-type", "application/json");
     assert_eq!(stranger.body("{}").send().await.unwrap().status(), 401);
     fs::write(lab.path("broken.json"), "{}").unwrap();
     assert!(lab.quell(&["send", "--raw", "broken.json"]).status.success());
