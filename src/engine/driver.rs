@@ -23,7 +23,7 @@ use crate::{
     lifecycle::Stop,
     playbook::{Library, Playbook, Step},
     run::{AttemptOutcome, AttemptRecord, Class, Mode, RunId, RunRecord, RunState, StepRecord, StepState},
-    store::{Change, Held, Intent, Store, StoreError},
+    store::{Change, Held, Intent, Progress, Store, StoreError},
     telemetry::signals::Signals,
 };
 
@@ -100,15 +100,15 @@ impl Driver {
     }
 
     async fn load(&self, id: &RunId) -> Result<Option<Driven>, LetGo> {
-        let Some(timeline) = self.store.timeline(id).await? else { return Ok(None) };
-        if timeline.run.state.is_final() {
+        let Some(Progress { run, steps, event }) = self.store.progress(id).await? else { return Ok(None) };
+        if run.state.is_final() {
             return Ok(None);
         }
         let corrupt = |what: &str, why: String| StoreError::Corrupt { what: format!("{what} of run {id}"), why };
-        let alert = Alert::from_event(&timeline.event).map_err(|malformed| corrupt("the alert", malformed.to_string()))?;
-        let playbook = self.playbook(&timeline.run).await?;
+        let alert = Alert::from_event(&event).map_err(|malformed| corrupt("the alert", malformed.to_string()))?;
+        let playbook = self.playbook(&run).await?;
         let alert_value = serde_json::to_value(&alert).map_err(|error| corrupt("the alert", error.to_string()))?;
-        Ok(Some(Driven { run: timeline.run, steps: timeline.steps, playbook, alert, alert_value }))
+        Ok(Some(Driven { run, steps, playbook, alert, alert_value }))
     }
 
     /// The playbook as it was when the run began.

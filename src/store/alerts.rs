@@ -1,6 +1,6 @@
 //! Alerts: taken in with the messages that are none, decided upon, listed.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -167,15 +167,17 @@ impl Store {
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
+                    keep_playbooks(connection, &decisions, now).await?;
+                    let alerts: Vec<i64> = decisions.iter().map(|decision| decision.alert).collect();
                     let mut begun = Vec::new();
                     for decision in decisions {
                         for verdict in decision.verdicts {
                             let run = record_verdict(connection, decision.alert, verdict, now).await?;
                             begun.extend(run.map(|run| (decision.alert, run)));
                         }
-                        let query = "UPDATE alert SET state = 'decided' WHERE number = $1";
-                        sqlx::query(query).bind(decision.alert).execute(&mut *connection).await?;
                     }
+                    let query = "UPDATE alert SET state = 'decided' WHERE number IN (SELECT value FROM json_each($1))";
+                    sqlx::query(query).bind(Value::from(alerts).to_string()).execute(connection).await?;
                     Ok(begun)
                 })
             })
@@ -210,21 +212,14 @@ impl Store {
 
 async fn insert(connection: &mut SqliteConnection, received: &Received, now: i64) -> Result<bool, sqlx::Error> {
     let alert = &received.alert;
-    let key = alert.dedup_key();
-    let repeat = sqlx::query("UPDATE alert SET deliveries = deliveries + 1, last_seen_at = $2 WHERE key = $1")
-        .bind(&key)
-        .bind(now)
-        .execute(&mut *connection)
-        .await?;
-    if repeat.rows_affected() > 0 {
-        return Ok(false);
-    }
     let query = "INSERT INTO alert (key, id, source, revision, kind, severity, status, title, customer_tenant_id, subscription_id,
                                     detected_at, received_at, stored_at, last_seen_at, deliveries, state, event, is_revision)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, 1, 'received', $14,
-                         EXISTS (SELECT 1 FROM alert WHERE source = $3 AND id = $2))";
-    sqlx::query(query)
-        .bind(key)
+                         EXISTS (SELECT 1 FROM alert WHERE source = $3 AND id = $2))
+                 ON CONFLICT (key) DO UPDATE SET deliveries = deliveries + 1, last_seen_at = excluded.last_seen_at
+                 RETURNING deliveries = 1";
+    let (is_new,): (bool,) = sqlx::query_as(query)
+        .bind(alert.dedup_key())
         .bind(&alert.id)
         .bind(&alert.source)
         .bind(&alert.revision)
@@ -238,16 +233,32 @@ async fn insert(connection: &mut SqliteConnection, received: &Received, now: i64
         .bind(alert.received_at.as_microsecond())
         .bind(now)
         .bind(&received.event)
-        .execute(connection)
-        .await
-        .map(|_| true)
+        .fetch_one(connection)
+        .await?;
+    Ok(is_new)
+}
+
+/// Keeps the texts of the playbooks whose runs are to begin, each once.
+async fn keep_playbooks(connection: &mut SqliteConnection, decisions: &[Decision], now: i64) -> Result<(), sqlx::Error> {
+    let verdicts = decisions.iter().flat_map(|decision| &decision.verdicts);
+    let texts: BTreeMap<_, _> = verdicts
+        .filter_map(|verdict| match verdict {
+            Verdict::Run(run) => Some((&run.playbook_hash, (&run.playbook, &run.playbook_text))),
+            Verdict::Error { .. } => None,
+        })
+        .collect();
+    for (hash, (name, text)) in texts {
+        let query = "INSERT INTO playbook_text (hash, name, text, first_used_at) VALUES ($1, $2, $3, $4) ON CONFLICT (hash) DO NOTHING";
+        sqlx::query(query).bind(hash).bind(name).bind(&**text).bind(now).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// Returns the run if it begins.
 async fn record_verdict(connection: &mut SqliteConnection, alert: i64, verdict: Verdict, now: i64) -> Result<Option<NewRun>, sqlx::Error> {
     let run = match verdict {
         Verdict::Error { playbook, detail } => {
-            note(connection, alert, &playbook, ("error", &detail, None)).await?;
+            note(connection, alert, &playbook, ("error", &detail)).await?;
             return Ok(None);
         }
         Verdict::Run(run) => run,
@@ -259,17 +270,16 @@ async fn record_verdict(connection: &mut SqliteConnection, alert: i64, verdict: 
         if let Some((until, holder)) = open {
             let until = Timestamp::from_microsecond(until).map(|it| it.to_string()).unwrap_or_default();
             let detail = format!("dedup: run {holder} holds the key `{key}` until {until}");
-            note(connection, alert, &run.playbook, ("held", &detail, None)).await?;
+            note(connection, alert, &run.playbook, ("held", &detail)).await?;
             return Ok(None);
         }
         let query = "INSERT INTO dedup_window (playbook, key, until, run) VALUES ($1, $2, $3, $4)
                      ON CONFLICT (playbook, key) DO UPDATE SET until = excluded.until, run = excluded.run";
         sqlx::query(query).bind(&run.playbook).bind(key).bind(until.as_microsecond()).bind(&run.id.0).execute(&mut *connection).await?;
     }
-    let query = "INSERT INTO playbook_text (hash, name, text, first_used_at) VALUES ($1, $2, $3, $4) ON CONFLICT (hash) DO NOTHING";
-    sqlx::query(query).bind(&run.playbook_hash).bind(&run.playbook).bind(&*run.playbook_text).bind(now).execute(&mut *connection).await?;
     let query = "INSERT INTO run (id, alert, playbook, playbook_hash, mode, vars, state, reason, created_at, due_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, 'ready', '', $7, $7)";
+                 VALUES ($1, $2, $3, $4, $5, $6, 'ready', '', $7, $7);
+                 INSERT INTO decision (alert, playbook, verdict, detail, run) VALUES ($2, $3, 'run', '', $1)";
     sqlx::query(query)
         .bind(&run.id.0)
         .bind(alert)
@@ -278,21 +288,14 @@ async fn record_verdict(connection: &mut SqliteConnection, alert: i64, verdict: 
         .bind(run.mode.as_str())
         .bind(run.vars.to_string())
         .bind(now)
-        .execute(&mut *connection)
+        .execute(connection)
         .await?;
-    note(connection, alert, &run.playbook, ("run", "", Some(&run.id))).await?;
     Ok(Some(run))
 }
 
-async fn note(
-    connection: &mut SqliteConnection,
-    alert: i64,
-    playbook: &str,
-    (verdict, detail, run): (&str, &str, Option<&RunId>),
-) -> Result<(), sqlx::Error> {
-    let query = "INSERT INTO decision (alert, playbook, verdict, detail, run) VALUES ($1, $2, $3, $4, $5)";
-    let run = run.map(|run| run.0.as_str());
-    sqlx::query(query).bind(alert).bind(playbook).bind(verdict).bind(detail).bind(run).execute(connection).await.map(|_| ())
+async fn note(connection: &mut SqliteConnection, alert: i64, playbook: &str, (verdict, detail): (&str, &str)) -> Result<(), sqlx::Error> {
+    let query = "INSERT INTO decision (alert, playbook, verdict, detail) VALUES ($1, $2, $3, $4)";
+    sqlx::query(query).bind(alert).bind(playbook).bind(verdict).bind(detail).execute(connection).await.map(|_| ())
 }
 
 const LIST: &str = "

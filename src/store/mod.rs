@@ -25,7 +25,7 @@ pub use alerts::{AlertFilter, AlertRow, Arrival, Decision, NewRun, Received, Und
 pub use lock::Lock;
 pub use quarantine::{QuarantineRow, QuarantineState, Rejected};
 pub use queue::Queued;
-pub use runs::{Change, Guard, Held, Intent, RunFilter, Timeline};
+pub use runs::{Change, Guard, Held, Intent, Progress, RunFilter, Timeline};
 
 use crate::{
     lifecycle::{Stop, Tasks},
@@ -90,13 +90,14 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let writing = SqlitePoolOptions::new()
-            .max_connections(1)
+        // A file does not hang up. To test a connection before each use would cost as much as a small query.
+        let pool = |connections| SqlitePoolOptions::new().max_connections(connections).test_before_acquire(false);
+        let writing = pool(1)
             .connect_with(options.clone())
             .await
             .map_err(|error| unusable(format!("open the store `{}`: {error}", path.display())))?;
         schema::migrate(&writing, &path).await?;
-        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.create_if_missing(false)).await?;
+        let readers = pool(READERS).connect_with(options.create_if_missing(false)).await?;
         Ok(Self { readers, writer: writer::start(writing, tasks, signals), queued: Arc::default() })
     }
 

@@ -63,6 +63,16 @@ pub struct RunFilter {
     pub most: i64,
 }
 
+/// A run as far as it has come.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Progress {
+    pub run: RunRecord,
+    pub steps: Vec<StepRecord>,
+    /// The alert's message as it came.
+    pub event: Vec<u8>,
+}
+
 /// A run with all that happened in it.
 #[derive(Debug, Clone, Serialize)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -71,9 +81,6 @@ pub struct Timeline {
     pub steps: Vec<StepRecord>,
     /// Each with the id of its step.
     pub attempts: Vec<(String, AttemptRecord)>,
-    /// The alert's message as it came.
-    #[serde(skip)]
-    pub event: Vec<u8>,
 }
 
 impl Store {
@@ -106,23 +113,35 @@ impl Store {
         Ok(count)
     }
 
-    /// A run with its steps, attempts and alert.
+    /// A run with its steps and alert, to go on with it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn progress(&self, run: &RunId) -> Result<Option<Progress>, StoreError> {
+        let mut reader = self.readers.acquire().await?;
+        let query = "SELECT run.*, alert.event, EXISTS (SELECT 1 FROM step WHERE step.run = run.id) AS has_steps
+                     FROM run JOIN alert ON alert.number = run.alert WHERE run.id = $1";
+        let Some(row) = sqlx::query(query).bind(&run.0).fetch_optional(&mut *reader).await? else { return Ok(None) };
+        let mut steps = Vec::new();
+        // Most runs are read once, before their first step.
+        if row.try_get("has_steps")? {
+            let query = "SELECT * FROM step WHERE run = $1 ORDER BY position";
+            let rows = sqlx::query(query).bind(&run.0).fetch_all(&mut *reader).await?;
+            steps = rows.iter().map(read_step).collect::<Result<_, _>>()?;
+        }
+        Ok(Some(Progress { run: read_run(&row)?, steps, event: row.try_get("event")? }))
+    }
+
+    /// A run with its steps and attempts, for people.
     ///
     /// # Errors
     /// The store cannot be read.
     pub async fn timeline(&self, run: &RunId) -> Result<Option<Timeline>, StoreError> {
-        let query = "SELECT run.*, alert.event FROM run JOIN alert ON alert.number = run.alert WHERE run.id = $1";
-        let Some(row) = sqlx::query(query).bind(&run.0).fetch_optional(&self.readers).await? else { return Ok(None) };
-        let query = "SELECT * FROM step WHERE run = $1 ORDER BY position";
-        let steps = sqlx::query(query).bind(&run.0).fetch_all(&self.readers).await?;
+        let Some(Progress { run, steps, .. }) = self.progress(run).await? else { return Ok(None) };
         let query = "SELECT * FROM attempt WHERE run = $1 ORDER BY intent_at, number";
-        let attempts = sqlx::query(query).bind(&run.0).fetch_all(&self.readers).await?;
-        Ok(Some(Timeline {
-            run: read_run(&row)?,
-            steps: steps.iter().map(read_step).collect::<Result<_, _>>()?,
-            attempts: attempts.iter().map(read_attempt).collect::<Result<_, _>>()?,
-            event: row.try_get("event")?,
-        }))
+        let attempts = sqlx::query(query).bind(&run.id.0).fetch_all(&self.readers).await?;
+        let attempts = attempts.iter().map(read_attempt).collect::<Result<_, _>>()?;
+        Ok(Some(Timeline { run, steps, attempts }))
     }
 
     /// The runs that a filter lets through, newest first.
@@ -187,7 +206,7 @@ async fn record(connection: &mut SqliteConnection, change: &Change) -> Result<bo
         return Ok(false);
     }
     if let Some(step) = &change.step {
-        write_step(connection, &run.id, step).await?;
+        write_step(connection, &run.id, step, change.attempt.as_ref()).await?;
         let nothing_is_under_way = match step.state {
             StepState::Executing | StepState::Confirming | StepState::Indeterminate => false,
             StepState::Planned | StepState::Retrying => !step.uncertain,
@@ -196,9 +215,6 @@ async fn record(connection: &mut SqliteConnection, change: &Change) -> Result<bo
         if nothing_is_under_way && step.target.is_some() {
             let query = "DELETE FROM target_lock WHERE run = $1 AND step = $2";
             sqlx::query(query).bind(&run.id.0).bind(&step.id).execute(&mut *connection).await?;
-        }
-        if let Some(attempt) = &change.attempt {
-            write_attempt(connection, (&run.id, &step.id), attempt).await?;
         }
     }
     Ok(true)
@@ -230,8 +246,7 @@ async fn intend(connection: &mut SqliteConnection, intent: &Intent) -> Result<Op
             return Ok(Some(Held::Exceeded(guard.clone())));
         }
     }
-    write_step(connection, &intent.run, &intent.step).await?;
-    write_attempt(connection, (&intent.run, &intent.step.id), &intent.attempt).await?;
+    write_step(connection, &intent.run, &intent.step, Some(&intent.attempt)).await?;
     Ok(None)
 }
 
@@ -246,7 +261,13 @@ async fn used(connection: &mut SqliteConnection, guard: &Guard, now: Timestamp) 
     Ok(count)
 }
 
-async fn write_step(connection: &mut SqliteConnection, run: &RunId, step: &StepRecord) -> Result<(), sqlx::Error> {
+/// Writes a step and, if there is one, an attempt at it: both in one visit to the thread of the database.
+async fn write_step(
+    connection: &mut SqliteConnection,
+    run: &RunId,
+    step: &StepRecord,
+    attempt: Option<&AttemptRecord>,
+) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO step (run, id, position, action, class, state, plan, output, error, request_id, precondition, target,
                                    attempts, first_intent_at, due_at, started_at, ended_at, uncertain)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
@@ -254,7 +275,11 @@ async fn write_step(connection: &mut SqliteConnection, run: &RunId, step: &StepR
                      class = excluded.class, state = excluded.state, output = excluded.output, error = excluded.error,
                      precondition = excluded.precondition, target = excluded.target, attempts = excluded.attempts,
                      first_intent_at = excluded.first_intent_at, due_at = excluded.due_at, ended_at = excluded.ended_at,
-                     uncertain = excluded.uncertain";
+                     uncertain = excluded.uncertain;
+                 INSERT INTO attempt (run, step, number, intent_at, outcome, http_status, message, ended_at)
+                 SELECT $1, $2, $19, $20, $21, $22, $23, $24 WHERE $19 IS NOT NULL
+                 ON CONFLICT (run, step, number) DO UPDATE SET
+                     outcome = excluded.outcome, http_status = excluded.http_status, message = excluded.message, ended_at = excluded.ended_at";
     sqlx::query(query)
         .bind(&run.0)
         .bind(&step.id)
@@ -274,25 +299,12 @@ async fn write_step(connection: &mut SqliteConnection, run: &RunId, step: &StepR
         .bind(step.started_at.as_microsecond())
         .bind(step.ended_at.map(Timestamp::as_microsecond))
         .bind(step.uncertain)
-        .execute(connection)
-        .await
-        .map(|_| ())
-}
-
-async fn write_attempt(connection: &mut SqliteConnection, (run, step): (&RunId, &str), attempt: &AttemptRecord) -> Result<(), sqlx::Error> {
-    let query = "INSERT INTO attempt (run, step, number, intent_at, outcome, http_status, message, ended_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-                 ON CONFLICT (run, step, number) DO UPDATE SET
-                     outcome = excluded.outcome, http_status = excluded.http_status, message = excluded.message, ended_at = excluded.ended_at";
-    sqlx::query(query)
-        .bind(&run.0)
-        .bind(step)
-        .bind(i64::from(attempt.number))
-        .bind(attempt.intent_at.as_microsecond())
-        .bind(attempt.outcome.map(AttemptOutcome::as_str))
-        .bind(attempt.http_status.map(i64::from))
-        .bind(&attempt.message)
-        .bind(attempt.ended_at.map(Timestamp::as_microsecond))
+        .bind(attempt.map(|it| i64::from(it.number)))
+        .bind(attempt.map(|it| it.intent_at.as_microsecond()))
+        .bind(attempt.and_then(|it| it.outcome).map(AttemptOutcome::as_str))
+        .bind(attempt.and_then(|it| it.http_status).map(i64::from))
+        .bind(attempt.map(|it| it.message.as_str()))
+        .bind(attempt.and_then(|it| it.ended_at).map(Timestamp::as_microsecond))
         .execute(connection)
         .await
         .map(|_| ())

@@ -16,6 +16,10 @@ use crate::{lifecycle::Tasks, telemetry::signals::Signals};
 #[derive(Debug, Clone)]
 pub(super) struct Handle(mpsc::Sender<Box<dyn Job>>);
 
+/// Between two writes of a transaction: what the first did stands, and the second can be undone alone. One statement for both,
+/// because each is a visit to the thread of the database.
+const NEXT_WRITE: &str = "RELEASE one_write; SAVEPOINT one_write";
+
 /// Enough to keep the disk busy; more would only make each answer later.
 const LARGEST_GROUP: usize = 256;
 
@@ -102,18 +106,18 @@ pub(super) fn start(pool: SqlitePool, tasks: &Tasks, signals: Option<Signals>) -
 async fn commit(pool: &SqlitePool, group: &mut [Box<dyn Job>]) -> Result<(), sqlx::Error> {
     let mut connection = pool.acquire().await?;
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let alone = group.len() == 1;
+    if let [alone] = group {
+        alone.run(&mut transaction).await?;
+        return transaction.commit().await;
+    }
+    sqlx::query("SAVEPOINT one_write").execute(&mut *transaction).await?;
     for job in group {
-        if alone {
-            job.run(&mut transaction).await?;
-            continue;
-        }
-        sqlx::query("SAVEPOINT one_write").execute(&mut *transaction).await?;
         if let Err(error) = job.run(&mut transaction).await {
             job.fail(error.into());
             sqlx::query("ROLLBACK TO one_write").execute(&mut *transaction).await?;
         }
-        sqlx::query("RELEASE one_write").execute(&mut *transaction).await?;
+        sqlx::query(NEXT_WRITE).execute(&mut *transaction).await?;
     }
+    // This also releases the savepoint that no write follows.
     transaction.commit().await
 }
