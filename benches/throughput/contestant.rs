@@ -27,7 +27,7 @@ use crate::{sink::Sink, support::ports::free_port};
 pub const CONSUMING: &str = "alerts are consumed";
 
 /// Ten times what anything here needs on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What is recorded after the last effect is part of the work.
 const SETTLES: Duration = Duration::from_secs(1);

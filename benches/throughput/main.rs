@@ -37,7 +37,13 @@ mod sink;
 /// The broker of the integration tests.
 #[path = "../../tests/support"]
 mod support {
-    #![allow(dead_code, clippy::allow_attributes, let_underscore_drop, reason = "the tests need more of it")]
+    #![allow(
+        dead_code,
+        clippy::allow_attributes,
+        let_underscore_drop,
+        clippy::let_underscore_must_use,
+        reason = "the tests need more of it"
+    )]
 
     pub mod broker;
     pub mod ports;

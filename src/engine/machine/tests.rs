@@ -264,8 +264,8 @@ impl World {
 
 /// Plays a single step to its end, through a round trip by JSON at each turn as through the store.
 fn play(class: Class, dice: &[u8]) -> (StepRecord, World) {
-    let mut dice = dice.iter().copied();
-    let mut die = move || dice.next().unwrap_or(0);
+    let mut thrown = dice.iter().copied();
+    let mut die = move || thrown.next().unwrap_or(0);
     let mut world = World::default();
     let retry = RetryPolicy::default();
     let mut now = start();
