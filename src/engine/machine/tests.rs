@@ -87,12 +87,20 @@ fn described(next: &Next<'_>) -> String {
     }
 }
 
+/// Steps with their states and when they are due, the second it is asked, and what comes next.
+type Case<'a> = (&'a [(&'a str, Standing)], i64, &'a str);
+type Standing = (StepState, Option<i64>);
+
 #[test]
 fn what_comes_next_follows_from_what_is_recorded() {
     use StepState::{Confirming, Executing, Failed, Indeterminate, Planned, Retrying, Shadowed, Skipped, Succeeded};
-    let due = |state, seconds| (state, Some(seconds));
-    let now = |state| (state, None);
-    let cases: &[(&[(&str, (StepState, Option<i64>))], i64, &str)] = &[
+    const fn due(state: StepState, seconds: i64) -> Standing {
+        (state, Some(seconds))
+    }
+    const fn now(state: StepState) -> Standing {
+        (state, None)
+    }
+    let cases: &[Case<'_>] = &[
         (&[], 0, "plan first"),
         (&[("first", now(Planned))], 0, "attempt first"),
         (&[("first", due(Retrying, 10))], 5, "wait 10"),
@@ -265,7 +273,7 @@ impl World {
 /// Plays a single step to its end, through a round trip by JSON at each turn as through the store.
 fn play(class: Class, dice: &[u8]) -> (StepRecord, World) {
     let mut thrown = dice.iter().copied();
-    let mut die = move || thrown.next().unwrap_or(0);
+    let mut throw = move || thrown.next().unwrap_or(0);
     let mut world = World::default();
     let retry = RetryPolicy::default();
     let mut now = start();
@@ -273,7 +281,7 @@ fn play(class: Class, dice: &[u8]) -> (StepRecord, World) {
     for _ in 0..1_000 {
         step = serde_json::from_value(serde_json::to_value(&step).unwrap()).unwrap();
         now += SignedDuration::from_secs(1);
-        let at = Moment { now, jitter: f64::from(die()) / 255.0 };
+        let at = Moment { now, jitter: f64::from(throw()) / 255.0 };
         if let Some(due) = step.due_at.take() {
             now = now.max(due);
         }
@@ -282,13 +290,13 @@ fn play(class: Class, dice: &[u8]) -> (StepRecord, World) {
                 step.attempts += 1;
                 step.state = StepState::Executing;
                 step.first_intent_at = step.first_intent_at.or(Some(now));
-                match world.call(class, die()) {
+                match world.call(class, throw()) {
                     Some(answer) => after_attempt(&mut step, &retry, answer, at),
                     None => after_interruption(&mut step, &retry, at),
                 }
             }
             StepState::Executing | StepState::Confirming => {
-                let seen = world.look(class, die());
+                let seen = world.look(class, throw());
                 after_look(&mut step, &retry, seen, at);
             }
             _ => return (step, world),
