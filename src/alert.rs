@@ -2,12 +2,12 @@
 //!
 //! Plain data. Adapters make alerts, the bus carries them as `CloudEvents`, playbooks read them; nobody changes one.
 
-use std::fmt;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
+
+use crate::word::words;
 
 /// The `type` attribute of an alert on the bus.
 pub const EVENT_TYPE: &str = "quell.alert.v1";
@@ -215,34 +215,7 @@ fn first_revision() -> String {
     "0".to_owned()
 }
 
-macro_rules! shows_as_its_name {
-    ($($kind:ident { $($variant:ident => $name:literal),+ })+) => {$(
-        impl $kind {
-            /// Every value, in order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The word used in playbooks, JSON and pages.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name),+
-                }
-            }
-
-            /// Reads the word, in any case; `None` for any other text.
-            pub fn parse(text: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|it| it.as_str().eq_ignore_ascii_case(text))
-            }
-        }
-
-        impl fmt::Display for $kind {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    )+};
-}
-
-shows_as_its_name! {
+words! {
     Severity { Informational => "informational", Low => "low", Medium => "medium", High => "high", Critical => "critical" }
     Confidence { Low => "low", Medium => "medium", High => "high" }
     Status { Active => "active", Investigating => "investigating", Resolved => "resolved" }

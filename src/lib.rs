@@ -10,6 +10,7 @@ pub mod problem;
 pub mod retry;
 pub mod run;
 pub mod secret;
+mod word;
 
 // Ground: tasks and their end, logs and metrics, the one HTTP client, the one script engine.
 pub mod expression;

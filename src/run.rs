@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::word::words;
+
 /// Names one run: a time-ordered UUID.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -70,6 +72,8 @@ pub enum StepState {
     Planned,
     /// An intent is recorded: from here until an outcome is recorded it may have happened.
     Executing,
+    /// Nobody knows what an attempt did, and the target is being looked at.
+    Verifying,
     /// The other side accepted it and has not finished it.
     Confirming,
     /// It did not happen, and is tried again later.
@@ -207,40 +211,13 @@ impl StepState {
     /// Whether nothing more will happen to the step by itself.
     pub fn is_final(self) -> bool {
         match self {
-            Self::Planned | Self::Executing | Self::Confirming | Self::Retrying => false,
+            Self::Planned | Self::Executing | Self::Verifying | Self::Confirming | Self::Retrying => false,
             Self::Succeeded | Self::Skipped | Self::Shadowed | Self::Failed | Self::Indeterminate => true,
         }
     }
 }
 
-macro_rules! has_a_word {
-    ($($kind:ident { $($variant:ident => $word:literal),+ $(,)? })+) => {$(
-        impl $kind {
-            /// Every value, in order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The word used in the store, playbooks, JSON and metrics.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $word),+
-                }
-            }
-
-            /// Reads the word; `None` for any other text.
-            pub fn parse(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|it| it.as_str() == word)
-            }
-        }
-
-        impl fmt::Display for $kind {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    )+};
-}
-
-has_a_word! {
+words! {
     Class { Read => "read", Idempotent => "idempotent", Keyed => "keyed", Verified => "verified", Unsafe => "unsafe" }
     Mode { Disabled => "disabled", Shadow => "shadow", Enforce => "enforce" }
     RunState {
@@ -248,7 +225,7 @@ has_a_word! {
         Failed => "failed", Indeterminate => "indeterminate", Cancelled => "cancelled",
     }
     StepState {
-        Planned => "planned", Executing => "executing", Confirming => "confirming", Retrying => "retrying",
+        Planned => "planned", Executing => "executing", Verifying => "verifying", Confirming => "confirming", Retrying => "retrying",
         Succeeded => "succeeded", Skipped => "skipped", Shadowed => "shadowed", Failed => "failed", Indeterminate => "indeterminate",
     }
     AttemptOutcome { Ok => "ok", Accepted => "accepted", NotDone => "not_done", Rejected => "rejected", Unknown => "unknown" }

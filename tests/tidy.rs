@@ -11,11 +11,12 @@ use std::{
 /// Every top-level module, lowest layer first, with the modules that it may name.
 const MAY_USE: &[(&str, &str)] = &[
     // Words.
-    ("alert", ""),
+    ("word", ""),
+    ("alert", "word"),
     ("duration", ""),
     ("problem", ""),
     ("retry", ""),
-    ("run", ""),
+    ("run", "word"),
     ("secret", ""),
     // Ground.
     ("lifecycle", ""),

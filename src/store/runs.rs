@@ -208,7 +208,7 @@ async fn record(connection: &mut SqliteConnection, change: &Change) -> Result<bo
     if let Some(step) = &change.step {
         write_step(connection, &run.id, step, change.attempt.as_ref()).await?;
         let nothing_is_under_way = match step.state {
-            StepState::Executing | StepState::Confirming | StepState::Indeterminate => false,
+            StepState::Executing | StepState::Verifying | StepState::Confirming | StepState::Indeterminate => false,
             StepState::Planned | StepState::Retrying => !step.uncertain,
             StepState::Succeeded | StepState::Skipped | StepState::Shadowed | StepState::Failed => true,
         };

@@ -20,10 +20,10 @@ pub enum Next<'a> {
     Plan(&'a Step),
     /// Attempt it.
     Attempt(&'a Step, &'a StepRecord),
-    /// Find out what an attempt did whose outcome is not known.
-    Settle(&'a Step, &'a StepRecord),
-    /// Look whether the other side has finished what it accepted.
-    Confirm(&'a Step, &'a StepRecord),
+    /// Take note that the program ended during an attempt.
+    Interrupted(&'a Step, &'a StepRecord),
+    /// Look at the target: what did an attempt do, or is what was accepted finished?
+    Look(&'a Step, &'a StepRecord),
     /// Nothing until then.
     Wait(Timestamp),
     /// The run has ended.
@@ -88,10 +88,10 @@ fn walk<'a>(sequence: &'a [Step], records: &'a [StepRecord], now: Timestamp, tol
         let later = record.due_at.filter(|due| *due > now);
         let tolerated = tolerance == Tolerance::All || step.on_error == OnError::Continue;
         match (record.state, later) {
-            (StepState::Retrying | StepState::Executing | StepState::Confirming, Some(due)) => return Walk::At(Next::Wait(due)),
+            (StepState::Retrying | StepState::Verifying | StepState::Confirming, Some(due)) => return Walk::At(Next::Wait(due)),
             (StepState::Planned | StepState::Retrying, _) => return Walk::At(Next::Attempt(step, record)),
-            (StepState::Executing, None) => return Walk::At(Next::Settle(step, record)),
-            (StepState::Confirming, None) => return Walk::At(Next::Confirm(step, record)),
+            (StepState::Executing, _) => return Walk::At(Next::Interrupted(step, record)),
+            (StepState::Verifying | StepState::Confirming, None) => return Walk::At(Next::Look(step, record)),
             (StepState::Succeeded, _) if record.action == STOP => return stopped(record),
             (StepState::Succeeded | StepState::Skipped | StepState::Shadowed, _) => {}
             (StepState::Failed, _) if tolerated => {}
@@ -134,10 +134,10 @@ fn ending_of(step: &StepRecord) -> RunState {
 /// Whether something may be happening outside, so that time running out must not end the run.
 fn may_be_under_way(next: &Next<'_>, steps: &[StepRecord]) -> bool {
     match next {
-        Next::Settle(..) | Next::Confirm(..) => true,
+        Next::Interrupted(..) | Next::Look(..) => true,
         Next::Wait(_) | Next::Attempt(..) => steps
             .iter()
-            .any(|step| matches!(step.state, StepState::Executing | StepState::Confirming) || !step.state.is_final() && step.uncertain),
+            .any(|step| matches!(step.state, StepState::Verifying | StepState::Confirming) || !step.state.is_final() && step.uncertain),
         Next::Plan(_) | Next::End(..) => false,
     }
 }
@@ -165,19 +165,18 @@ pub fn after_attempt(step: &mut StepRecord, retry: &RetryPolicy, result: Result<
     step.error = Some(failure.message.clone());
     match failure.kind {
         // A repeat may be refused just because an earlier attempt had its effect.
-        FailureKind::Rejected if step.uncertain && can_be_looked_at(step.class) => step.state = StepState::Executing,
+        FailureKind::Rejected if step.uncertain && can_be_looked_at(step.class) => step.state = StepState::Verifying,
         FailureKind::Rejected => end(step, StepState::Failed, at.now),
         FailureKind::NotDone => again(step, retry, failure.retry_after, at),
         // Ours was not applied, but an earlier attempt may have been: only a look tells.
-        FailureKind::Conflict => step.state = StepState::Executing,
+        FailureKind::Conflict => step.state = StepState::Verifying,
         FailureKind::Unknown => unknown(step, retry, at),
     }
 }
 
-/// The step after its process ended with the request under way.
-pub fn after_interruption(step: &mut StepRecord, retry: &RetryPolicy, at: Moment) {
-    let failure = Failure::new(FailureKind::Unknown, "the program ended while the request was under way");
-    after_attempt(step, retry, Err(failure), at);
+/// What is known of an attempt during which the program ended.
+pub fn interruption() -> Failure {
+    Failure::new(FailureKind::Unknown, "the program ended while the request was under way")
 }
 
 fn can_be_looked_at(class: Class) -> bool {
@@ -193,7 +192,7 @@ fn unknown(step: &mut StepRecord, retry: &RetryPolicy, at: Moment) {
     match step.class {
         Class::Read | Class::Idempotent => again(step, retry, None, at),
         Class::Keyed if key_holds && step.attempts < retry.max_attempts => again(step, retry, None, at),
-        Class::Keyed | Class::Verified => step.state = StepState::Executing,
+        Class::Keyed | Class::Verified => step.state = StepState::Verifying,
         Class::Unsafe => end(step, StepState::Indeterminate, at.now),
     }
 }
@@ -207,12 +206,10 @@ pub fn after_look(step: &mut StepRecord, retry: &RetryPolicy, seen: Result<ReadB
         Ok(ReadBack::Reached(output)) => succeed(step, output, at.now),
         Ok(ReadBack::Unchanged) if confirming && !waited_long => confirm_later(step, at.now),
         Ok(ReadBack::Unchanged) if confirming => doubt(step, "the other side accepted it and has not finished it in time", at.now),
-        Ok(ReadBack::Unchanged) => match step.class {
-            Class::Verified => again(step, retry, None, at),
-            Class::Read | Class::Idempotent | Class::Keyed | Class::Unsafe => {
-                doubt(step, "the target does not show whether it happened", at.now);
-            }
-        },
+        Ok(ReadBack::Unchanged) if step.class == Class::Verified => again(step, retry, None, at),
+        // What was taken over under a key may show much later.
+        Ok(ReadBack::Unchanged) if !waited_long => look_later(step, at.now),
+        Ok(ReadBack::Unchanged) => doubt(step, "the target does not show that it happened", at.now),
         Ok(ReadBack::Changed(how)) if confirming || step.uncertain => {
             doubt(step, &format!("somebody changed the target meanwhile: {how}"), at.now);
         }
@@ -224,7 +221,7 @@ pub fn after_look(step: &mut StepRecord, retry: &RetryPolicy, seen: Result<ReadB
         Err(failure) if waited_long => doubt(step, &format!("looking at the target failed for too long: {failure}"), at.now),
         Err(failure) => {
             step.error = Some(format!("look at the target: {failure}"));
-            step.due_at = Some(later(at.now, pause(step, at.now)));
+            look_later(step, at.now);
         }
     }
 }
@@ -248,6 +245,10 @@ fn succeed(step: &mut StepRecord, output: Value, now: Timestamp) {
 fn confirm_later(step: &mut StepRecord, now: Timestamp) {
     step.state = StepState::Confirming;
     step.error = None;
+    look_later(step, now);
+}
+
+fn look_later(step: &mut StepRecord, now: Timestamp) {
     step.due_at = Some(later(now, pause(step, now)));
 }
 

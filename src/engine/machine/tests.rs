@@ -80,8 +80,8 @@ fn described(next: &Next<'_>) -> String {
     match next {
         Next::Plan(step) => format!("plan {}", step.id),
         Next::Attempt(step, _) => format!("attempt {}", step.id),
-        Next::Settle(step, _) => format!("settle {}", step.id),
-        Next::Confirm(step, _) => format!("confirm {}", step.id),
+        Next::Interrupted(step, _) => format!("interrupted {}", step.id),
+        Next::Look(step, _) => format!("look {}", step.id),
         Next::Wait(until) => format!("wait {}", until.duration_since(start()).as_secs()),
         Next::End(state, reason) => format!("end {state} {reason}").trim_end().to_owned(),
     }
@@ -93,7 +93,7 @@ type Standing = (StepState, Option<i64>);
 
 #[test]
 fn what_comes_next_follows_from_what_is_recorded() {
-    use StepState::{Confirming, Executing, Failed, Indeterminate, Planned, Retrying, Shadowed, Skipped, Succeeded};
+    use StepState::{Confirming, Executing, Failed, Indeterminate, Planned, Retrying, Shadowed, Skipped, Succeeded, Verifying};
     const fn due(state: StepState, seconds: i64) -> Standing {
         (state, Some(seconds))
     }
@@ -105,9 +105,11 @@ fn what_comes_next_follows_from_what_is_recorded() {
         (&[("first", now(Planned))], 0, "attempt first"),
         (&[("first", due(Retrying, 10))], 5, "wait 10"),
         (&[("first", due(Retrying, 10))], 10, "attempt first"),
-        (&[("first", now(Executing))], 0, "settle first"),
+        (&[("first", now(Executing))], 0, "interrupted first"),
         (&[("first", due(Confirming, 10))], 5, "wait 10"),
-        (&[("first", due(Confirming, 10))], 11, "confirm first"),
+        (&[("first", due(Confirming, 10))], 11, "look first"),
+        (&[("first", due(Verifying, 10))], 5, "wait 10"),
+        (&[("first", now(Verifying))], 5, "look first"),
         (&[("first", now(Succeeded))], 0, "plan second"),
         (&[("first", now(Skipped)), ("second", now(Failed))], 0, "plan third"),
         (&[("first", now(Shadowed)), ("second", now(Skipped)), ("third", now(Succeeded))], 0, "end done"),
@@ -128,7 +130,7 @@ fn what_comes_next_follows_from_what_is_recorded() {
         // Time ran out: what was not begun is not begun, and what may be under way is seen to its end.
         (&[("first", now(Succeeded))], 3_600, "plan page"),
         (&[("first", due(Retrying, 4_000))], 3_600, "plan page"),
-        (&[("first", now(Executing))], 3_600, "settle first"),
+        (&[("first", now(Executing))], 3_600, "interrupted first"),
         (&[("first", due(Confirming, 4_000))], 3_600, "wait 4000"),
     ];
     let playbook = playbook();
@@ -155,17 +157,17 @@ fn a_stop_ends_the_run_as_it_says() {
 fn what_an_answer_means_depends_on_the_class() {
     use Class::{Idempotent, Keyed, Read, Unsafe, Verified};
     use FailureKind::{Conflict, NotDone, Rejected, Unknown};
-    use StepState::{Executing, Failed, Indeterminate, Retrying};
+    use StepState::{Executing, Failed, Indeterminate, Retrying, Verifying};
     for (class, kind, expected) in [
         (Read, Unknown, Retrying),
         (Idempotent, Unknown, Retrying),
         (Keyed, Unknown, Retrying),
-        (Verified, Unknown, Executing),
+        (Verified, Unknown, Verifying),
         (Unsafe, Unknown, Indeterminate),
         (Read, NotDone, Retrying),
         (Unsafe, NotDone, Retrying),
         (Verified, NotDone, Retrying),
-        (Verified, Conflict, Executing),
+        (Verified, Conflict, Verifying),
         (Keyed, Rejected, Failed),
         (Unsafe, Rejected, Failed),
     ] {
@@ -180,23 +182,25 @@ fn what_an_answer_means_depends_on_the_class() {
 fn a_key_is_trusted_for_ten_minutes_and_then_only_a_look_tells() {
     let keyed = |age| {
         let mut step = StepRecord { attempts: 1, first_intent_at: Some(start()), ..record("s", Class::Keyed, StepState::Executing) };
-        after_interruption(&mut step, &RetryPolicy::default(), Moment { now: after(age), jitter: 0.5 });
+        after_attempt(&mut step, &RetryPolicy::default(), Err(interruption()), Moment { now: after(age), jitter: 0.5 });
         step
     };
     assert_eq!(keyed(599).state, StepState::Retrying);
     let mut old = keyed(600);
-    assert_eq!(old.state, StepState::Executing);
+    assert_eq!(old.state, StepState::Verifying);
     after_look(&mut old, &RetryPolicy::default(), Ok(ReadBack::Unchanged), Moment { now: after(601), jitter: 0.5 });
+    assert_eq!((old.state, old.due_at.is_some()), (StepState::Verifying, true), "it may show later");
+    after_look(&mut old, &RetryPolicy::default(), Ok(ReadBack::Unchanged), Moment { now: after(1_800), jitter: 0.5 });
     assert_eq!(old.state, StepState::Indeterminate);
 }
 
 #[test]
 fn a_look_that_fails_is_repeated_until_it_has_taken_too_long() {
     let mut step =
-        StepRecord { attempts: 1, uncertain: true, first_intent_at: Some(start()), ..record("s", Class::Verified, StepState::Executing) };
+        StepRecord { attempts: 1, uncertain: true, first_intent_at: Some(start()), ..record("s", Class::Verified, StepState::Verifying) };
     let failed = || Err(Failure::new(FailureKind::NotDone, "busy"));
     after_look(&mut step, &RetryPolicy::default(), failed(), Moment { now: after(10), jitter: 0.5 });
-    assert_eq!((step.state, step.due_at.is_some()), (StepState::Executing, true));
+    assert_eq!((step.state, step.due_at.is_some()), (StepState::Verifying, true));
     after_look(&mut step, &RetryPolicy::default(), failed(), Moment { now: after(1_800), jitter: 0.5 });
     assert_eq!(step.state, StepState::Indeterminate);
 }
@@ -292,10 +296,10 @@ fn play(class: Class, dice: &[u8]) -> (StepRecord, World) {
                 step.first_intent_at = step.first_intent_at.or(Some(now));
                 match world.call(class, throw()) {
                     Some(answer) => after_attempt(&mut step, &retry, answer, at),
-                    None => after_interruption(&mut step, &retry, at),
+                    None => after_attempt(&mut step, &retry, Err(interruption()), at),
                 }
             }
-            StepState::Executing | StepState::Confirming => {
+            StepState::Verifying | StepState::Confirming => {
                 let seen = world.look(class, throw());
                 after_look(&mut step, &retry, seen, at);
             }

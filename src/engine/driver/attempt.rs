@@ -1,0 +1,192 @@
+//! One attempt at a step: what must be known and written down before the call, the call itself, and what it came to.
+
+use std::time::Instant;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::{Driven, Driver, LetGo};
+use crate::{
+    actions::{self, Done, Entry, Failure, FailureKind, Observed, Perform},
+    engine::{
+        guardrails::{self, HeldBack},
+        machine::{self, Moment},
+    },
+    playbook::Step,
+    run::{AttemptOutcome, AttemptRecord, Class, Mode, StepRecord, StepState},
+    store::{Guard, Held, Intent},
+};
+
+/// How long to wait for a target that another step works on.
+const TARGET_BUSY: SignedDuration = SignedDuration::from_secs(5);
+
+impl Driver {
+    pub(super) async fn attempt(&self, it: &mut Driven, step: &Step, mut record: StepRecord) -> Result<(), LetGo> {
+        let now = Timestamp::now();
+        let (entry, action) = match prepare(&record) {
+            Ok(prepared) => prepared,
+            Err(failure) => return self.fail(it, record, failure.message).await,
+        };
+        record.class = action.class();
+        if it.run.mode == Mode::Shadow && record.class != Class::Read {
+            record.state = StepState::Shadowed;
+            record.ended_at = Some(now);
+            return self.commit(it, record, None).await;
+        }
+        if matches!(record.class, Class::Read | Class::Idempotent) {
+            record.attempts += 1;
+            return self.perform(it, step, (record, now), &*action).await;
+        }
+        let guards = match self.guardrails.judge(entry, &record.plan, &it.alert, now) {
+            Ok(guards) => guards,
+            Err(held) => return self.hold(it, record, held).await,
+        };
+        if record.precondition.is_none() {
+            match self.within(step, action.observe(&it.context(&record, &Value::Null, &self.services))).await {
+                Ok(Observed::Ready(seen)) => record.precondition = Some(seen),
+                Ok(Observed::AlreadyDone(output)) => {
+                    machine::after_attempt(&mut record, &step.retry, Ok(Done::Now(output)), moment());
+                    return self.commit(it, record, None).await;
+                }
+                Err(failure) => {
+                    record.attempts += 1;
+                    let attempt = ended(&record, now, Some(&failure));
+                    machine::after_attempt(&mut record, &step.retry, Err(not_done(failure)), moment());
+                    return self.commit(it, record, Some(attempt)).await;
+                }
+            }
+        }
+        self.intend(it, step, (record, guards), &*action).await
+    }
+
+    /// Records the intent, and makes the call if nothing speaks against it.
+    async fn intend(
+        &self,
+        it: &mut Driven,
+        step: &Step,
+        (mut record, guards): (StepRecord, Vec<Guard>),
+        action: &dyn Perform,
+    ) -> Result<(), LetGo> {
+        // Only what was observed tells which plan an Azure subscription stands under.
+        let seen = record.precondition.clone().unwrap_or_default();
+        record.target = action.target(&it.context(&record, &seen, &self.services));
+        record.attempts += 1;
+        record.state = StepState::Executing;
+        let intent_at = Timestamp::now();
+        record.first_intent_at = record.first_intent_at.or(Some(intent_at));
+        let attempt =
+            AttemptRecord { number: record.attempts, intent_at, outcome: None, http_status: None, message: String::new(), ended_at: None };
+        match self.store.intend(Intent { run: it.run.id.clone(), step: record.clone(), attempt, guards }).await? {
+            None => self.perform(it, step, (record, intent_at), action).await,
+            Some(Held::Ended) => Err(LetGo::Taken),
+            Some(Held::Exceeded(guard)) => self.hold(it, record, guardrails::exceeded(&guard)).await,
+            Some(Held::Locked { by }) => {
+                record.attempts -= 1;
+                record.first_intent_at = record.first_intent_at.filter(|first| *first != intent_at);
+                record.state = StepState::Retrying;
+                record.error = Some(format!("waits for run {by}, which works on the same target"));
+                record.due_at = intent_at.checked_add(TARGET_BUSY).ok();
+                self.commit(it, record, None).await
+            }
+        }
+    }
+
+    /// One call. Its intent is recorded already where the class asks for one.
+    async fn perform(
+        &self,
+        it: &mut Driven,
+        step: &Step,
+        (mut record, intent_at): (StepRecord, Timestamp),
+        action: &dyn Perform,
+    ) -> Result<(), LetGo> {
+        let precondition = record.precondition.clone().unwrap_or_default();
+        let begun = Instant::now();
+        let result = self.within(step, action.perform(&it.context(&record, &precondition, &self.services))).await;
+        self.signals.attempt_ended(&record.action, begun.elapsed());
+        let mut attempt = ended(&record, intent_at, result.as_ref().err());
+        if matches!(result, Ok(Done::Accepted(_))) {
+            attempt.outcome = Some(AttemptOutcome::Accepted);
+        }
+        if result.is_ok() && record.class != Class::Read {
+            self.signals.acted(Timestamp::now().duration_since(it.alert.received_at).unsigned_abs());
+        }
+        machine::after_attempt(&mut record, &step.retry, result, moment());
+        self.commit(it, record, Some(attempt)).await
+    }
+
+    /// The program ended during an attempt, and nobody noted what became of it.
+    pub(super) async fn interrupted(&self, it: &mut Driven, step: &Step, mut record: StepRecord) -> Result<(), LetGo> {
+        let intent_at = record.first_intent_at.unwrap_or(record.started_at);
+        let attempt = ended(&record, intent_at, Some(&machine::interruption()));
+        machine::after_attempt(&mut record, &step.retry, Err(machine::interruption()), moment());
+        self.commit(it, record, Some(attempt)).await
+    }
+
+    pub(super) async fn look(&self, it: &mut Driven, step: &Step, mut record: StepRecord) -> Result<(), LetGo> {
+        let (_, action) = match prepare(&record) {
+            Ok(prepared) => prepared,
+            Err(failure) => return self.fail(it, record, failure.message).await,
+        };
+        let precondition = record.precondition.clone().unwrap_or_default();
+        let seen = self.within(step, action.read_back(&it.context(&record, &precondition, &self.services))).await;
+        machine::after_look(&mut record, &step.retry, seen, moment());
+        self.commit(it, record, None).await
+    }
+
+    async fn hold(&self, it: &mut Driven, record: StepRecord, held: HeldBack) -> Result<(), LetGo> {
+        self.signals.guardrail_held(&it.run.id, &record.id, held.rule, &held.detail);
+        self.fail(it, record, format!("held back by a guardrail: {}", held.detail)).await
+    }
+
+    async fn fail(&self, it: &mut Driven, mut record: StepRecord, why: String) -> Result<(), LetGo> {
+        record.state = StepState::Failed;
+        record.error = Some(why);
+        record.ended_at = Some(Timestamp::now());
+        self.commit(it, record, None).await
+    }
+
+    /// Gives a call up after the step's time limit; what it did is then not known.
+    async fn within<T>(&self, step: &Step, call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        match tokio::time::timeout(step.timeout, call).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(Failure::new(FailureKind::Unknown, format!("no answer within {:?}", step.timeout))),
+        }
+    }
+}
+
+fn prepare(record: &StepRecord) -> Result<(&'static Entry, Box<dyn Perform>), Failure> {
+    let entry = actions::find(&record.action).ok_or_else(|| Failure::rejected(format!("there is no action `{}`", record.action)))?;
+    let action =
+        entry.prepare(record.plan.clone()).map_err(|error| Failure::rejected(format!("`with` of `{}`: {error}", record.action)))?;
+    Ok((entry, action))
+}
+
+/// A look at the target changes nothing, so a failed one left nothing behind.
+fn not_done(failure: Failure) -> Failure {
+    let kind = match failure.kind {
+        FailureKind::Rejected => FailureKind::Rejected,
+        FailureKind::NotDone | FailureKind::Conflict | FailureKind::Unknown => FailureKind::NotDone,
+    };
+    Failure { kind, ..failure }
+}
+
+fn ended(record: &StepRecord, intent_at: Timestamp, failure: Option<&Failure>) -> AttemptRecord {
+    let outcome = match failure.map(|failure| failure.kind) {
+        None => AttemptOutcome::Ok,
+        Some(FailureKind::NotDone | FailureKind::Conflict) => AttemptOutcome::NotDone,
+        Some(FailureKind::Rejected) => AttemptOutcome::Rejected,
+        Some(FailureKind::Unknown) => AttemptOutcome::Unknown,
+    };
+    AttemptRecord {
+        number: record.attempts,
+        intent_at,
+        outcome: Some(outcome),
+        http_status: failure.and_then(|failure| failure.http_status),
+        message: failure.map(|failure| failure.message.clone()).unwrap_or_default(),
+        ended_at: Some(Timestamp::now()),
+    }
+}
+
+fn moment() -> Moment {
+    Moment { now: Timestamp::now(), jitter: fastrand::f64() }
+}
