@@ -210,6 +210,22 @@ async fn one_bad_write_does_not_undo_its_neighbours() {
 }
 
 #[tokio::test]
+async fn after_the_disk_was_full_writes_succeed_again() {
+    let it = fixture().await;
+    let full = it.store.writer.write(|connection| {
+        Box::pin(async move {
+            // SQLite answers as it does when the disk is full; the limit belongs to this connection.
+            sqlx::raw_sql("PRAGMA max_page_count = 1").execute(&mut *connection).await?;
+            let query = "INSERT INTO kept (name, value, at) VALUES ('large', zeroblob(4000000), 0)";
+            sqlx::query(query).execute(connection).await.map(|_| ())
+        })
+    });
+    assert!(full.await.unwrap_err().to_string().contains("full"));
+    it.store.keep("after", b"v").await.unwrap();
+    assert_eq!(it.store.kept("large").await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_database_of_another_program_or_a_newer_version_is_refused() {
     let it = fixture().await;
     let raw = SqlitePool::connect(&it.url).await.unwrap();

@@ -105,6 +105,15 @@ pub(super) fn start(pool: SqlitePool, tasks: &Tasks, signals: Option<Signals>) -
 
 async fn commit(pool: &SqlitePool, group: &mut [Box<dyn Job>]) -> Result<(), sqlx::Error> {
     let mut connection = pool.acquire().await?;
+    let committed = in_transaction(&mut connection, group).await;
+    if committed.is_err() {
+        // A full disk makes SQLite end the transaction by itself, which the driver does not notice: only a new connection is good.
+        connection.close_on_drop();
+    }
+    committed
+}
+
+async fn in_transaction(connection: &mut SqliteConnection, group: &mut [Box<dyn Job>]) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     if let [alone] = group {
         alone.run(&mut transaction).await?;
