@@ -34,7 +34,7 @@ pub struct App {
     _lock: Lock,
 }
 
-/// In-flight calls end within their own limit of fifteen seconds; a container is killed after thirty.
+/// Most calls end within their own limit of fifteen seconds, and a container is killed after thirty. What takes longer is found again.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Parts report on themselves this often; a probe that is older than a few of these is not worth much.
@@ -94,6 +94,16 @@ impl App {
             tasks.spawn("poll", poll.run(tasks.stop()));
         }
         Ok(Self { address, store, metrics, tasks, _lock: lock })
+    }
+
+    /// Waits until a part has failed that nothing works without.
+    pub async fn failed(&self) {
+        self.tasks.stop().requested().await;
+    }
+
+    /// Whether a part has failed that nothing works without.
+    pub fn has_failed(&self) -> bool {
+        self.tasks.have_failed()
     }
 
     /// Ends every part in order; says whether all ended in time. What was under way is found again at the next start.

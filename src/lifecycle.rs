@@ -2,8 +2,17 @@
 //!
 //! A task is never detached. Correctness does not depend on an orderly stop; it only makes one quicker.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use futures_util::FutureExt;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, info_span};
 
@@ -16,6 +25,7 @@ pub struct Stop(CancellationToken);
 pub struct Tasks {
     stop: Stop,
     tracker: TaskTracker,
+    failed: Arc<AtomicBool>,
 }
 
 impl Stop {
@@ -67,6 +77,22 @@ impl Tasks {
         tokio::task::spawn(self.tracker.track_future(task.instrument(info_span!("task", name))))
     }
 
+    /// Starts a task that nothing works without: if it panics, all tasks are asked to end, and [`Tasks::have_failed`] says so.
+    pub fn spawn_vital(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let (stop, failed) = (self.stop.clone(), Arc::clone(&self.failed));
+        self.spawn(name, async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                failed.store(true, Ordering::SeqCst);
+                stop.request();
+            }
+        });
+    }
+
+    /// Whether a vital task has panicked.
+    pub fn have_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
+    }
+
     /// Asks all tasks to end and waits for them; says whether all had ended in time.
     pub async fn end(&self, patience: Duration) -> bool {
         self.stop.request();
@@ -78,6 +104,17 @@ impl Tasks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_vital_task_that_panics_ends_the_others() {
+        let tasks = Tasks::default();
+        let stop = tasks.stop();
+        tasks.spawn("other", async move { stop.requested().await });
+        tasks.spawn_vital("vital", async { panic!("a bug") });
+        tasks.stop().requested().await;
+        assert!(tasks.have_failed());
+        assert!(tasks.end(Duration::from_secs(1)).await);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn ending_waits_for_tasks_but_not_for_ever() {

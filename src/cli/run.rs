@@ -2,14 +2,15 @@
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::Exit;
 use crate::{app::App, config::Config, engine::Acting, telemetry::logs};
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    /// Plan and record everything, send nothing: every playbook works as if its mode were `shadow`.
+    /// Plan and record everything, send nothing: every playbook works as if its mode were `shadow`, and runs that an acting program
+    /// left open stay as they are. Alerts are taken from the bus all the same, so give it a bus and a store of its own.
     #[arg(long)]
     dry_run: bool,
 }
@@ -25,17 +26,21 @@ impl Run {
             Err(error) => return Exit::unreachable(&format!("{error:#}")),
         };
         info!(address = %app.address, "quell {} runs; http://{}/ shows it", env!("CARGO_PKG_VERSION"), app.address);
-        wait_for_the_end().await;
+        tokio::select! {
+            () = asked_to_end() => {}
+            () = app.failed() => error!("a part that nothing works without has failed; ending, so that whoever watches starts quell again"),
+        }
+        let failed = app.has_failed();
         info!("stopping; what is under way is finished or found again at the next start");
         if !app.end().await {
             warn!("not every part stopped in time; nothing is lost by that");
         }
-        Exit::Done
+        if failed { Exit::Problems } else { Exit::Done }
     }
 }
 
 /// Returns at Ctrl-C or SIGTERM.
-async fn wait_for_the_end() {
+async fn asked_to_end() {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         drop(tokio::signal::ctrl_c().await);
         return;

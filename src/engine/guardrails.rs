@@ -1,10 +1,17 @@
 //! The site's limits on actions, which no playbook can loosen. Pure: what it decides is reserved with the intent.
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 
-use crate::{actions::Entry, alert::Alert, duration::Span, store::Guard};
+use crate::{
+    actions::{CATALOG, Entry},
+    alert::Alert,
+    duration::Span,
+    problem::nearest,
+    run::Class,
+    store::Guard,
+};
 
 /// The limits, as written under `guardrails:`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -12,8 +19,8 @@ use crate::{actions::Entry, alert::Alert, duration::Span, store::Guard};
 pub struct Guardrails {
     /// Destructive actions that may be carried out without a person's approval: names, or groups such as `subscription.*`.
     /// None at first: that something stops a customer's business by itself is the site's decision, not ours.
-    pub without_approval: Vec<String>,
-    /// Tenants, subscriptions and plans that are never touched.
+    pub without_approval: Vec<Pattern>,
+    /// Tenants, subscriptions and plans that are never touched, however they are spelt.
     pub protected: Vec<String>,
     /// How many steps may begin within a while.
     pub limits: Vec<Limit>,
@@ -26,12 +33,17 @@ pub struct Guardrails {
 #[serde(deny_unknown_fields)]
 pub struct Limit {
     /// An action, or a group such as `subscription.*`.
-    pub action: String,
+    pub action: Pattern,
     /// How many steps.
     pub max: u32,
     /// Within which while.
+    #[serde(deserialize_with = "some_time")]
     pub per: Span,
 }
+
+/// The name of an action, or a group such as `subscription.*`; it covers at least one action that changes something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(String);
 
 /// Why a step is held back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,15 +74,22 @@ impl Guardrails {
         if entry.destructive {
             self.judge_destructive(entry, plan, alert, now)?;
         }
-        let limits = self.limits.iter().filter(|limit| covers(&limit.action, entry.name));
-        Ok(limits.map(|limit| Guard { action: limit.action.clone(), most: limit.max, per: limit.per.signed() }).collect())
+        let limits = self.limits.iter().filter(|limit| limit.action.covers(entry.name));
+        Ok(limits
+            .map(|limit| Guard {
+                rule: limit.action.0.clone(),
+                actions: limit.action.covered().collect(),
+                most: limit.max,
+                per: limit.per.signed(),
+            })
+            .collect())
     }
 
     fn judge_destructive(&self, entry: &Entry, plan: &Value, alert: &Alert, now: Timestamp) -> Result<(), HeldBack> {
         if let Some(id) = self.protected.iter().find(|id| mentions(plan, id)) {
             return Err(HeldBack { rule: "protected", detail: format!("`{id}` is under `guardrails.protected`") });
         }
-        if !self.without_approval.iter().any(|pattern| covers(pattern, entry.name)) {
+        if !self.without_approval.iter().any(|pattern| pattern.covers(entry.name)) {
             let detail = format!(
                 "`{}` needs a person's approval, which this version cannot ask for; the site allows it by naming it under `guardrails.without_approval`",
                 entry.name
@@ -91,22 +110,52 @@ impl Guardrails {
 /// Why a reserved number was not available.
 pub fn exceeded(guard: &Guard) -> HeldBack {
     let per: SignedDuration = guard.per;
-    HeldBack { rule: "limit", detail: format!("`guardrails.limits` allows {} of `{}` in {per:#}", guard.most, guard.action) }
+    HeldBack { rule: "limit", detail: format!("`guardrails.limits` allows {} of `{}` in {per:#}", guard.most, guard.rule) }
 }
 
-/// Whether a name or a group such as `subscription.*` covers an action.
-fn covers(pattern: &str, action: &str) -> bool {
-    pattern.strip_suffix('*').map_or(pattern == action, |group| action.starts_with(group))
+impl Pattern {
+    fn covers(&self, action: &str) -> bool {
+        self.0.strip_suffix('*').map_or(self.0 == action, |group| action.starts_with(group))
+    }
+
+    fn covered(&self) -> impl Iterator<Item = &'static str> {
+        CATALOG.iter().filter(|entry| entry.class != Class::Read && self.covers(entry.name)).map(|entry| entry.name)
+    }
 }
 
-/// Whether an identifier is anywhere in rendered arguments, in any case.
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pattern = Self(String::deserialize(deserializer)?);
+        if pattern.covered().next().is_some() {
+            return Ok(pattern);
+        }
+        let names = CATALOG.iter().filter(|entry| entry.class != Class::Read).map(|entry| entry.name);
+        let meant = nearest(&pattern.0, names.clone()).map_or_else(
+            || format!("actions that change something are {}", names.collect::<Vec<_>>().join(", ")),
+            |name| format!("did you mean `{name}`?"),
+        );
+        Err(D::Error::custom(format!("`{}` covers no action that changes something; {meant}", pattern.0)))
+    }
+}
+
+/// A limit over no time at all would never hold anything back.
+fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+    let span = Span::deserialize(deserializer)?;
+    if span.0.is_zero() { Err(D::Error::custom("`per` is longer than nothing, e.g. `1h`")) } else { Ok(span) }
+}
+
+/// Whether an identifier is anywhere in a document, however it is spelt: in any case, with or without hyphens and braces.
 fn mentions(value: &Value, id: &str) -> bool {
     match value {
-        Value::String(text) => text.to_lowercase().contains(&id.to_lowercase()),
+        Value::String(text) => plain(text).contains(&plain(id)),
         Value::Array(items) => items.iter().any(|item| mentions(item, id)),
         Value::Object(fields) => fields.values().any(|field| mentions(field, id)),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
+}
+
+fn plain(id: &str) -> String {
+    id.chars().filter(|it| it.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]
@@ -139,6 +188,7 @@ mod tests {
             (all, "subscription.suspend", fresh, Ok(0)),
             ("without_approval: ['*']", "entitlement.cancel", fresh, Ok(0)),
             ("{without_approval: ['*'], protected: [s-1]}", "subscription.suspend", fresh, Err("protected")),
+            ("{without_approval: ['*'], protected: ['{S1}']}", "subscription.suspend", fresh, Err("protected")),
             ("{without_approval: ['*'], protected: [t-2]}", "subscription.suspend", fresh, Ok(0)),
             (all, "subscription.suspend", "2026-03-02T11:59:59Z", Err("freshness")),
             ("{without_approval: ['*'], max_alert_age: 2d}", "subscription.suspend", "2026-03-02T11:59:59Z", Ok(0)),
@@ -152,8 +202,17 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_guardrail_is_refused() {
-        let error = serde_yaml::from_str::<Guardrails>("witout_approval: [a]").unwrap_err().to_string();
-        assert!(error.contains("witout_approval"), "{error}");
+    fn a_guardrail_that_could_never_hold_is_refused() {
+        for (settings, why) in [
+            ("witout_approval: [a]", "witout_approval"),
+            ("without_approval: [subscripton.suspend]", "did you mean `subscription.suspend`?"),
+            ("limits: [{action: 'entitlment.*', max: 1, per: 1h}]", "covers no action"),
+            ("limits: [{action: subscription.get, max: 1, per: 1h}]", "covers no action that changes something"),
+            ("limits: [{action: 'sub*spend', max: 1, per: 1h}]", "covers no action"),
+            ("limits: [{action: notify, max: 1, per: 0s}]", "longer than nothing"),
+        ] {
+            let error = serde_yaml::from_str::<Guardrails>(settings).unwrap_err().to_string();
+            assert!(error.contains(why), "{settings}: {error}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! While the store cannot be written nothing is consumed, so that the broker keeps what it has.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
 
@@ -32,6 +32,9 @@ enum Broken {
 /// As many as one commit takes well.
 const BATCH: usize = 200;
 
+/// Each time that the store refuses a batch uses up one of the broker's twenty deliveries of its messages.
+const STORE_PAUSE: Duration = Duration::from_secs(3);
+
 /// An alert is a few kilobytes; what is larger than this is not one, and would only fill the store.
 const LARGEST_MESSAGE: usize = 1024 * 1024;
 
@@ -48,15 +51,17 @@ impl Intake {
                 }
                 Err(lost) => Some(Broken::Bus(lost)),
             };
+            let is_the_store = matches!(ended, Some(Broken::Store(_)));
             match ended {
                 Some(Broken::Bus(Lost(reason))) => self.signals.bus_lost(&reason),
                 Some(Broken::Store(error)) => {
                     self.signals.bus_lost(&format!("nothing is consumed while the store cannot be written: {error}"));
                 }
-                None => self.signals.bus_lost("the program ends"),
+                None => self.signals.bus_left(),
             }
             failures = failures.saturating_add(1);
-            stop.sleep(reconnect_delay(failures, fastrand::f64())).await;
+            let wait = reconnect_delay(failures, fastrand::f64());
+            stop.sleep(if is_the_store { wait.max(STORE_PAUSE) } else { wait }).await;
         }
     }
 
@@ -67,7 +72,6 @@ impl Intake {
                 Ok(deliveries) => deliveries,
                 Err(lost) => return Broken::Bus(lost),
             };
-            *failures = 0;
             let receipts = deliveries.iter().map(|delivery| delivery.receipt).collect();
             let arrivals: Vec<Arrival> = deliveries.into_iter().map(read).collect();
             match self.store.take_in(arrivals.clone()).await {
@@ -78,6 +82,7 @@ impl Intake {
             if let Err(lost) = consumer.ack(receipts).await {
                 return Broken::Bus(lost);
             }
+            *failures = 0;
         }
     }
 

@@ -76,12 +76,11 @@ impl Engine {
             signals: self.signals.clone(),
             arrived: Arc::clone(&arrived),
         };
-        tasks.spawn("intake", intake.run(tasks.stop()));
-        let driver = driver::Driver::new(&self, tasks.stop());
-        let scheduler = scheduler::Scheduler::new(self.store.clone(), driver, Arc::clone(&begun), tasks.clone());
-        tasks.spawn("scheduler", scheduler.run(tasks.stop()));
+        tasks.spawn_vital("intake", intake.run(tasks.stop()));
+        let scheduler = scheduler::Scheduler::new(&self, Arc::clone(&begun), tasks.clone());
+        tasks.spawn_vital("scheduler", scheduler.run(tasks.stop()));
         let stop = tasks.stop();
-        tasks.spawn("decider", async move { self.decide_all(&arrived, &begun, &stop).await });
+        tasks.spawn_vital("decider", async move { self.decide_all(&arrived, &begun, &stop).await });
         Ok(())
     }
 

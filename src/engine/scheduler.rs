@@ -9,10 +9,10 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore};
 
-use super::driver::Driver;
+use super::{Acting, Engine, driver::Driver};
 use crate::{
     lifecycle::{Stop, Tasks},
-    run::RunId,
+    run::{Mode, RunId},
     store::Store,
 };
 
@@ -23,6 +23,8 @@ pub(super) struct Scheduler {
     /// Told when runs began.
     begun: Arc<Notify>,
     tasks: Tasks,
+    /// Runs of other modes are left for a program that acts.
+    only: Option<Mode>,
     under_way: Arc<Mutex<HashSet<RunId>>>,
     places: Arc<Semaphore>,
 }
@@ -37,8 +39,21 @@ const LOOK_AT: i64 = 512;
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 impl Scheduler {
-    pub(super) fn new(store: Store, driver: Driver, begun: Arc<Notify>, tasks: Tasks) -> Self {
-        Self { store, driver, begun, tasks, under_way: Arc::default(), places: Arc::new(Semaphore::new(RUNS_AT_ONCE)) }
+    pub(super) fn new(engine: &Engine, begun: Arc<Notify>, tasks: Tasks) -> Self {
+        let driver = Driver::new(engine, tasks.stop());
+        let only = match engine.acting {
+            Acting::AsWritten => None,
+            Acting::DryRun => Some(Mode::Shadow),
+        };
+        Self {
+            store: engine.store.clone(),
+            driver,
+            begun,
+            tasks,
+            only,
+            under_way: Arc::default(),
+            places: Arc::new(Semaphore::new(RUNS_AT_ONCE)),
+        }
     }
 
     pub(super) async fn run(self, stop: Stop) {
@@ -53,7 +68,7 @@ impl Scheduler {
 
     /// Starts what is due and not under way; waits for places. Returns how many were started.
     async fn start_due_runs(&self) -> usize {
-        let Ok(due) = self.store.due_runs(Timestamp::now(), LOOK_AT).await else { return 0 };
+        let Ok(due) = self.store.due_runs(Timestamp::now(), self.only, LOOK_AT).await else { return 0 };
         let mut started = 0;
         for run in due {
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return started };

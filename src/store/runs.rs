@@ -31,8 +31,10 @@ pub struct Intent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Guard {
-    /// An action, or all of a group: `subscription.*`.
-    pub action: String,
+    /// The limit as it was written, for people.
+    pub rule: String,
+    /// The actions that count.
+    pub actions: Vec<&'static str>,
     pub most: u32,
     pub per: SignedDuration,
 }
@@ -84,13 +86,15 @@ pub struct Timeline {
 }
 
 impl Store {
-    /// The runs that have something to do at that time, longest due first.
+    /// The runs that have something to do at that time, longest due first; all of them, or only those of one mode.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn due_runs(&self, now: Timestamp, most: i64) -> Result<Vec<RunId>, StoreError> {
-        let query = "SELECT id FROM run WHERE state IN ('ready', 'waiting') AND due_at <= $1 ORDER BY due_at, id LIMIT $2";
-        let found: Vec<(String,)> = sqlx::query_as(query).bind(now.as_microsecond()).bind(most).fetch_all(&self.readers).await?;
+    pub async fn due_runs(&self, now: Timestamp, only: Option<Mode>, most: i64) -> Result<Vec<RunId>, StoreError> {
+        let query = "SELECT id FROM run WHERE state IN ('ready', 'waiting') AND due_at <= $1 AND ($2 IS NULL OR mode = $2)
+                     ORDER BY due_at, id LIMIT $3";
+        let only = only.map(Mode::as_str);
+        let found: Vec<(String,)> = sqlx::query_as(query).bind(now.as_microsecond()).bind(only).bind(most).fetch_all(&self.readers).await?;
         Ok(found.into_iter().map(|(id,)| RunId(id)).collect())
     }
 
@@ -182,6 +186,15 @@ impl Store {
         self.writer.write(move |connection| Box::pin(async move { record(connection, &change).await })).await
     }
 
+    /// Keeps others from a target before it is looked at, so that what is seen is still so when the call is made; durable when this
+    /// returns. A lock that the step has already is no obstacle.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn lock(&self, run: RunId, step: String, target: String, now: Timestamp) -> Result<Option<Held>, StoreError> {
+        self.writer.write(move |connection| Box::pin(async move { lock(connection, (&run, &step), &target, now).await })).await
+    }
+
     /// Records that a call is about to be made; durable when this returns. Unless it returns `None`, the call must not be made.
     ///
     /// # Errors
@@ -212,12 +225,29 @@ async fn record(connection: &mut SqliteConnection, change: &Change) -> Result<bo
             StepState::Planned | StepState::Retrying => !step.uncertain,
             StepState::Succeeded | StepState::Skipped | StepState::Shadowed | StepState::Failed => true,
         };
-        if nothing_is_under_way && step.target.is_some() {
+        if nothing_is_under_way {
             let query = "DELETE FROM target_lock WHERE run = $1 AND step = $2";
             sqlx::query(query).bind(&run.id.0).bind(&step.id).execute(&mut *connection).await?;
         }
     }
+    if run.state.is_final() && run.state != RunState::Indeterminate {
+        sqlx::query("DELETE FROM target_lock WHERE run = $1").bind(&run.id.0).execute(&mut *connection).await?;
+    }
     Ok(true)
+}
+
+async fn lock(
+    connection: &mut SqliteConnection,
+    (run, step): (&RunId, &str),
+    target: &str,
+    now: Timestamp,
+) -> Result<Option<Held>, sqlx::Error> {
+    let query = "INSERT INTO target_lock (target, run, step, since) VALUES ($1, $2, $3, $4) ON CONFLICT (target) DO NOTHING";
+    sqlx::query(query).bind(target).bind(&run.0).bind(step).bind(now.as_microsecond()).execute(&mut *connection).await?;
+    let query = "SELECT run, step FROM target_lock WHERE target = $1";
+    let (holder, holding): (String, String) = sqlx::query_as(query).bind(target).fetch_one(connection).await?;
+    let is_ours = (holder.as_str(), holding.as_str()) == (run.0.as_str(), step);
+    Ok(if is_ours { None } else { Some(Held::Locked { by: holder }) })
 }
 
 async fn intend(connection: &mut SqliteConnection, intent: &Intent) -> Result<Option<Held>, sqlx::Error> {
@@ -229,16 +259,13 @@ async fn intend(connection: &mut SqliteConnection, intent: &Intent) -> Result<Op
         return Ok(Some(Held::Ended));
     }
     if let Some(target) = &intent.step.target {
-        let query = "INSERT INTO target_lock (target, run, step, since) VALUES ($1, $2, $3, $4) ON CONFLICT (target) DO NOTHING";
-        let now = intent.attempt.intent_at.as_microsecond();
-        sqlx::query(query).bind(target).bind(&intent.run.0).bind(&intent.step.id).bind(now).execute(&mut *connection).await?;
-        let (run, step): (String, String) =
-            sqlx::query_as("SELECT run, step FROM target_lock WHERE target = $1").bind(target).fetch_one(&mut *connection).await?;
-        if (run.as_str(), step.as_str()) != (intent.run.0.as_str(), intent.step.id.as_str()) {
-            return Ok(Some(Held::Locked { by: run }));
+        let held = lock(connection, (&intent.run, &intent.step.id), target, intent.attempt.intent_at).await?;
+        if held.is_some() {
+            return Ok(held);
         }
     }
-    let is_first = intent.attempt.number == 1;
+    // A look at the target may have failed before, so that this need not be attempt number one.
+    let is_first = intent.step.first_intent_at == Some(intent.attempt.intent_at);
     for guard in intent.guards.iter().filter(|_| is_first) {
         if used(connection, guard, intent.attempt.intent_at).await? >= i64::from(guard.most) {
             let query = "DELETE FROM target_lock WHERE run = $1 AND step = $2";
@@ -255,9 +282,9 @@ async fn intend(connection: &mut SqliteConnection, intent: &Intent) -> Result<Op
 /// A clock that was set back does not open the while again: what lies in the future counts as well.
 async fn used(connection: &mut SqliteConnection, guard: &Guard, now: Timestamp) -> Result<i64, sqlx::Error> {
     let since = now.as_microsecond().saturating_sub(i64::try_from(guard.per.as_micros()).unwrap_or(i64::MAX));
-    let pattern = guard.action.replace('_', "\\_").replace('*', "%");
-    let query = "SELECT count(*) FROM step WHERE action LIKE $1 ESCAPE '\\' AND first_intent_at > $2";
-    let (count,): (i64,) = sqlx::query_as(query).bind(pattern).bind(since).fetch_one(connection).await?;
+    let query = "SELECT count(*) FROM step WHERE action IN (SELECT value FROM json_each($1)) AND first_intent_at > $2";
+    let actions = serde_json::json!(guard.actions).to_string();
+    let (count,): (i64,) = sqlx::query_as(query).bind(actions).bind(since).fetch_one(connection).await?;
     Ok(count)
 }
 

@@ -78,9 +78,16 @@ fn step(state: StepState, target: &str) -> StepRecord {
 }
 
 fn intent(run: &RunId, target: &str, guards: Vec<Guard>) -> Intent {
-    let attempt =
-        AttemptRecord { number: 1, intent_at: Timestamp::now(), outcome: None, http_status: None, message: String::new(), ended_at: None };
-    Intent { run: run.clone(), step: step(StepState::Executing, target), attempt, guards }
+    let step = step(StepState::Executing, target);
+    let attempt = AttemptRecord {
+        number: 1,
+        intent_at: step.first_intent_at.unwrap(),
+        outcome: None,
+        http_status: None,
+        message: String::new(),
+        ended_at: None,
+    };
+    Intent { run: run.clone(), step, attempt, guards }
 }
 
 #[tokio::test]
@@ -105,7 +112,7 @@ async fn what_was_written_is_there_after_opening_again() {
     let store = Store::open(&it.url, &tasks, None).await.unwrap();
     assert_eq!(store.timeline(&run).await.unwrap().unwrap().run.state, RunState::Ready);
     assert_eq!(store.kept("token").await.unwrap().unwrap(), b"sealed");
-    assert_eq!(store.due_runs(Timestamp::now(), 10).await.unwrap(), [run]);
+    assert_eq!(store.due_runs(Timestamp::now(), None, 10).await.unwrap(), [run]);
 }
 
 #[tokio::test]
@@ -145,11 +152,37 @@ async fn a_target_is_locked_until_its_step_is_known_to_have_ended() {
 #[tokio::test]
 async fn a_guard_is_reserved_with_the_intent() {
     let it = fixture().await;
-    let guard = Guard { action: "subscription.*".to_owned(), most: 1, per: SignedDuration::from_hours(1) };
+    let guard =
+        Guard { rule: "subscription.*".to_owned(), actions: vec!["subscription.suspend"], most: 1, per: SignedDuration::from_hours(1) };
     let (first, second) = (begun(&it.store, "a").await, begun(&it.store, "b").await);
     assert_eq!(it.store.intend(intent(&first, "plan:1", vec![guard.clone()])).await.unwrap(), None);
     assert_eq!(it.store.intend(intent(&second, "plan:2", vec![guard.clone()])).await.unwrap(), Some(Held::Exceeded(guard)));
     assert!(it.store.timeline(&second).await.unwrap().unwrap().steps.is_empty());
+}
+
+#[tokio::test]
+async fn a_guard_also_counts_where_a_look_at_the_target_failed_first() {
+    let it = fixture().await;
+    let guard = Guard { rule: "none".to_owned(), actions: vec!["subscription.suspend"], most: 0, per: SignedDuration::from_hours(1) };
+    let run = begun(&it.store, "a").await;
+    let mut second = intent(&run, "plan:1", vec![guard.clone()]);
+    second.attempt.number = 2;
+    second.step.attempts = 2;
+    assert_eq!(it.store.intend(second).await.unwrap(), Some(Held::Exceeded(guard)));
+}
+
+#[tokio::test]
+async fn a_target_is_kept_from_others_before_it_is_looked_at_and_free_when_the_run_ends() {
+    let it = fixture().await;
+    let (first, second) = (begun(&it.store, "a").await, begun(&it.store, "b").await);
+    let lock = |run: &RunId| it.store.lock(run.clone(), "suspend".to_owned(), "plan:1".to_owned(), Timestamp::now());
+    assert_eq!(lock(&first).await.unwrap(), None);
+    assert_eq!(lock(&first).await.unwrap(), None, "as after a restart");
+    assert!(lock(&second).await.unwrap().is_some());
+    let mut run = it.store.timeline(&first).await.unwrap().unwrap().run;
+    run.state = RunState::Failed;
+    assert!(it.store.record(Change { run, step: None, attempt: None }).await.unwrap());
+    assert_eq!(lock(&second).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ impl Handle {
 /// Starts the writer; it ends when the last handle is gone.
 pub(super) fn start(pool: SqlitePool, tasks: &Tasks, signals: Option<Signals>) -> Handle {
     let (sender, mut jobs) = mpsc::channel::<Box<dyn Job>>(LARGEST_GROUP * 4);
-    tasks.spawn("store writer", async move {
+    tasks.spawn_vital("store writer", async move {
         let mut group = Vec::with_capacity(LARGEST_GROUP);
         while jobs.recv_many(&mut group, LARGEST_GROUP).await > 0 {
             let begun = Instant::now();

@@ -132,6 +132,12 @@ impl Signals {
         warn!(reason, "the bus is not connected: {reason}");
     }
 
+    /// Alerts are not consumed any more because the program ends.
+    pub fn bus_left(&self) {
+        self.0.bus_connected.set(0);
+        debug!("no more alerts are consumed");
+    }
+
     /// The store cannot be written; nothing is consumed and nothing is done until it can.
     pub fn store_failed(&self, reason: &str) {
         error!(reason, "the store cannot be used: {reason}");

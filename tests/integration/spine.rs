@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use quell::run::{RunState, StepState};
+use quell::{
+    run::{Mode, RunState, StepState},
+    store::RunFilter,
+};
 use quell_simulator::{AlertSeed, Event, Fault, FaultKind, Notify, Simulator};
 use serde_json::{Value, json};
 
@@ -219,7 +222,7 @@ async fn a_protected_subscription_and_a_used_up_limit_hold_a_step_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shadow_and_dry_run_decide_and_record_and_never_act() {
+async fn shadow_decides_and_records_and_never_acts() {
     let lab = Lab::embedded().await;
     lab.playbook("contain", &CONTAIN.replace("mode: enforce\n", ""));
     let _quell = lab.run().await;
@@ -262,4 +265,85 @@ async fn a_second_process_on_the_same_store_refuses_to_start() {
     let second = lab.quell(&["run"]);
     assert_eq!(second.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&second.stderr).contains("is in use by process"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_acts_neither_for_new_alerts_nor_for_what_an_acting_program_left_open() {
+    let lab = Lab::embedded().await;
+    lab.playbook("contain", CONTAIN);
+    let busy = FaultKind::Status { status: 503, body: None, retry_after: Some("2".to_owned()) };
+    lab.simulator.fault(Fault { method: Some("POST".to_owned()), path: Some("/cancel".to_owned()), ..Fault::always(busy) });
+    let acting = lab.run().await;
+    lab.hook(&crypto_alert(&lab.simulator, 0).1).await.unwrap();
+    let store = lab.store().await;
+    for _ in 0..100 {
+        let runs = store.runs(&RunFilter::default()).await.unwrap();
+        if runs.iter().any(|run| run.state == RunState::Waiting) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(acting.terminate().success());
+    lab.simulator.clear_faults();
+
+    let dry = lab.run_with(&["--dry-run"]).await;
+    lab.hook(&crypto_alert(&lab.simulator, 1).1).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let counts = lab.simulator.counts();
+    assert_eq!((counts.cancelled, counts.suspended, counts.alert_updates, counts.slack), (0, 0, 0, 0), "{}", dry.log());
+    let runs = store.runs(&RunFilter::default()).await.unwrap();
+    let states: Vec<_> = runs.iter().map(|run| (run.mode, run.state)).collect();
+    assert_eq!(states, [(Mode::Shadow, RunState::Done), (Mode::Enforce, RunState::Waiting)]);
+    assert!(dry.terminate().success());
+
+    // A program that acts goes on with it.
+    let _acting = lab.run().await;
+    lab.settled(&store, 2, Duration::from_secs(30)).await;
+    assert_eq!(lab.simulator.counts().cancelled, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_playbooks_on_one_subscription_make_each_change_once() {
+    let lab = Lab::embedded().await;
+    for name in ["contain", "contain-too", "contain-as-well"] {
+        lab.playbook(name, &CONTAIN.replace("playbook: contain", &format!("playbook: {name}")));
+    }
+    let _quell = lab.run().await;
+    lab.hook(&crypto_alert(&lab.simulator, customer_with(&lab.simulator, 1)).1).await.unwrap();
+    let store = lab.store().await;
+    let (_, runs) = lab.settled(&store, 1, Duration::from_secs(60)).await;
+    assert_eq!(runs.len(), 3);
+    let sent = |method: &str, path: &str| {
+        let is_it =
+            |entry: &&quell_simulator::Entry| entry.method == method && entry.path.contains(path) && entry.service == "partner-center";
+        lab.simulator.ledger().iter().filter(is_it).count()
+    };
+    assert_eq!((sent("POST", "/cancel"), sent("PATCH", "/subscriptions/")), (1, 1), "{runs:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_journal_cannot_be_written_nobody_is_told_anything_and_afterwards_once() {
+    let lab = Lab::embedded().await;
+    lab.playbook(
+        "tell",
+        "playbook: tell\nmode: enforce\ntrigger: {alert: {match: {kind: crypto_mining}}}\nsteps:\n\
+         - {id: tell, action: notify, with: {channels: ['slack:secops'], text: hello}}\n",
+    );
+    let _quell = lab.run().await;
+    // The first message is sent, and while its answer is awaited somebody else takes the journal for longer than Quell waits.
+    lab.simulator.fault(Fault { service: Some("slack".to_owned()), ..Fault::once(FaultKind::DelayAnswer { milliseconds: 1_000 }) });
+    lab.hook(&crypto_alert(&lab.simulator, 0).1).await.unwrap();
+    lab.simulator.wait_for("message.slack", 1, Duration::from_secs(10)).await.unwrap();
+    let journal = sqlx::SqlitePool::connect(&format!("sqlite:{}", lab.path("quell.db").display())).await.unwrap();
+    let mut held = journal.acquire().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *held).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(14)).await;
+    assert_eq!(lab.simulator.counts().slack, 1, "nothing is repeated while it cannot be written down");
+    let (code, body) = lab.get("/readyz").await.unwrap();
+    assert_eq!(code, 503, "{body}");
+    sqlx::query("ROLLBACK").execute(&mut *held).await.unwrap();
+    let store = lab.store().await;
+    let (_, runs) = lab.settled(&store, 1, Duration::from_secs(30)).await;
+    assert_eq!(runs[0].run.state, RunState::Done);
+    assert!(lab.simulator.counts().slack <= 2, "at least once, and a repeat only for the attempt whose end nobody wrote down");
 }

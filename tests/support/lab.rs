@@ -157,16 +157,31 @@ channels:
 
     /// Starts `quell run` and waits until alerts flow.
     pub async fn run(&self) -> Quell {
-        let quell = self.start();
+        self.run_with(&[]).await
+    }
+
+    /// Starts `quell run` with more arguments and waits until alerts flow.
+    pub async fn run_with(&self, arguments: &[&str]) -> Quell {
+        let quell = self.start_with(arguments);
         self.ready(START_LIMIT).await.unwrap_or_else(|reason| panic!("quell is not ready: {reason}\n{}", quell.log()));
         quell
     }
 
     /// Starts `quell run` and does not wait.
     pub fn start(&self) -> Quell {
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, arguments: &[&str]) -> Quell {
         let log = self.path("quell.log");
         let file = fs::File::options().create(true).append(true).open(&log).expect("open the log");
-        let child = self.command(&["run"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn().expect("start quell run");
+        let child = self
+            .command(&[&["run"], arguments].concat())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .expect("start quell run");
         Quell { child, log }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Driven, Driver, LetGo};
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     },
     playbook::Step,
     run::{AttemptOutcome, AttemptRecord, Class, Mode, StepRecord, StepState},
-    store::{Guard, Held, Intent},
+    store::{Held, Intent},
 };
 
 /// How long to wait for a target that another step works on.
@@ -33,15 +33,17 @@ impl Driver {
             record.ended_at = Some(now);
             return self.commit(it, record, None).await;
         }
-        if matches!(record.class, Class::Read | Class::Idempotent) {
+        if record.class == Class::Read {
             record.attempts += 1;
             return self.perform(it, step, (record, now), &*action).await;
         }
-        let guards = match self.guardrails.judge(entry, &record.plan, &it.alert, now) {
-            Ok(guards) => guards,
-            Err(held) => return self.hold(it, record, held).await,
-        };
-        if record.precondition.is_none() {
+        if let Err(held) = self.guardrails.judge(entry, &record.plan, &it.alert, now) {
+            return self.hold(it, record, held).await;
+        }
+        if record.class != Class::Idempotent && record.precondition.is_none() {
+            if let Some(by) = self.lock(it, &record, &*action, now).await? {
+                return self.wait_for_target(it, record, &by, now).await;
+            }
             match self.within(step, action.observe(&it.context(&record, &Value::Null, &self.services))).await {
                 Ok(Observed::Ready(seen)) => record.precondition = Some(seen),
                 Ok(Observed::AlreadyDone(output)) => {
@@ -56,7 +58,16 @@ impl Driver {
                 }
             }
         }
-        self.intend(it, step, (record, guards), &*action).await
+        self.intend(it, step, (record, entry), &*action).await
+    }
+
+    /// Keeps others from the target before it is looked at; returns the run that has it already.
+    async fn lock(&self, it: &Driven, record: &StepRecord, action: &dyn Perform, now: Timestamp) -> Result<Option<String>, LetGo> {
+        let Some(target) = action.target(&it.context(record, &Value::Null, &self.services)) else { return Ok(None) };
+        match self.store.lock(it.run.id.clone(), record.id.clone(), target, now).await? {
+            Some(Held::Locked { by }) => Ok(Some(by)),
+            Some(Held::Exceeded(_) | Held::Ended) | None => Ok(None),
+        }
     }
 
     /// Records the intent, and makes the call if nothing speaks against it.
@@ -64,31 +75,41 @@ impl Driver {
         &self,
         it: &mut Driven,
         step: &Step,
-        (mut record, guards): (StepRecord, Vec<Guard>),
+        (mut record, entry): (StepRecord, &'static Entry),
         action: &dyn Perform,
     ) -> Result<(), LetGo> {
-        // Only what was observed tells which plan an Azure subscription stands under.
+        let intent_at = Timestamp::now();
         let seen = record.precondition.clone().unwrap_or_default();
+        // Only what was observed tells which plan an Azure subscription stands under.
         record.target = action.target(&it.context(&record, &seen, &self.services));
+        let touched = json!([record.plan, seen, record.target]);
+        let guards = match self.guardrails.judge(entry, &touched, &it.alert, intent_at) {
+            Ok(guards) => guards,
+            Err(held) => return self.hold(it, record, held).await,
+        };
+        let before = record.clone();
         record.attempts += 1;
         record.state = StepState::Executing;
-        let intent_at = Timestamp::now();
         record.first_intent_at = record.first_intent_at.or(Some(intent_at));
         let attempt =
             AttemptRecord { number: record.attempts, intent_at, outcome: None, http_status: None, message: String::new(), ended_at: None };
         match self.store.intend(Intent { run: it.run.id.clone(), step: record.clone(), attempt, guards }).await? {
             None => self.perform(it, step, (record, intent_at), action).await,
             Some(Held::Ended) => Err(LetGo::Taken),
-            Some(Held::Exceeded(guard)) => self.hold(it, record, guardrails::exceeded(&guard)).await,
-            Some(Held::Locked { by }) => {
-                record.attempts -= 1;
-                record.first_intent_at = record.first_intent_at.filter(|first| *first != intent_at);
-                record.state = StepState::Retrying;
-                record.error = Some(format!("waits for run {by}, which works on the same target"));
-                record.due_at = intent_at.checked_add(TARGET_BUSY).ok();
-                self.commit(it, record, None).await
-            }
+            Some(Held::Exceeded(guard)) => self.hold(it, before, guardrails::exceeded(&guard)).await,
+            Some(Held::Locked { by }) => self.wait_for_target(it, before, &by, intent_at).await,
         }
+    }
+
+    /// Another step works on the target. What was seen of it will not be true any more when its turn comes.
+    async fn wait_for_target(&self, it: &mut Driven, mut record: StepRecord, by: &str, now: Timestamp) -> Result<(), LetGo> {
+        record.state = StepState::Retrying;
+        if !record.uncertain {
+            record.precondition = None;
+        }
+        record.error = Some(format!("waits for run {by}, which works on the same target"));
+        record.due_at = now.checked_add(TARGET_BUSY).ok();
+        self.commit(it, record, None).await
     }
 
     /// One call. Its intent is recorded already where the class asks for one.
@@ -139,9 +160,7 @@ impl Driver {
     }
 
     async fn fail(&self, it: &mut Driven, mut record: StepRecord, why: String) -> Result<(), LetGo> {
-        record.state = StepState::Failed;
-        record.error = Some(why);
-        record.ended_at = Some(Timestamp::now());
+        machine::refuse(&mut record, &why, Timestamp::now());
         self.commit(it, record, None).await
     }
 

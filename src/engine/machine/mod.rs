@@ -55,7 +55,11 @@ pub fn next<'a>(playbook: &'a Playbook, run: &RunRecord, steps: &'a [StepRecord]
     };
     match walk(&playbook.on_error, steps, now, Tolerance::All) {
         Walk::At(next) => next,
-        Walk::Through | Walk::Stopped(..) | Walk::Trouble(_) => Next::End(state, trouble),
+        Walk::Through | Walk::Stopped(..) | Walk::Trouble(_) => match steps.iter().find(|step| step.state == StepState::Indeterminate) {
+            // Also a step under `on_error`: whatever else is known, a person must look at this.
+            Some(doubtful) => Next::End(RunState::Indeterminate, trouble_of(doubtful)),
+            None => Next::End(state, trouble),
+        },
     }
 }
 
@@ -167,7 +171,13 @@ pub fn after_attempt(step: &mut StepRecord, retry: &RetryPolicy, result: Result<
         // A repeat may be refused just because an earlier attempt had its effect.
         FailureKind::Rejected if step.uncertain && can_be_looked_at(step.class) => step.state = StepState::Verifying,
         FailureKind::Rejected => end(step, StepState::Failed, at.now),
-        FailureKind::NotDone => again(step, retry, failure.retry_after, at),
+        FailureKind::NotDone => {
+            // Others may come between now and the next attempt, so that one looks again.
+            if !step.uncertain {
+                step.precondition = None;
+            }
+            again(step, retry, failure.retry_after, at);
+        }
         // Ours was not applied, but an earlier attempt may have been: only a look tells.
         FailureKind::Conflict => step.state = StepState::Verifying,
         FailureKind::Unknown => unknown(step, retry, at),
@@ -177,6 +187,13 @@ pub fn after_attempt(step: &mut StepRecord, retry: &RetryPolicy, result: Result<
 /// What is known of an attempt during which the program ended.
 pub fn interruption() -> Failure {
     Failure::new(FailureKind::Unknown, "the program ended while the request was under way")
+}
+
+/// The step when it cannot or may not be gone on with. What may have happened already stays a matter for a person.
+pub fn refuse(step: &mut StepRecord, why: &str, now: Timestamp) {
+    let may_have_happened = step.uncertain || matches!(step.state, StepState::Executing | StepState::Verifying | StepState::Confirming);
+    step.error = Some(why.to_owned());
+    end(step, if may_have_happened { StepState::Indeterminate } else { StepState::Failed }, now);
 }
 
 fn can_be_looked_at(class: Class) -> bool {
@@ -217,6 +234,8 @@ pub fn after_look(step: &mut StepRecord, retry: &RetryPolicy, seen: Result<ReadB
             step.error = Some(format!("nothing was done, because somebody changed the target meanwhile: {how}"));
             end(step, StepState::Failed, at.now);
         }
+        // The other side may be in the middle of it.
+        Ok(ReadBack::CannotTell(_)) if !waited_long => look_later(step, at.now),
         Ok(ReadBack::CannotTell(why)) => doubt(step, &why, at.now),
         Err(failure) if waited_long => doubt(step, &format!("looking at the target failed for too long: {failure}"), at.now),
         Err(failure) => {

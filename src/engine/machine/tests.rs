@@ -142,6 +142,50 @@ fn what_comes_next_follows_from_what_is_recorded() {
 }
 
 #[test]
+fn a_doubtful_step_under_on_error_is_not_passed_over() {
+    let failed = StepRecord { error: Some("no".to_owned()), ..record("first", Class::Read, StepState::Failed) };
+    let doubtful = StepRecord { error: Some("lost".to_owned()), ..record("page", Class::Unsafe, StepState::Indeterminate) };
+    let told = record("page_again", Class::Idempotent, StepState::Succeeded);
+    assert_eq!(described(&next(&playbook(), &run(), &[failed, doubtful, told], start())), "end indeterminate step `page`: lost");
+}
+
+#[test]
+fn what_may_have_happened_is_not_called_failed_because_it_may_not_be_repeated() {
+    for (uncertain, state, expected) in [
+        (false, StepState::Planned, StepState::Failed),
+        (false, StepState::Retrying, StepState::Failed),
+        (true, StepState::Retrying, StepState::Indeterminate),
+        (false, StepState::Executing, StepState::Indeterminate),
+        (false, StepState::Confirming, StepState::Indeterminate),
+    ] {
+        let mut step = StepRecord { uncertain, ..record("s", Class::Verified, state) };
+        refuse(&mut step, "held back", start());
+        assert_eq!(step.state, expected, "{state} {uncertain}");
+    }
+}
+
+#[test]
+fn what_was_seen_is_forgotten_unless_an_attempt_may_have_changed_it() {
+    for (uncertain, expected) in [(false, None), (true, Some(json!("seen")))] {
+        let mut step =
+            StepRecord { attempts: 1, uncertain, precondition: Some(json!("seen")), ..record("s", Class::Verified, StepState::Executing) };
+        let busy = Failure::new(FailureKind::NotDone, "429");
+        after_attempt(&mut step, &RetryPolicy::default(), Err(busy), Moment { now: start(), jitter: 0.5 });
+        assert_eq!(step.precondition, expected);
+    }
+}
+
+#[test]
+fn what_cannot_be_told_yet_is_looked_at_again_until_it_has_taken_too_long() {
+    let mut step = StepRecord { attempts: 1, first_intent_at: Some(start()), ..record("s", Class::Verified, StepState::Confirming) };
+    let pending = || Ok(ReadBack::CannotTell("pending".to_owned()));
+    after_look(&mut step, &RetryPolicy::default(), pending(), Moment { now: after(60), jitter: 0.5 });
+    assert_eq!((step.state, step.due_at.is_some()), (StepState::Confirming, true));
+    after_look(&mut step, &RetryPolicy::default(), pending(), Moment { now: after(1_800), jitter: 0.5 });
+    assert_eq!(step.state, StepState::Indeterminate);
+}
+
+#[test]
 fn a_stop_ends_the_run_as_it_says() {
     for (outcome, state) in [(StopOutcome::Done, "done"), (StopOutcome::NoAction, "no_action"), (StopOutcome::Failed, "failed")] {
         let stop = StepRecord {
