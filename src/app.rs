@@ -37,6 +37,9 @@ pub struct App {
 /// Most calls end within their own limit of fifteen seconds, and a container is killed after thirty. What takes longer is found again.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// In rounds of [`LOOK_EVERY`].
+const PROBE_STORE_EVERY: u32 = 5;
+
 /// Parts report on themselves this often; a probe that is older than a few of these is not worth much.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -156,11 +159,18 @@ async fn watch_health(
     readiness: tokio::sync::watch::Sender<Readiness>,
     stop: crate::lifecycle::Stop,
 ) {
+    let mut rounds = 0_u32;
+    let mut writable = false;
     loop {
+        // Whether the journal can be written is only known by writing, which costs a commit.
+        if rounds.is_multiple_of(PROBE_STORE_EVERY) {
+            writable = store.probe().await.is_ok();
+        }
+        rounds = rounds.wrapping_add(1);
         let health = bus.health().await;
         metrics.bus_queue_depth.set(health.depth.unwrap_or_default());
         let consuming = metrics.bus_connected.get() == 1;
-        readiness.send_replace(Readiness { store: store.probe().await.is_ok(), bus: health.publishing, consuming });
+        readiness.send_replace(Readiness { store: writable, bus: health.publishing, consuming });
         if !stop.sleep(LOOK_EVERY).await {
             return;
         }

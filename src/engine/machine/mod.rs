@@ -224,8 +224,8 @@ pub fn after_look(step: &mut StepRecord, retry: &RetryPolicy, seen: Result<ReadB
         Ok(ReadBack::Unchanged) if confirming && !waited_long => confirm_later(step, at.now),
         Ok(ReadBack::Unchanged) if confirming => doubt(step, "the other side accepted it and has not finished it in time", at.now),
         Ok(ReadBack::Unchanged) if step.class == Class::Verified => again(step, retry, None, at),
-        // What was taken over under a key may show much later.
-        Ok(ReadBack::Unchanged) if !waited_long => look_later(step, at.now),
+        // What was taken over under a key may show much later, and the other side may be in the middle of it.
+        Ok(ReadBack::Unchanged | ReadBack::CannotTell(_)) if !waited_long => look_later(step, at.now),
         Ok(ReadBack::Unchanged) => doubt(step, "the target does not show that it happened", at.now),
         Ok(ReadBack::Changed(how)) if confirming || step.uncertain => {
             doubt(step, &format!("somebody changed the target meanwhile: {how}"), at.now);
@@ -234,8 +234,6 @@ pub fn after_look(step: &mut StepRecord, retry: &RetryPolicy, seen: Result<ReadB
             step.error = Some(format!("nothing was done, because somebody changed the target meanwhile: {how}"));
             end(step, StepState::Failed, at.now);
         }
-        // The other side may be in the middle of it.
-        Ok(ReadBack::CannotTell(_)) if !waited_long => look_later(step, at.now),
         Ok(ReadBack::CannotTell(why)) => doubt(step, &why, at.now),
         Err(failure) if waited_long => doubt(step, &format!("looking at the target failed for too long: {failure}"), at.now),
         Err(failure) => {
