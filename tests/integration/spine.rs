@@ -311,7 +311,7 @@ async fn two_playbooks_on_one_subscription_make_each_change_once() {
     let _quell = lab.run().await;
     lab.hook(&crypto_alert(&lab.simulator, customer_with(&lab.simulator, 1)).1).await.unwrap();
     let store = lab.store().await;
-    let (_, runs) = lab.settled(&store, 1, Duration::from_secs(60)).await;
+    let (_, runs) = lab.settled(&store, 1, Duration::from_mins(1)).await;
     assert_eq!(runs.len(), 3);
     let sent = |method: &str, path: &str| {
         let is_it =
