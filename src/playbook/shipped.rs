@@ -48,10 +48,11 @@ fn the_shipped_playbooks_have_no_problems() {
 }
 
 #[test]
-fn every_alert_is_answered_by_exactly_one_shipped_playbook() {
+fn every_alert_is_answered_by_one_shipped_playbook_and_mining_by_one_that_tells_besides() {
     let library = shipped();
+    assert_eq!(answering(&library, &alert("crypto_mining", &json!({})), false), ["contain-crypto-mining", "tell-crypto-mining"]);
+    assert_eq!(library.get("tell-crypto-mining").unwrap().mode, crate::run::Mode::Enforce);
     for (kind, change, is_revision, name) in [
-        ("crypto_mining", json!({}), false, "contain-crypto-mining"),
         ("anomalous_resource_consumption", json!({}), false, "triage-anomalous-compute"),
         ("anomalous_vm_deployment", json!({}), false, "triage-anomalous-compute"),
         ("anomalous_batch_deployment", json!({}), false, "triage-anomalous-compute"),

@@ -54,7 +54,8 @@ async fn crypto_mining_is_contained_once_the_site_says_enforce() {
     let _quell = lab.run().await;
     let store = lab.store().await;
     let (_, runs) = lab.settled(&store, 2, PATIENCE).await;
-    assert!(runs.iter().all(|run| run.run.playbook != "contain-crypto-mining" || run.run.state == RunState::Done), "{runs:#?}");
+    let unfinished = runs.iter().filter(|run| run.run.state != RunState::Done && run.run.playbook.contains("crypto-mining"));
+    assert_eq!(unfinished.count(), 0, "{runs:#?}");
     let counts = lab.simulator.counts();
     assert_eq!((counts.cancelled, counts.suspended), (2, 1), "a plan with other work under it is left alone");
     let plan = |customer: usize| serde_json::to_value(lab.simulator.world()[customer].plan.status).unwrap();
@@ -63,8 +64,10 @@ async fn crypto_mining_is_contained_once_the_site_says_enforce() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn as_shipped_containment_only_says_what_it_would_do() {
+async fn as_shipped_containment_only_records_what_it_would_do_and_people_are_told_at_once() {
     let lab = lab().await;
+    let mail = SmtpServer::start();
+    lab.change_settings(&format!("smtp://{}", lab.simulator.smtp_address()), &format!("smtp://127.0.0.1:{}", mail.port()));
     crypto_alert(&lab.simulator, customer_with(&lab.simulator, 1));
     let _quell = lab.run().await;
     let store = lab.store().await;
@@ -73,6 +76,11 @@ async fn as_shipped_containment_only_says_what_it_would_do() {
     assert!(states(run).contains(&("cancel", "shadowed")), "{:?}", states(run));
     let counts = lab.simulator.counts();
     assert_eq!((counts.cancelled, counts.suspended, counts.alert_updates), (0, 0, 0));
+    assert_eq!(the_run(&runs, "tell-crypto-mining").run.state, RunState::Done);
+    assert_eq!(counts.slack, 1);
+    let mails = mail.wait_for_mails(1, Duration::from_secs(10)).await;
+    let subject = mails[0].header("Subject").expect("a subject");
+    assert!(subject.contains("Crypto mining reported"), "{subject}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
