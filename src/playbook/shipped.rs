@@ -51,7 +51,7 @@ fn the_shipped_playbooks_have_no_problems() {
 fn every_alert_is_answered_by_one_shipped_playbook_and_mining_by_one_that_tells_besides() {
     let library = shipped();
     assert_eq!(answering(&library, &alert("crypto_mining", &json!({})), false), ["contain-crypto-mining", "tell-crypto-mining"]);
-    assert_eq!(library.get("tell-crypto-mining").unwrap().mode, crate::run::Mode::Enforce);
+    assert_eq!(library.get("tell-crypto-mining").unwrap().mode, Mode::Enforce);
     for (kind, change, is_revision, name) in [
         ("anomalous_resource_consumption", json!({}), false, "triage-anomalous-compute"),
         ("anomalous_vm_deployment", json!({}), false, "triage-anomalous-compute"),
@@ -92,6 +92,29 @@ fn every_step_of_a_shipped_playbook_can_be_planned() {
                 let prepared = entry.prepare(with);
                 assert!(prepared.is_ok(), "{} {}: {}", playbook.name, step.id, prepared.err().unwrap());
             }
+        }
+    }
+}
+
+#[test]
+fn only_alerts_about_the_same_subscription_keep_each_other_from_being_answered() {
+    let key = |playbook: &Playbook, change: &Value| {
+        let dedup = playbook.dedup.as_ref().unwrap();
+        dedup.key.render_text(&mut scope(&alert("any", change))).unwrap_or_else(|error| panic!("{}: {error}", playbook.name))
+    };
+    let library = shipped();
+    let named = library.playbooks.iter().filter(|it| it.dedup.is_some() && it.name != "close-resolved-elsewhere");
+    for playbook in named {
+        assert_eq!(key(playbook, &json!({"id": "1"})), key(playbook, &json!({"id": "2"})), "{}", playbook.name);
+        assert_ne!(
+            key(playbook, &json!({})),
+            key(playbook, &json!({"customer_tenant_id": "", "subscription_id": ""})),
+            "{}",
+            playbook.name
+        );
+        let nameless = |id: &str, source: &str| json!({"id": id, "source": source, "customer_tenant_id": "", "subscription_id": ""});
+        for (one, other) in [(nameless("1", "siem"), nameless("2", "siem")), (nameless("1", "siem"), nameless("1", "graph"))] {
+            assert_ne!(key(playbook, &one), key(playbook, &other), "{}", playbook.name);
         }
     }
 }
