@@ -1,10 +1,12 @@
-//! Every block of settings that a document shows can be used: it is read, and everything that it names is built. Nothing is started.
+//! Every block of settings that a document shows can be used: it is read, and everything that it names is built. Only the poll is started.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use axum::{Json, Router, routing::get};
 use quell::{
-    adapters::{self, Surroundings},
-    bus::embedded::EmbeddedBus,
+    adapters::{self, Adapter, Surroundings},
+    alert::Alert,
+    bus::{Bus, embedded::EmbeddedBus},
     channels::Channels,
     config::Config,
     connections::Connections,
@@ -15,6 +17,7 @@ use quell::{
     telemetry::{Metrics, signals::Signals},
 };
 use regex::Regex;
+use serde_json::json;
 
 use crate::{markdown::blocks, text};
 
@@ -29,7 +32,38 @@ async fn every_block_of_settings_can_be_used() {
     }
 }
 
-async fn build(settings: &str) -> anyhow::Result<()> {
+#[tokio::test]
+async fn the_poll_that_readme_shows_makes_an_alert_of_each_item() {
+    let answer = json!({"value": [
+        {"number": 7, "category": "Intrusion", "opened": "2026-03-02T04:11:09Z"},
+        {"number": 8, "category": "phishing", "opened": "2026-03-02T05:00:00Z"},
+    ]});
+    let feed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", feed.local_addr().unwrap());
+    let tasks = Tasks::default();
+    drop(tasks.spawn("feed", async move { axum::serve(feed, Router::new().route("/incidents", get(async || Json(answer)))).await }));
+
+    let shown = blocks(&text("README.md")).into_iter().find(|block| block.text.contains("type: poll")).unwrap().text;
+    let here = shown.replace("https://feed.example", &address);
+    assert_ne!(here, shown, "README polls another address");
+    let built = build(&format!("{here}net: {{allow: [127.0.0.1]}}\n")).await.unwrap();
+    let poll = built.adapters.into_iter().find_map(|adapter| adapter.task).unwrap();
+    let mut consumer = built.bus.consume().await.unwrap();
+    drop(tasks.spawn("poll", poll.run(tasks.stop())));
+    let taken = tokio::time::timeout(Duration::from_secs(10), consumer.next(10)).await.unwrap().unwrap();
+    let alerts: Vec<_> = taken.iter().map(|it| Alert::from_event(&it.body).unwrap()).collect();
+    let shown: Vec<_> = alerts.iter().map(|it| (it.source.as_str(), it.id.as_str(), it.kind.as_str())).collect();
+    assert_eq!(shown, [("feed", "7", "intrusion"), ("feed", "8", "phishing")]);
+}
+
+/// What settings give; its folder is there as long as this is.
+struct Built {
+    adapters: Vec<Adapter>,
+    bus: Arc<dyn Bus>,
+    _folder: tempfile::TempDir,
+}
+
+async fn build(settings: &str) -> anyhow::Result<Built> {
     drop(rustls::crypto::ring::default_provider().install_default());
     let config = Config::parse(&with_values(settings), "README.md", std::iter::empty())?;
     let folder = tempfile::tempdir()?;
@@ -43,17 +77,18 @@ async fn build(settings: &str) -> anyhow::Result<()> {
         }
     }
     let channels = Channels::build(&config.channels, &net)?;
+    let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::new(store.clone()));
     let around = Surroundings {
-        bus: Arc::new(EmbeddedBus::new(store.clone())),
+        bus: Arc::clone(&bus),
         store,
         connections,
         net,
         sandbox: Sandbox::new(),
         signals: Signals::new(Metrics::new()?),
     };
-    let built = adapters::build(&config.adapters, &around)?;
-    anyhow::ensure!(built.len() == config.adapters.len() && channels.names().count() > config.channels.len().saturating_sub(1));
-    Ok(())
+    let adapters = adapters::build(&config.adapters, &around)?;
+    anyhow::ensure!(adapters.len() == config.adapters.len() && channels.names().count() > config.channels.len().saturating_sub(1));
+    Ok(Built { adapters, bus, _folder: folder })
 }
 
 /// The settings with a value in the place of each reference to the environment.
