@@ -59,7 +59,7 @@ impl App {
         let library = Arc::new(load_playbooks(&config.playbooks));
         signals.playbooks_loaded(library.playbooks.len(), library.refused());
         let net = Net::new(&config.net)?;
-        let connections = connect(config, &net, &store)?;
+        let connections = connect(config, &net, &store, &tasks)?;
         let channels = Channels::build(&config.channels, &net).context("build the channels")?;
         let bus = open_bus(config, &store, &tasks)?;
         let around = Surroundings {
@@ -142,8 +142,8 @@ fn load_playbooks(folder: &Path) -> Library {
     library
 }
 
-fn connect(config: &Config, net: &Net, store: &Store) -> anyhow::Result<Connections> {
-    let mut connections = Connections::build(&config.connections, net, store).context("build the connections")?;
+fn connect(config: &Config, net: &Net, store: &Store, tasks: &Tasks) -> anyhow::Result<Connections> {
+    let mut connections = Connections::build(&config.connections, net, store, tasks).context("build the connections")?;
     for adapter in &config.adapters {
         if let Some(connection) = adapter.connection() {
             connections.assign(&adapter.source, connection).with_context(|| format!("adapter `{}`", adapter.name))?;

@@ -25,7 +25,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("expression", "alert problem"),
     // The path of an alert, from its end to its start.
     ("store", "alert lifecycle run telemetry"),
-    ("connections", "net secret store"),
+    ("connections", "lifecycle net secret store"),
     ("channels", "alert connections net problem secret"),
     ("actions", "alert channels connections net run"),
     ("playbook", "actions alert duration expression problem retry run"),

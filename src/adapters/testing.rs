@@ -101,7 +101,7 @@ impl Bench {
             "partner_center_url": simulator.partner_center_url(), "login_url": simulator.login_url(),
         }});
         let configs = serde_json::from_value(settings).unwrap();
-        bench.around.connections = Connections::build(&configs, &bench.around.net, &bench.around.store).unwrap();
+        bench.around.connections = Connections::build(&configs, &bench.around.net, &bench.around.store, &Tasks::default()).unwrap();
         bench
     }
 

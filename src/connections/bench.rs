@@ -15,6 +15,7 @@ use super::{
     keep::{Keeper, Kept},
 };
 use crate::{
+    lifecycle::Tasks,
     net::{Net, NetConfig},
     secret::{Secret, Text},
     store::StoreError,
@@ -36,6 +37,10 @@ impl Memory {
 
     pub(crate) fn broken() -> Arc<Self> {
         Arc::new(Self { is_broken: AtomicBool::new(true), ..Self::default() })
+    }
+
+    pub(crate) fn mend(&self) {
+        self.is_broken.store(false, Ordering::SeqCst);
     }
 
     pub(crate) fn calls_before_keeping(&self) -> Vec<usize> {
@@ -87,7 +92,7 @@ pub(crate) fn config(simulator: &Simulator) -> MicrosoftConfig {
 
 pub(crate) fn connect(config: &MicrosoftConfig, keeper: Arc<Memory>) -> Microsoft {
     let keeper: Arc<dyn Keeper> = keeper;
-    Microsoft::build("contoso", config, &net(), &keeper).unwrap()
+    Microsoft::build("contoso", config, &net(), &keeper, &Tasks::default()).unwrap()
 }
 
 /// The simulator as the only connection, named `contoso`.

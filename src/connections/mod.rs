@@ -22,7 +22,7 @@ pub use self::{
 };
 
 use self::keep::Keeper;
-use crate::{net::Net, store::Store};
+use crate::{lifecycle::Tasks, net::Net, store::Store};
 
 /// Settings of one connection.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -49,16 +49,16 @@ pub struct ConnectionError {
 }
 
 impl Connections {
-    /// Builds every connection; contacts nobody.
+    /// Builds every connection; contacts nobody. Sign-ins are tasks of the program, so that its end waits for them.
     ///
     /// # Errors
     /// Names the first connection that cannot be used as configured.
-    pub fn build(configs: &BTreeMap<String, ConnectionConfig>, net: &Net, store: &Store) -> Result<Self, ConnectionError> {
+    pub fn build(configs: &BTreeMap<String, ConnectionConfig>, net: &Net, store: &Store, tasks: &Tasks) -> Result<Self, ConnectionError> {
         let keeper: Arc<dyn Keeper> = Arc::new(store.clone());
         let mut connections = Self::default();
         for (name, config) in configs {
             let ConnectionConfig::Microsoft(config) = config;
-            let built = Microsoft::build(name, config, net, &keeper);
+            let built = Microsoft::build(name, config, net, &keeper, tasks);
             connections.insert(built.map_err(|why| ConnectionError { name: name.clone(), why })?);
         }
         Ok(connections)
@@ -146,7 +146,7 @@ mod tests {
         let ConnectionConfig::Microsoft(config) = serde_json::from_value(microsoft()).unwrap();
         let mut connections = Connections::default();
         for name in names {
-            connections.insert(Microsoft::build(name, &config, &bench::net(), &keeper).unwrap());
+            connections.insert(Microsoft::build(name, &config, &bench::net(), &keeper, &Tasks::default()).unwrap());
         }
         connections
     }
@@ -178,7 +178,7 @@ mod tests {
             let mut settings = microsoft();
             settings[key] = value.into();
             let ConnectionConfig::Microsoft(config) = serde_json::from_value(settings).unwrap();
-            let error = Microsoft::build("a", &config, &bench::net(), &keeper).unwrap_err();
+            let error = Microsoft::build("a", &config, &bench::net(), &keeper, &Tasks::default()).unwrap_err();
             assert!(error.contains(&format!("`{key}`")), "{error}");
         }
     }

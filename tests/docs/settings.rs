@@ -70,7 +70,7 @@ async fn build(settings: &str) -> anyhow::Result<Built> {
     let tasks = Tasks::default();
     let store = Store::open(&format!("sqlite:{}", folder.path().join("quell.db").display()), &tasks, None).await?;
     let net = Net::new(&config.net)?;
-    let mut connections = Connections::build(&config.connections, &net, &store)?;
+    let mut connections = Connections::build(&config.connections, &net, &store, &tasks)?;
     for adapter in &config.adapters {
         if let Some(connection) = adapter.connection() {
             connections.assign(&adapter.source, connection)?;
@@ -78,14 +78,8 @@ async fn build(settings: &str) -> anyhow::Result<Built> {
     }
     let channels = Channels::build(&config.channels, &net)?;
     let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::new(store.clone()));
-    let around = Surroundings {
-        bus: Arc::clone(&bus),
-        store,
-        connections,
-        net,
-        sandbox: Sandbox::new(),
-        signals: Signals::new(Metrics::new()?),
-    };
+    let around =
+        Surroundings { bus: Arc::clone(&bus), store, connections, net, sandbox: Sandbox::new(), signals: Signals::new(Metrics::new()?) };
     let adapters = adapters::build(&config.adapters, &around)?;
     anyhow::ensure!(adapters.len() == config.adapters.len() && channels.names().count() > config.channels.len().saturating_sub(1));
     Ok(Built { adapters, bus, _folder: folder })

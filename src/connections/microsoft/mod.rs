@@ -27,6 +27,7 @@ use self::{
 };
 use super::{Failure, FailureKind, keep::Keeper};
 use crate::{
+    lifecycle::Tasks,
     net::{Net, Reply, Request, Url},
     secret::{Secret, Text},
 };
@@ -81,12 +82,12 @@ pub struct Microsoft {
 struct Base(Url);
 
 impl Microsoft {
-    pub(super) fn build(name: &str, config: &MicrosoftConfig, net: &Net, keeper: &Arc<dyn Keeper>) -> Result<Self, String> {
+    pub(super) fn build(name: &str, config: &MicrosoftConfig, net: &Net, keeper: &Arc<dyn Keeper>, tasks: &Tasks) -> Result<Self, String> {
         let graph = Base::parse("graph_url", &config.graph_url)?;
         Ok(Self {
             name: name.to_owned(),
             net: net.clone(),
-            tokens: Tokens::build(name, config, net, keeper)?,
+            tokens: Tokens::build(name, config, net, keeper, tasks)?,
             graph: Base(graph.with([config.graph_version.0.as_str()])),
             partner_center: Base(Base::parse("partner_center_url", &config.partner_center_url)?.with(["v1"])),
         })

@@ -99,6 +99,31 @@ async fn a_token_that_cannot_be_kept_is_not_used() {
 }
 
 #[tokio::test]
+async fn a_rotated_token_that_could_not_be_kept_is_kept_before_it_is_used_again() {
+    let simulator = simulator().await;
+    let keeper = Memory::broken();
+    let microsoft = with_consent(&simulator, Arc::clone(&keeper));
+    for _ in 0..2 {
+        assert!(look(&microsoft, &simulator).await.unwrap_err().message.contains("disk full"));
+        assert_eq!(calls(&simulator, "login"), 1, "another sign-in would only make another token that cannot be kept");
+    }
+    keeper.mend();
+    look(&microsoft, &simulator).await.unwrap();
+    assert_eq!(calls(&simulator, "login"), 2);
+}
+
+#[tokio::test]
+async fn a_rotated_token_is_kept_when_its_caller_has_given_up() {
+    let simulator = bench::simulator(Options { latency: Duration::from_millis(300), ..Options::default() }).await;
+    let keeper = Memory::watching(&simulator);
+    let microsoft = with_consent(&simulator, Arc::clone(&keeper));
+    let given_up = tokio::time::timeout(Duration::from_millis(100), look(&microsoft, &simulator)).await;
+    assert!(given_up.is_err());
+    look(&microsoft, &simulator).await.unwrap();
+    assert_eq!((keeper.calls_before_keeping(), simulator.counts().tokens), (vec![0], 1));
+}
+
+#[tokio::test]
 async fn a_consent_that_is_gone_needs_a_person_and_comes_back_without_a_restart() {
     let simulator = simulator().await;
     let microsoft = with_consent(&simulator, Arc::default());

@@ -1,11 +1,15 @@
 //! Access tokens: one for each service, kept until shortly before they expire, and asked for by one caller at a time.
 //!
-//! A failure here never leaves it open whether the caller's request was executed: that was not sent yet.
+//! A failure here never leaves it open whether the caller's request was executed: that was not sent yet. A sign-in that was begun is finished
+//! even when its caller gives up, because the refresh token that comes of it must not be lost.
 
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    time::Instant,
+};
 use tracing::warn;
 
 use super::{
@@ -16,6 +20,7 @@ use super::{
     Base, MicrosoftConfig, text,
 };
 use crate::{
+    lifecycle::Tasks,
     net::{Net, NetError, Reply, Request, Url},
     secret::Secret,
 };
@@ -28,19 +33,26 @@ pub(super) enum Audience {
 }
 
 pub(super) struct Tokens {
+    graph: Slot,
+    partner_center: Slot,
+    sign_in: Arc<SignIn>,
+    tasks: Tasks,
+}
+
+/// How a token is asked for.
+struct SignIn {
     net: Net,
     endpoint: Url,
     client_id: String,
     client_secret: Secret,
-    graph: Slot,
-    partner_center: Slot,
     consent: Option<Consent>,
 }
 
 /// The tokens for one service. Its lock is held while a token is asked for, so that many callers cause one request.
 struct Slot {
+    audience: Audience,
     scope: String,
-    held: Mutex<Held>,
+    held: Arc<Mutex<Held>>,
 }
 
 #[derive(Default)]
@@ -61,9 +73,19 @@ struct Consent {
     /// Under which the token is kept in the store.
     name: String,
     configured: Secret,
-    newest: Mutex<Option<Secret>>,
+    newest: Mutex<Newest>,
     seal: Seal,
     keeper: Arc<dyn Keeper>,
+}
+
+/// The newest refresh token, as far as it is known.
+enum Newest {
+    /// It is what the store holds, which was not read yet.
+    Unread,
+    /// The store holds it.
+    Kept(Secret),
+    /// The store could not take it: it is only here.
+    Unkept(Secret),
 }
 
 /// Early enough that a call under way does not meet the expiry, and that clocks may differ.
@@ -86,7 +108,7 @@ impl Audience {
 }
 
 impl Tokens {
-    pub(super) fn build(name: &str, config: &MicrosoftConfig, net: &Net, keeper: &Arc<dyn Keeper>) -> Result<Self, String> {
+    pub(super) fn build(name: &str, config: &MicrosoftConfig, net: &Net, keeper: &Arc<dyn Keeper>, tasks: &Tasks) -> Result<Self, String> {
         let tenant = config.tenant_id.0.as_str();
         let is_name = !tenant.is_empty() && tenant.chars().all(|it| it.is_ascii_alphanumeric() || it == '-' || it == '.');
         if !is_name || tenant.starts_with('.') {
@@ -97,14 +119,18 @@ impl Tokens {
         let national = graph.0.host_str().filter(|host| NATIONAL_GRAPHS.contains(host));
         let graph_audience = national.unwrap_or("graph.microsoft.com");
         let consent = config.refresh_token.as_ref().map(|token| Consent::new(name, token, config, keeper)).transpose()?;
-        Ok(Self {
+        let sign_in = SignIn {
             net: net.clone(),
             endpoint: login.with([tenant, "oauth2", "v2.0", "token"]),
             client_id: config.client_id.0.clone(),
             client_secret: config.client_secret.clone(),
-            graph: Slot::new(&format!("https://{graph_audience}/.default")),
-            partner_center: Slot::new("https://api.partnercenter.microsoft.com/.default"),
             consent,
+        };
+        Ok(Self {
+            graph: Slot::new(Audience::Graph, &format!("https://{graph_audience}/.default")),
+            partner_center: Slot::new(Audience::PartnerCenter, "https://api.partnercenter.microsoft.com/.default"),
+            sign_in: Arc::new(sign_in),
+            tasks: tasks.clone(),
         })
     }
 
@@ -124,7 +150,7 @@ impl Tokens {
             Audience::PartnerCenter => &self.partner_center,
         };
         let came = Instant::now();
-        let mut held = slot.held.lock().await;
+        let held = Arc::clone(&slot.held).lock_owned().await;
         if let Some(access) = held.access.as_ref().filter(|access| is_good(access)) {
             return Ok(access.token.clone());
         }
@@ -132,8 +158,18 @@ impl Tokens {
         if let Some((_, failure)) = held.failed.as_ref().filter(|(when, _)| *when >= came) {
             return Err(failure.clone());
         }
+        // The caller may give up at any moment, at its time limit or when the program ends; the task is waited for.
+        let asking = Arc::clone(&self.sign_in).fill(held, slot.audience, slot.scope.clone());
+        let asked = self.tasks.spawn("sign in", asking).await;
+        asked.unwrap_or_else(|error| Err(Failure::new(FailureKind::NotDone, format!("sign in at Microsoft: {error}"))))
+    }
+}
+
+impl SignIn {
+    /// Asks for a token and puts what came of it into its slot.
+    async fn fill(self: Arc<Self>, mut held: OwnedMutexGuard<Held>, audience: Audience, scope: String) -> Result<Secret, Failure> {
         let consent = self.consent.as_ref().filter(|_| audience == Audience::PartnerCenter);
-        let asked = self.ask(&slot.scope, consent).await;
+        let asked = self.ask(&scope, consent).await;
         held.failed = asked.as_ref().err().map(|failure| (Instant::now(), failure.clone()));
         // Without a new token there is none: the old one was found wanting.
         held.access = asked.as_ref().ok().cloned();
@@ -147,21 +183,16 @@ impl Tokens {
             return access(&body);
         };
         let mut newest = consent.newest.lock().await;
-        let refresh = match newest.take() {
-            Some(token) => token,
-            None => consent.load().await?,
-        };
+        let refresh = consent.kept(&mut newest).await?;
         // Without `offline_access` no new refresh token is given.
         let scope = format!("{scope} offline_access");
         let grant = [("grant_type", "refresh_token"), ("refresh_token", refresh.expose()), ("scope", scope.as_str())];
-        let answered = self.post(&[&client[..], &grant].concat()).await;
-        *newest = Some(refresh.clone());
-        let body = answered?;
+        let body = self.post(&[&client[..], &grant].concat()).await?;
         let rotated = text(&body, "refresh_token");
         if !rotated.is_empty() && rotated != refresh.expose() {
-            let rotated = Secret::new(rotated);
-            consent.keep(&rotated).await?;
-            *newest = Some(rotated);
+            *newest = Newest::Unkept(Secret::new(rotated));
+            // Before its access token is used: that may be the last that the old one gives.
+            consent.kept(&mut newest).await?;
         }
         access(&body)
     }
@@ -201,8 +232,8 @@ impl Tokens {
 }
 
 impl Slot {
-    fn new(scope: &str) -> Self {
-        Self { scope: scope.to_owned(), held: Mutex::default() }
+    fn new(audience: Audience, scope: &str) -> Self {
+        Self { audience, scope: scope.to_owned(), held: Arc::default() }
     }
 }
 
@@ -211,10 +242,24 @@ impl Consent {
         Ok(Self {
             name: format!("refresh_token:{name}"),
             configured: token.clone(),
-            newest: Mutex::new(None),
+            newest: Mutex::new(Newest::Unread),
             seal: Seal::new(&config.client_secret, token)?,
             keeper: Arc::clone(keeper),
         })
+    }
+
+    /// The newest token, which the store holds when this succeeds: one that it could not take is handed to it again.
+    async fn kept(&self, newest: &mut Newest) -> Result<Secret, Failure> {
+        let token = match newest {
+            Newest::Kept(token) => return Ok(token.clone()),
+            Newest::Unread => self.load().await?,
+            Newest::Unkept(token) => {
+                self.keep(token).await?;
+                token.clone()
+            }
+        };
+        *newest = Newest::Kept(token.clone());
+        Ok(token)
     }
 
     /// The newest token that was kept, else the configured one.
@@ -231,7 +276,6 @@ impl Consent {
         Ok(opened.unwrap_or_else(|| self.configured.clone()))
     }
 
-    /// Keeps a token before anything else is done: the access token that came with it may be the last that the old one gives.
     async fn keep(&self, token: &Secret) -> Result<(), Failure> {
         let not_kept = |why: &str| Failure::new(FailureKind::NotDone, format!("keep the new refresh token: {why}"));
         let sealed = self.seal.seal(&self.name, token).ok_or_else(|| not_kept("it cannot be sealed"))?;
@@ -268,6 +312,19 @@ mod tests {
         consent("first").keep(&Secret::new("rotated")).await.unwrap();
         assert_eq!(consent("first").load().await.unwrap().expose(), "rotated");
         assert_eq!(consent("second").load().await.unwrap().expose(), "second");
+    }
+
+    #[tokio::test]
+    async fn a_token_that_could_not_be_kept_stays_in_memory_until_it_is() {
+        let memory = Memory::broken();
+        let keeper: Arc<dyn Keeper> = Arc::<Memory>::clone(&memory);
+        let simulator = bench::simulator(quell_simulator::Options::default()).await;
+        let consent = Consent::new("a", &Secret::new("first"), &bench::config(&simulator), &keeper).unwrap();
+        let mut newest = Newest::Unkept(Secret::new("rotated"));
+        assert_eq!(consent.kept(&mut newest).await.unwrap_err().kind, FailureKind::NotDone);
+        memory.mend();
+        assert_eq!(consent.kept(&mut newest).await.unwrap().expose(), "rotated");
+        assert_eq!(consent.load().await.unwrap().expose(), "rotated");
     }
 
     #[tokio::test]
