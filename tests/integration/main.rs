@@ -21,3 +21,4 @@ mod load;
 mod shipped;
 mod signals;
 mod spine;
+mod world;
