@@ -64,16 +64,23 @@ impl Connections {
         Ok(connections)
     }
 
-    /// Lets alerts of an adapter be worked on through a connection.
+    /// Lets alerts of a source be worked on through a connection.
     ///
     /// # Errors
-    /// [`ConnectionError`] when there is no such connection.
+    /// [`ConnectionError`] when there is no such connection, or the source has another one already.
     pub fn assign(&mut self, source: &str, connection: &str) -> Result<(), ConnectionError> {
         if !self.by_name.contains_key(connection) {
             let why = format!("adapter `{source}` names it, and it is not configured; {}", self.known());
             return Err(ConnectionError { name: connection.to_owned(), why });
         }
-        self.by_source.insert(source.to_owned(), connection.to_owned());
+        let assigned = self.by_source.entry(source.to_owned()).or_insert_with(|| connection.to_owned());
+        if assigned != connection {
+            let why = format!(
+                "the source `{source}` has the connection `{assigned}` already, by another adapter; alerts of one source are worked on \
+                 through one connection, so name the same in both or give them different sources"
+            );
+            return Err(ConnectionError { name: connection.to_owned(), why });
+        }
         Ok(())
     }
 
@@ -195,5 +202,15 @@ mod tests {
         assert_eq!(connections(&["contoso"]).choose(None, "siem").unwrap().name(), "contoso");
         assert!(connections(&[]).only().unwrap_err().contains("add one"));
         assert!(two.assign("graph", "nobody").is_err());
+    }
+
+    #[test]
+    fn a_source_has_one_connection_whichever_of_its_adapters_comes_last() {
+        let mut two = connections(&["contoso", "fabrikam"]);
+        two.assign("graph", "contoso").unwrap();
+        two.assign("graph", "contoso").unwrap();
+        let refused = two.assign("graph", "fabrikam").unwrap_err().to_string();
+        assert!(refused.contains("`fabrikam`") && refused.contains("has the connection `contoso` already"), "{refused}");
+        assert_eq!(two.for_source("graph").unwrap().name(), "contoso");
     }
 }
