@@ -18,7 +18,7 @@ pub use self::notice::Notice;
 
 use crate::{
     connections::Failure,
-    net::{Net, Url},
+    net::{Net, Request, Url},
     problem::nearest,
     secret::Secret,
 };
@@ -200,6 +200,13 @@ impl<C: Channel> Deliver for C {
 /// The URL of a webhook. An error does not show it: who knows it can post.
 fn webhook(url: &Secret) -> Result<Url, String> {
     Ok(Url::parse(url.expose()).ok().ok_or("`url` is not a URL")?)
+}
+
+/// A request to a webhook. What follows the host is its password, and is read out of no refusal.
+fn to_webhook(url: &Secret) -> Result<Request, Failure> {
+    let url = webhook(url).map_err(Failure::rejected)?;
+    let password = [url.path(), url.query().unwrap_or_default()].map(Secret::new);
+    Ok(password.iter().fold(Request::post(url), Request::withhold))
 }
 
 fn prepare(channel: &str, settings: Value) -> Result<Box<dyn Deliver>, ChannelError> {

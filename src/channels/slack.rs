@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Channel, Delivery, Notice, notice::LONGEST_TEXT, webhook};
-use crate::{connections::Failure, net::Request, secret::Secret};
+use super::{Channel, Delivery, Notice, notice::LONGEST_TEXT, to_webhook, webhook};
+use crate::{connections::Failure, secret::Secret};
 
 /// Posts messages to a Slack channel.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -26,8 +26,7 @@ impl Channel for Slack {
     }
 
     async fn send(&self, to: &Delivery<'_>, notice: &Notice) -> Result<(), Failure> {
-        let url = webhook(&self.url).map_err(Failure::rejected)?;
-        let reply = to.net.send(Request::post(url).json(&message(notice))).await?;
+        let reply = to.net.send(to_webhook(&self.url)?.json(&message(notice))).await?;
         if reply.is_success() { Ok(()) } else { Err(Failure::from_reply("Slack", &reply)) }
     }
 }

@@ -4,11 +4,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Channel, Delivery, Notice, webhook};
+use super::{Channel, Delivery, Notice, to_webhook, webhook};
 use crate::{
     alert::Severity,
     connections::{Failure, FailureKind},
-    net::Request,
     secret::Secret,
 };
 
@@ -31,8 +30,7 @@ impl Channel for Teams {
     }
 
     async fn send(&self, to: &Delivery<'_>, notice: &Notice) -> Result<(), Failure> {
-        let url = webhook(&self.url).map_err(Failure::rejected)?;
-        let reply = to.net.send(Request::post(url).json(&message(notice))).await?;
+        let reply = to.net.send(to_webhook(&self.url)?.json(&message(notice))).await?;
         if !reply.is_success() {
             return Err(Failure::from_reply("Teams", &reply));
         }

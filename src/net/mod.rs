@@ -90,10 +90,11 @@ impl Net {
         let place = request.place();
         self.0.guard.admit(request.url()).map_err(|why| NetError::Refused(format!("{place}: {why}")))?;
         let client = if request.method().is_safe() { &self.0.reading } else { &self.0.changing };
-        let most = request.most();
+        let (most, withheld) = (request.most(), request.withheld());
         let request = request.finish().map_err(|why| NetError::Refused(format!("{place}: {why}")))?;
         let answer = client.execute(request).await.map_err(|error| explain(&error, &place))?;
-        read(answer, most, &place).await
+        let reply = read(answer, most, &place).await?;
+        Ok(if reply.is_success() { reply } else { reply.without(&withheld) })
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use crate::{net::NetError, retry::LONGEST_RETRY_AFTER};
+use crate::{net::NetError, retry::LONGEST_RETRY_AFTER, secret::Secret};
 
 /// What the other side answered. Its `Debug` form shows no header and no body.
 #[derive(Clone)]
@@ -21,6 +21,9 @@ pub struct Reply {
 
 /// Enough to recognise what is wrong, short enough for a line.
 const EXCERPT: usize = 300;
+
+/// Anything shorter is no secret, and would blot out ordinary words.
+const SHORTEST_SECRET: usize = 6;
 
 impl Reply {
     /// Whether the status says success.
@@ -54,6 +57,17 @@ impl Reply {
             }
         };
         Some(wait.min(LONGEST_RETRY_AFTER))
+    }
+
+    /// The answer with `***` where its body repeats a secret.
+    pub(super) fn without(mut self, secrets: &[Secret]) -> Self {
+        for secret in secrets.iter().map(Secret::expose).filter(|it| it.len() >= SHORTEST_SECRET) {
+            let text = String::from_utf8_lossy(&self.body);
+            if text.contains(secret) {
+                self.body = text.replace(secret, "***").into_bytes();
+            }
+        }
+        self
     }
 
     /// The beginning of the body as one line for people; a web page is only called so.
@@ -100,6 +114,13 @@ mod tests {
     fn a_byte_order_mark_is_not_part_of_the_json() {
         let reply = Reply { body: b"\xef\xbb\xbf{\"a\":1}".to_vec(), ..reply("1") };
         assert_eq!(reply.json().unwrap()["a"], 1);
+    }
+
+    #[test]
+    fn a_refusal_does_not_repeat_a_secret() {
+        let secrets = ["canary/token", "", "no"].map(Secret::new);
+        let reply = Reply { body: b"{\"error\": \"not known: Bearer canary/token\"}".to_vec(), ..reply("1") }.without(&secrets);
+        assert_eq!(reply.json().unwrap()["error"], "not known: Bearer ***");
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub struct Request {
     body: Vec<u8>,
     timeout: Duration,
     most: usize,
+    withheld: Vec<Secret>,
     fault: Option<String>,
 }
 
@@ -35,7 +36,16 @@ const RESERVED: &[&str] = &["connection", "content-length", "host", "te", "trail
 impl Request {
     /// A request of any method.
     pub fn new(method: Method, url: Url) -> Self {
-        Self { method, url, headers: HeaderMap::new(), body: Vec::new(), timeout: TIMEOUT, most: LONGEST_BODY, fault: None }
+        Self {
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: Vec::new(),
+            timeout: TIMEOUT,
+            most: LONGEST_BODY,
+            withheld: Vec::new(),
+            fault: None,
+        }
     }
 
     /// Reads something.
@@ -73,9 +83,17 @@ impl Request {
             Ok(mut value) => {
                 value.set_sensitive(true);
                 drop(self.headers.insert(AUTHORIZATION, value));
+                self = self.withhold(token);
             }
             Err(_) => self.fault("the token holds a control character".to_owned()),
         }
+        self
+    }
+
+    /// Names a secret in the request. A refusal that repeats it is read as if it had not: what is refused is shown to people.
+    #[must_use]
+    pub fn withhold(mut self, secret: &Secret) -> Self {
+        self.withheld.push(secret.clone());
         self
     }
 
@@ -125,6 +143,10 @@ impl Request {
 
     pub(super) fn most(&self) -> usize {
         self.most
+    }
+
+    pub(super) fn withheld(&self) -> Vec<Secret> {
+        self.withheld.clone()
     }
 
     /// Names the request in an error. The path is left out: that of a webhook is its password.

@@ -99,6 +99,15 @@ async fn a_token_that_cannot_be_kept_is_not_used() {
 }
 
 #[tokio::test]
+async fn a_service_that_repeats_what_it_was_sent_makes_no_message_with_a_secret() {
+    let simulator = simulator().await;
+    let echo = |secret: &str| status(400, Some(json!({ "error": "x", "error_description": format!("you sent {secret}") })), None);
+    simulator.fault(at("login", echo(&simulator.refresh_token())));
+    let failure = look(&with_consent(&simulator, Arc::default()), &simulator).await.unwrap_err();
+    assert!(failure.message.contains("you sent ***") && !failure.message.contains(&simulator.refresh_token()), "{failure}");
+}
+
+#[tokio::test]
 async fn a_rotated_token_that_could_not_be_kept_is_kept_before_it_is_used_again() {
     let simulator = simulator().await;
     let keeper = Memory::broken();

@@ -202,20 +202,23 @@ impl SignIn {
             NetError::Refused(why) => Failure::rejected(format!("sign in at Microsoft: {why}")),
             NetError::NotSent(why) | NetError::Unknown(why) => Failure::new(FailureKind::NotDone, format!("sign in at Microsoft: {why}")),
         };
-        let reply = self.net.send(Request::post(self.endpoint.clone()).form(form)).await.map_err(not_signed_in)?;
+        let secrets =
+            form.iter().filter(|(name, _)| matches!(*name, "client_secret" | "refresh_token")).map(|(_, value)| Secret::new(*value));
+        let request = secrets.fold(Request::post(self.endpoint.clone()).form(form), |request, secret| request.withhold(&secret));
+        let reply = self.net.send(request).await.map_err(not_signed_in)?;
         if !reply.is_success() {
-            return Err(self.refused(&reply));
+            return Err(Self::refused(&reply));
         }
         reply.json().map_err(not_signed_in)
     }
 
     /// Why there is no token, and what a person must do if waiting does not help.
-    fn refused(&self, reply: &Reply) -> Failure {
+    fn refused(reply: &Reply) -> Failure {
         let body = reply.json().unwrap_or_default();
         let code = text(&body, "error");
         // The first sentence names the fault; the rest are identifiers of the request.
         let described: String = text(&body, "error_description").chars().take_while(|it| !it.is_control()).take(300).collect();
-        let described = described.split(" Trace ID:").next().unwrap_or_default().replace(self.client_secret.expose(), "***");
+        let described = described.split(" Trace ID:").next().unwrap_or_default();
         let advice = match code {
             "invalid_grant" | "interaction_required" | "consent_required" => {
                 "the consent is no longer good; a person must sign in again with multi-factor and configure the new `refresh_token`"
