@@ -1,4 +1,5 @@
-//! An hour of a partner's alerts in less than a minute: the simulator stands in for Microsoft, everything else is Quell itself.
+//! A partner's alerts and what goes wrong around them, in less than a minute: the simulator stands in for Microsoft's services, Slack, Teams
+//! and the mail server, this program plays the SIEM, and everything else is Quell itself with the shipped playbooks.
 //!
 //! `cargo run --release --example demo` leaves it running until Ctrl-C; with `-- --once` it ends, with 0 only if Quell's journal
 //! and the simulator's ledger agree.

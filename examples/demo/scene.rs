@@ -83,7 +83,7 @@ channels:
         Ok(Config::parse(&settings, "the demo's settings", std::iter::empty())?)
     }
 
-    /// Lets the hour pass.
+    /// Lets the alerts come.
     pub(crate) async fn play(&self, quell: SocketAddr) -> anyhow::Result<()> {
         let client = Client::builder().timeout(Duration::from_secs(10)).build()?;
         self.callback_about_mining(quell, 0, "high").await?;

@@ -19,7 +19,7 @@ pub(crate) fn line(text: &str) {
 
 /// Says what there is to see.
 pub(crate) fn introduce(stage: &Stage, quell: SocketAddr) {
-    line(&bold("Quell: an hour of alerts, played quickly"));
+    line(&bold("Quell: alerts as they come, played quickly"));
     line(&format!("  Quell listens on http://{quell}/ (metrics at /metrics), its bus and journal are one SQLite file"));
     line(&format!("  the simulator stands in for Microsoft, Slack, Teams and mail: {} shows its ledger\n", stage.simulator.url()));
 }

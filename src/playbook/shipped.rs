@@ -185,6 +185,21 @@ fn a_folder_that_is_not_there_is_a_problem_and_not_an_end() {
 }
 
 #[test]
+fn the_functions_of_a_folder_are_not_part_of_the_text_that_a_run_started_with() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("lib")).unwrap();
+    let says = |word: &str| {
+        fs::write(folder.path().join("lib/word.rhai"), format!("fn word() {{ \"{word}\" }}")).unwrap();
+        let text = "playbook: a\ntrigger: {alert: {}}\nsteps: [{id: s, stop: {outcome: done, reason: '${word()}'}}]\n";
+        let playbook = Library::load(folder.path()).compile(Path::new("a"), text).unwrap();
+        playbook.steps[0].plan(&mut scope(&json!({}))).unwrap()
+    };
+    for word in ["before", "after"] {
+        assert_eq!(says(word), Planned::Stop { outcome: StopOutcome::Done, reason: word.to_owned() });
+    }
+}
+
+#[test]
 fn a_run_goes_on_with_the_text_it_started_with() {
     let library = shipped();
     let playbook = library.get("test-alert").unwrap();
