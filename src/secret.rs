@@ -3,7 +3,10 @@
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Visitor},
+};
 
 /// A text that prints as `***`, wherever it is printed, and is wiped from memory when dropped.
 #[derive(Clone)]
@@ -33,15 +36,61 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        resolve(&text).map(Self::new).map_err(serde::de::Error::custom)
+        deserializer.deserialize_any(Unshown).map(Self::new)
     }
 }
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        resolve(&text).map(Self).map_err(serde::de::Error::custom)
+        deserializer.deserialize_any(Unshown).map(Self)
+    }
+}
+
+/// Reads a text with its references, and shows nothing of it in an error.
+///
+/// It asks for anything rather than for a text: who is asked for a text and has a number shows the number when refusing.
+struct Unshown;
+
+impl Unshown {
+    /// A number has lost its zeros and its form by now, so that it cannot be made the text again that somebody wrote.
+    fn unquoted<E: Error>() -> E {
+        E::custom("it is to be a text, and reads as a number or a boolean: put it in quotes")
+    }
+}
+
+impl Visitor<'_> for Unshown {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
+        resolve(text).map_err(E::custom)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<String, E> {
+        Err(Self::unquoted())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<String, E> {
+        Err(Self::unquoted())
+    }
+
+    fn visit_i128<E: Error>(self, _: i128) -> Result<String, E> {
+        Err(Self::unquoted())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<String, E> {
+        Err(Self::unquoted())
+    }
+
+    fn visit_u128<E: Error>(self, _: u128) -> Result<String, E> {
+        Err(Self::unquoted())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<String, E> {
+        Err(Self::unquoted())
     }
 }
 
@@ -52,7 +101,8 @@ fn resolve(text: &str) -> Result<String, String> {
     while let Some((before, reference)) = rest.split_once("${") {
         resolved.push_str(before);
         let Some((reference, after)) = reference.split_once('}') else {
-            return Err(format!("`${{` without `}}` in `{text}`"));
+            // What follows may be the rest of the secret.
+            return Err("a reference that begins with `${` has no `}`; write `${env:NAME}` or `${file:/path}`".to_owned());
         };
         resolved.push_str(&look_up(reference)?);
         rest = after;
@@ -68,7 +118,8 @@ fn look_up(reference: &str) -> Result<String, String> {
             Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
             Err(error) => Err(format!("read the secret file `{path}`: {error}")),
         },
-        _ => Err(format!("`${{{reference}}}` is not a reference; use `${{env:NAME}}` or `${{file:/path}}`")),
+        // It may be a secret that happens to hold these characters.
+        Some(_) | None => Err("what stands in `${…}` is not a reference; use `${env:NAME}` or `${file:/path}`".to_owned()),
     }
 }
 
@@ -97,6 +148,26 @@ mod tests {
         assert_eq!(resolve("plain").unwrap(), "plain");
         assert!(resolve("${env:QUELL_NO_SUCH}").unwrap_err().contains("QUELL_NO_SUCH"));
         assert!(resolve("${vault:x}").unwrap_err().contains("is not a reference"));
-        assert!(resolve("${env:X").unwrap_err().contains("without"));
+        assert!(resolve("${env:X").unwrap_err().contains("has no `}`"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_without_showing_it() {
+        for (json, reason) in [
+            (r#""amqp://u:hunter2${env:QUELL_X@h""#, "has no `}`"),
+            (r#""amqp://u:${hunter2}@h""#, "is not a reference"),
+            (r#""hunter2${env:QUELL_NO_SUCH}""#, "`QUELL_NO_SUCH`"),
+            ("8675309", "in quotes"),
+            ("-8675309", "in quotes"),
+            ("86753.09", "in quotes"),
+            ("true", "in quotes"),
+            (r#"["hunter2"]"#, "a text"),
+        ] {
+            let errors = [serde_json::from_str::<Secret>(json).unwrap_err(), serde_json::from_str::<Text>(json).unwrap_err()];
+            for error in errors.map(|error| error.to_string()) {
+                assert!(error.contains(reason), "{error} should mention {reason}");
+                assert!(!error.contains("hunter2") && !error.contains("867") && !error.contains("true"), "{error}");
+            }
+        }
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use lapin::{Connection, ConnectionProperties, uri::AMQPUri};
 use serde::Deserialize;
 use tokio::sync::watch;
+use url::Url;
 
 use super::{BoxFuture, Bus, Consumer, Health, Lost, Message, PublishError};
 use crate::{lifecycle::Tasks, secret::Secret};
@@ -131,7 +132,14 @@ impl Bus for RabbitMq {
 }
 
 fn parse(url: &Secret) -> Result<AMQPUri, String> {
-    let mut uri: AMQPUri = url.expose().parse().map_err(|error| format!("`bus.url` is not an AMQP URL: {error}"))?;
+    // The library's own reason may hold the whole URL, and so the password; a part of the URL alone says nothing of it.
+    let whole =
+        |why: &dyn std::fmt::Display| format!("`bus.url` is not an AMQP URL, which is `amqps://user:password@host:5671/%2f`: {why}");
+    let parts = Url::parse(url.expose()).map_err(|error| whole(&error))?;
+    if !matches!(parts.scheme(), "amqp" | "amqps") {
+        return Err("`bus.url` is neither `embedded` nor begins with `amqp://` or `amqps://`".to_owned());
+    }
+    let mut uri: AMQPUri = url.expose().parse().ok().ok_or_else(|| whole(&"it cannot be taken apart"))?;
     uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
     Ok(uri)
 }
@@ -150,4 +158,25 @@ async fn connect(url: &Secret, name: &str) -> Result<Connection, Lost> {
 
 fn lost(doing: &'static str) -> impl Fn(lapin::Error) -> Lost {
     move |error| Lost(format!("{doing}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_cannot_be_used_is_refused_without_showing_it() {
+        for url in [
+            "amqp:u:hunter2@h",
+            "hunter2",
+            "hunter2@h:5672",
+            "http://u:hunter2@h",
+            "amqp://u:hunter2@h:port",
+            "amqp://u:hunter2@h?auth_mechanism=x",
+        ] {
+            let error = parse(&Secret::new(url)).unwrap_err();
+            assert!(error.contains("`bus.url`") && !error.contains("hunter2"), "{error}");
+        }
+        assert!(parse(&Secret::new("amqps://u:p@h/%2f")).is_ok());
+    }
 }
