@@ -1,4 +1,6 @@
-//! The settings: `quell.yaml`, with `QUELL_…` variables above it. Read once, at the start.
+//! The settings: `quell.yaml`, with `QUELL_…` variables above it ([`variables`]). Read once, at the start.
+
+mod variables;
 
 use std::{
     collections::BTreeMap,
@@ -6,11 +8,12 @@ use std::{
 };
 
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use self::variables::Layered;
 use crate::{
-    adapters::AdapterConfig, bus::rabbitmq, connections::ConnectionConfig, engine::Guardrails, net::NetConfig, problem::nearest,
-    telemetry::logs::LogFormat, web::WebConfig,
+    adapters::AdapterConfig, bus::rabbitmq, connections::ConnectionConfig, engine::Guardrails, net::NetConfig, telemetry::logs::LogFormat,
+    web::WebConfig,
 };
 
 /// Everything that can be set. Without a file everything has its default, which runs on one machine and reaches nothing.
@@ -65,11 +68,8 @@ pub struct ConfigError(String);
 /// The file that is used when it is there and no other is named.
 pub const DEFAULT_FILE: &str = "quell.yaml";
 
-/// The first words of settings; a variable `QUELL_WORD…` stands for a setting only when WORD is one of them.
+/// The first words of settings.
 const SECTIONS: &[&str] = &["bus", "store", "adapters", "connections", "channels", "guardrails", "playbooks", "web", "telemetry", "net"];
-
-/// Variables with our prefix that are no settings: for the command line, and for the project's own tests.
-const OTHER_VARIABLES: &[&str] = &["QUELL_CONFIG", "QUELL_TEST_", "QUELL_LONG"];
 
 impl Default for Config {
     fn default() -> Self {
@@ -121,60 +121,25 @@ impl Config {
     /// # Errors
     /// See [`Config::load`].
     pub fn parse(text: &str, name: &str, variables: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        let in_file = |error: &dyn std::fmt::Display| ConfigError(format!("in `{name}`: {error}"));
-        let overrides = overrides(variables)?;
+        let in_file = |error: serde_yaml::Error| ConfigError(format!("in `{name}`: {error}"));
+        let variables = variables::settings(variables)?;
         let is_empty = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
-        if overrides.is_empty() {
-            return if is_empty { Ok(Self::default()) } else { yaml(text).map_err(|error| in_file(&error)) };
+        if variables.is_empty() {
+            return if is_empty { Ok(Self::default()) } else { yaml(text).map_err(in_file) };
         }
-        let mut settings: Value = if is_empty { Value::Null } else { yaml(text).map_err(|error| in_file(&error))? };
-        for (path, value) in &overrides {
-            set(&mut settings, path, value.clone());
+        let mut settings = Layered::from(if is_empty { Value::Null } else { yaml(text).map_err(in_file)? });
+        let names = variables.iter().map(|variable| variable.path.join(".")).collect::<Vec<_>>().join("`, `");
+        for variable in variables {
+            settings.set(&variable.path, variable.text);
         }
-        let names = overrides.iter().map(|(path, _)| path.join(".")).collect::<Vec<_>>().join("`, `");
-        serde_json::from_value(settings).map_err(|error| ConfigError(format!("in `{name}` with the variables for `{names}`: {error}")))
+        Self::deserialize(settings).map_err(|error| ConfigError(format!("in `{name}` with the variables for `{names}`: {error}")))
     }
 }
 
 fn yaml<T: DeserializeOwned>(text: &str) -> Result<T, serde_yaml::Error> {
-    let options = serde_yaml::options! { strict_booleans: true };
+    // An excerpt of the file would show a secret beside the fault.
+    let options = serde_yaml::options! { strict_booleans: true, leading_zero_numbers_as_strings: true, with_snippet: false };
     serde_yaml::from_str_with_options(text, options)
-}
-
-/// The settings among the variables: the path of each and its value.
-fn overrides(variables: impl Iterator<Item = (String, String)>) -> Result<Vec<(Vec<String>, Value)>, ConfigError> {
-    let mut found = Vec::new();
-    for (name, text) in variables {
-        let Some(rest) = name.strip_prefix("QUELL_") else { continue };
-        if OTHER_VARIABLES.iter().any(|other| name.starts_with(other)) {
-            continue;
-        }
-        let rest = rest.to_lowercase();
-        let Some(section) = SECTIONS.iter().find(|section| rest == **section || rest.starts_with(&format!("{section}_"))) else {
-            let first = rest.split('_').next().unwrap_or_default();
-            let known = nearest(first, SECTIONS.iter().copied()).map_or_else(|| SECTIONS.join("`, `"), str::to_owned);
-            return Err(ConfigError(format!("the variable `{name}` stands for no setting; settings begin with `{known}`")));
-        };
-        let below = rest.strip_prefix(section).unwrap_or_default().trim_start_matches('_');
-        let path = std::iter::once(*section).chain(below.split("__").filter(|part| !part.is_empty())).map(str::to_owned).collect();
-        // A value is read as YAML, so that numbers, booleans and lists keep their kind.
-        let value = yaml(&text).unwrap_or_else(|_| Value::String(text.clone()));
-        found.push((path, value));
-    }
-    Ok(found)
-}
-
-fn set(settings: &mut Value, path: &[String], value: Value) {
-    let Some((first, rest)) = path.split_first() else {
-        *settings = value;
-        return;
-    };
-    if !settings.is_object() {
-        *settings = Value::Object(Map::new());
-    }
-    if let Value::Object(fields) = settings {
-        set(fields.entry(first.as_str()).or_insert(Value::Null), rest, value);
-    }
 }
 
 #[cfg(test)]
@@ -196,8 +161,7 @@ mod tests {
     #[test]
     fn a_variable_stands_above_the_file() {
         let file = "bus: {url: embedded, prefetch: 10}\nplaybooks: here\n";
-        let config =
-            parse(file, &[("QUELL_BUS_URL", "amqp://rabbit"), ("QUELL_BUS__DECLARE", "false"), ("QUELL_TEST_X", "y"), ("PATH", "z")]);
+        let config = parse(file, &[("QUELL_BUS__URL", "amqp://rabbit"), ("QUELL_BUS__DECLARE", "false"), ("PATH", "z")]);
         let config = config.unwrap();
         assert_eq!((config.bus.url.expose(), config.bus.prefetch, config.bus.declare), ("amqp://rabbit", 10, false));
         assert_eq!(config.playbooks, Path::new("here"));
@@ -208,10 +172,71 @@ mod tests {
     fn a_misspelt_setting_is_refused_with_its_place() {
         let error = parse("bus:\n  urll: embedded\n", &[]).err().unwrap();
         assert!(error.contains("quell.yaml") && error.contains("urll") && error.contains("line 2"), "{error}");
-        let error = parse("", &[("QUELL_BUSS_URL", "x")]).err().unwrap();
-        assert!(error.contains("QUELL_BUSS_URL") && error.contains("`bus`"), "{error}");
+        let error = parse("", &[("QUELL_BUSS__URL", "x")]).err().unwrap();
+        assert!(error.contains("QUELL_BUSS__URL") && error.contains("did you mean `QUELL_BUS__…`"), "{error}");
         let error = parse("", &[("QUELL_BUS__URLL", "x")]).err().unwrap();
         assert!(error.contains("bus.urll"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_that_is_no_setting_is_left_alone() {
+        let others = [
+            ("QUELL_SERVICE_HOST", "10.0.0.1"),
+            ("QUELL_PORT", "tcp://10.0.0.1:8080"),
+            ("QUELL_PORT_8080_TCP_ADDR", "10.0.0.1"),
+            ("QUELL_WEB_SERVICE_PORT", "8080"),
+            ("QUELL_BUS_PASSWORD", "hunter2"),
+            ("QUELL_WEB", "x"),
+            ("QUELL_CONFIG", "x"),
+            ("QUELL_SOMETHING__ELSE", "x"),
+        ];
+        assert!(parse("", &others).is_ok());
+    }
+
+    #[test]
+    fn a_variable_is_read_as_its_setting_wants_it() {
+        let secret = r#"{"t": 007} # "x""#;
+        let config = parse(
+            "connections: {contoso: {type: microsoft, tenant_id: t}}",
+            &[
+                ("QUELL_CONNECTIONS__CONTOSO__CLIENT_SECRET", "0123"),
+                ("QUELL_CONNECTIONS__CONTOSO__CLIENT_ID", "8675309"),
+                ("QUELL_BUS__URL", secret),
+                ("QUELL_BUS__PREFETCH", "7"),
+                ("QUELL_NET__ALLOW", "[10.0.0.0/8, '1']"),
+                ("QUELL_NET__CERTIFICATE_AUTHORITY", ""),
+                ("QUELL_TELEMETRY__FORMAT", "json"),
+            ],
+        )
+        .unwrap();
+        let ConnectionConfig::Microsoft(contoso) = &config.connections["contoso"];
+        assert_eq!((contoso.client_secret.expose(), contoso.client_id.0.as_str()), ("0123", "8675309"));
+        assert_eq!((config.bus.url.expose(), config.bus.prefetch), (secret, 7));
+        assert_eq!((config.net.allow, config.net.certificate_authority), (vec!["10.0.0.0/8".to_owned(), "1".to_owned()], None));
+        assert_eq!(config.telemetry.format, LogFormat::Json);
+    }
+
+    #[test]
+    fn no_error_shows_a_secret() {
+        let connection =
+            |secret: &str| format!("connections:\n  c: {{type: microsoft, tenant_id: t, client_id: c, client_secret: {secret}}}\n");
+        for (file, variables, reason) in [
+            ("bus:\n  url: amqp://u:hunter2@h\n  urll: x\n".to_owned(), &[][..], "line 3"),
+            ("bus: {url: 'amqp://u:hunter2${env:QUELL_X@h'}".to_owned(), &[], "has no `}`"),
+            ("bus: {url: 'amqp://u:${hunter2}@h'}".to_owned(), &[], "is not a reference"),
+            ("bus: {url: 'amqp://u:hunter2@${env:QUELL_NO_SUCH}'}".to_owned(), &[], "QUELL_NO_SUCH"),
+            ("bus: {url: 'amqp://u:hunter2@h', prefetch: [}".to_owned(), &[], "line 1"),
+            (connection("8675309"), &[], "in quotes"),
+            (connection("8675309.5"), &[], "in quotes"),
+            (connection("-8675309"), &[("QUELL_BUS__PREFETCH", "7")], "in quotes"),
+            (connection("[hunter2]"), &[], "a text"),
+            ("bus: {url: 'amqp://u:hunter2@h'}".to_owned(), &[("QUELL_BUS__PREFETCH", "x")], "bus.prefetch"),
+            (String::new(), &[("QUELL_BUS__URL", "hunter2${")], "has no `}`"),
+        ] {
+            let error = parse(&file, variables).err().unwrap();
+            assert!(error.contains(reason), "{error} should mention {reason}");
+            assert!(!error.contains("hunter2") && !error.contains("8675309"), "{error}");
+        }
     }
 
     #[test]
