@@ -104,26 +104,24 @@ pub struct Adapter {
 /// Makes every adapter; starts nothing.
 ///
 /// # Errors
-/// Names the adapter, the setting and what to do.
-pub fn build(configs: &[AdapterConfig], around: &Surroundings) -> anyhow::Result<Vec<Adapter>> {
-    let mut names = BTreeSet::new();
-    let mut paths = BTreeSet::new();
-    let mut adapters = Vec::new();
+/// For each adapter that cannot be made: its name, the setting and what to do.
+pub fn build<'a>(configs: impl IntoIterator<Item = &'a AdapterConfig>, around: &Surroundings) -> Result<Vec<Adapter>, Vec<anyhow::Error>> {
+    let mut taken = Taken::default();
+    let (mut adapters, mut errors) = (Vec::new(), Vec::new());
     for config in configs {
-        let name = &config.name;
-        anyhow::ensure!(names.insert(name), "adapter `{name}`: `name` is taken by an adapter before it; names are unique");
-        let inlet = Inlet::new(name, &config.source, around);
-        let part = config.member.build(inlet, around).with_context(|| format!("adapter `{name}`"))?;
-        if let Part::Hook(hook) = &part {
-            let fresh = paths.insert(hook.path.clone());
-            anyhow::ensure!(fresh, "adapter `{name}`: `path` is taken by an adapter before it; each webhook needs its own");
+        match config.build(around, &mut taken).with_context(|| format!("adapter `{}`", config.name)) {
+            Ok(adapter) => adapters.push(adapter),
+            Err(error) => errors.push(error),
         }
-        adapters.push(match part {
-            Part::Hook(hook) => Adapter { name: name.clone(), hook: Some(hook), task: None },
-            Part::Task(task) => Adapter { name: name.clone(), hook: None, task: Some(task) },
-        });
     }
-    Ok(adapters)
+    if errors.is_empty() { Ok(adapters) } else { Err(errors) }
+}
+
+/// What adapters have that no other may have.
+#[derive(Default)]
+struct Taken {
+    names: BTreeSet<String>,
+    paths: BTreeSet<String>,
 }
 
 impl<'de> Deserialize<'de> for AdapterConfig {
@@ -149,6 +147,19 @@ impl AdapterConfig {
         let member = (entry.prepare)(Value::Object(settings)).map_err(|error| of_this(error.to_string()))?;
         let source = source.unwrap_or_else(|| name.clone());
         Ok(Self { name, entry, source, member })
+    }
+
+    fn build(&self, around: &Surroundings, taken: &mut Taken) -> anyhow::Result<Adapter> {
+        let name = self.name.clone();
+        anyhow::ensure!(taken.names.insert(name.clone()), "`name` is taken by an adapter before it; names are unique");
+        match self.member.build(Inlet::new(&name, &self.source, around), around)? {
+            Part::Hook(hook) => {
+                let fresh = taken.paths.insert(hook.path.clone());
+                anyhow::ensure!(fresh, "`path` is taken by an adapter before it; each webhook needs its own");
+                Ok(Adapter { name, hook: Some(hook), task: None })
+            }
+            Part::Task(task) => Ok(Adapter { name, hook: None, task: Some(task) }),
+        }
     }
 
     /// The connection that it reads through: work on its alerts goes through the same.
@@ -287,7 +298,7 @@ mod tests {
             (r#"[{"name": "a", "type": "webhook", "path": "/hooks/a", "auth": "none", "map": {"kimd": "body.k"}}]"#, "did you mean `kind`"),
             (r#"[{"name": "g", "type": "graph_alerts", "connection": "nobody", "every": "60s"}]"#, "adapter `g`: `connection` is `nobody`"),
         ] {
-            let fault = format!("{:#}", build(&read(json).unwrap(), &bench.around).unwrap_err());
+            let fault = format!("{:#}", build(&read(json).unwrap(), &bench.around).unwrap_err().remove(0));
             assert!(fault.contains(reason), "{fault} should mention {reason}");
         }
     }

@@ -22,7 +22,7 @@ fn notice() -> Notice {
 
 fn build(settings: Value) -> Result<Channels, ChannelError> {
     let settings: BTreeMap<String, Value> = serde_json::from_value(settings).unwrap();
-    Channels::build(&settings, &bench::net())
+    Channels::build(&settings, &bench::net()).map_err(|mut errors| errors.remove(0))
 }
 
 fn example(entry: &Entry) -> Value {

@@ -86,16 +86,18 @@ impl Channels {
     /// Builds every channel from its settings by `TYPE:NAME`; contacts nobody.
     ///
     /// # Errors
-    /// Names the first channel whose type is unknown or whose settings are wrong.
-    pub fn build(configs: &BTreeMap<String, Value>, net: &Net) -> Result<Self, ChannelError> {
-        let mut by_name = BTreeMap::new();
-        if !configs.contains_key(DEFAULT) {
-            by_name.insert(DEFAULT.to_owned(), prepare(DEFAULT, json!({}))?);
+    /// Names every channel whose type is unknown or whose settings are wrong.
+    pub fn build(configs: &BTreeMap<String, Value>, net: &Net) -> Result<Self, Vec<ChannelError>> {
+        let (mut by_name, mut errors) = (BTreeMap::new(), Vec::new());
+        let mut all = configs.clone();
+        all.entry(DEFAULT.to_owned()).or_insert_with(|| json!({}));
+        for (name, settings) in all {
+            match prepare(&name, settings) {
+                Ok(channel) => drop(by_name.insert(name, channel)),
+                Err(error) => errors.push(error),
+            }
         }
-        for (name, settings) in configs {
-            by_name.insert(name.clone(), prepare(name, settings.clone())?);
-        }
-        Ok(Self { net: net.clone(), by_name: Arc::new(by_name) })
+        if errors.is_empty() { Ok(Self { net: net.clone(), by_name: Arc::new(by_name) }) } else { Err(errors) }
     }
 
     /// The names, in order.

@@ -15,7 +15,11 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::{config::Config, lifecycle::Tasks, store::Store};
+use crate::{
+    config::Config,
+    lifecycle::Tasks,
+    store::{self, Store},
+};
 
 /// Event-driven response for the security teams of Microsoft cloud partners.
 ///
@@ -92,7 +96,7 @@ impl Cli {
                 clap_complete::generate(shell, &mut Self::command(), "quell", &mut std::io::stdout());
                 Exit::Done
             }
-            Command::Check(check) => check.execute(settings(), json),
+            Command::Check(check) => check.execute(settings(), json).await,
             other => match settings() {
                 Ok(config) => other.execute(&config, json).await,
                 Err(error) => Exit::usage(&error.to_string()),
@@ -105,6 +109,9 @@ impl Command {
     async fn execute(self, config: &Config, json: bool) -> Exit {
         if let Self::Run(run) = self {
             return run.execute(config).await;
+        }
+        if let Err(error) = store::file_of(&config.store.url) {
+            return Exit::usage(&error.to_string());
         }
         let tasks = Tasks::default();
         let store = match Store::open(&config.store.url, &tasks, None).await {

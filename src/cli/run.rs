@@ -5,7 +5,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 use super::Exit;
-use crate::{app::App, config::Config, engine::Acting, telemetry::logs};
+use crate::{
+    app::{App, parts::Unusable},
+    config::Config,
+    engine::Acting,
+    telemetry::logs,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
@@ -23,6 +28,7 @@ impl Run {
         let acting = if self.dry_run { Acting::DryRun } else { Acting::AsWritten };
         let app = match App::start(config, acting).await {
             Ok(app) => app,
+            Err(error) if error.is::<Unusable>() => return Exit::usage(&error.to_string()),
             Err(error) => return Exit::unreachable(&format!("{error:#}")),
         };
         info!(address = %app.address, "quell {} runs; http://{}/ shows it", env!("CARGO_PKG_VERSION"), app.address);

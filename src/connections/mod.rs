@@ -52,16 +52,23 @@ impl Connections {
     /// Builds every connection; contacts nobody. Sign-ins are tasks of the program, so that its end waits for them.
     ///
     /// # Errors
-    /// Names the first connection that cannot be used as configured.
-    pub fn build(configs: &BTreeMap<String, ConnectionConfig>, net: &Net, store: &Store, tasks: &Tasks) -> Result<Self, ConnectionError> {
+    /// Names every connection that cannot be used as configured.
+    pub fn build(
+        configs: &BTreeMap<String, ConnectionConfig>,
+        net: &Net,
+        store: &Store,
+        tasks: &Tasks,
+    ) -> Result<Self, Vec<ConnectionError>> {
         let keeper: Arc<dyn Keeper> = Arc::new(store.clone());
-        let mut connections = Self::default();
+        let (mut connections, mut errors) = (Self::default(), Vec::new());
         for (name, config) in configs {
             let ConnectionConfig::Microsoft(config) = config;
-            let built = Microsoft::build(name, config, net, &keeper, tasks);
-            connections.insert(built.map_err(|why| ConnectionError { name: name.clone(), why })?);
+            match Microsoft::build(name, config, net, &keeper, tasks) {
+                Ok(built) => connections.insert(built),
+                Err(why) => errors.push(ConnectionError { name: name.clone(), why }),
+            }
         }
-        Ok(connections)
+        if errors.is_empty() { Ok(connections) } else { Err(errors) }
     }
 
     /// Lets alerts of a source be worked on through a connection.

@@ -46,6 +46,19 @@ impl Arguments {
             Part::Template(_) | Part::List(_) | Part::Map(_) => None,
         }
     }
+
+    /// The texts without expressions in the list under a key.
+    pub(super) fn constant_texts(&self, key: &str) -> Vec<&str> {
+        match &self.0 {
+            Part::Constant(value) => value.get(key).map(texts).unwrap_or_default(),
+            Part::Map(entries) => match entries.iter().find(|(name, _)| name == key) {
+                Some((_, Part::Constant(value))) => texts(value),
+                Some((_, Part::List(parts))) => parts.iter().filter_map(Part::constant).filter_map(Value::as_str).collect(),
+                Some((_, Part::Template(_) | Part::Map(_))) | None => Vec::new(),
+            },
+            Part::Template(_) | Part::List(_) => Vec::new(),
+        }
+    }
 }
 
 impl Part {
@@ -111,4 +124,8 @@ impl Part {
             }
         }
     }
+}
+
+fn texts(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }

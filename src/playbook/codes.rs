@@ -27,6 +27,7 @@ pub const CODES: &[(&str, &str)] = &[
     (TABLE, "a lookup table is not a table with unique keys"),
     (FUNCTIONS, "a file of functions cannot be compiled, or holds more than functions"),
     (UNKNOWN_FUNCTION, "an expression calls a function that does not exist"),
+    (UNKNOWN_CHANNEL, "warning: a step tells people through a channel that is not configured"),
 ];
 
 pub(super) const YAML: &str = "P0001";
@@ -54,3 +55,4 @@ pub(super) const FILE: &str = "P0022";
 pub(super) const TABLE: &str = "P0023";
 pub(super) const FUNCTIONS: &str = "P0024";
 pub(super) const UNKNOWN_FUNCTION: &str = "P0025";
+pub(super) const UNKNOWN_CHANNEL: &str = "P0026";

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Playbook, codes, reader::place_in};
+use super::{Body, Playbook, codes, reader::place_in};
 use crate::{
     expression::{Sandbox, Table, Tables},
     problem::{Place, Problem, Severity},
@@ -66,6 +66,21 @@ impl Library {
     /// The playbook of that name.
     pub fn get(&self, name: &str) -> Option<&Arc<Playbook>> {
         self.playbooks.iter().find(|it| it.name == name)
+    }
+
+    /// Warns of steps that tell people through a channel that the settings do not have. Only names that are written out can be judged.
+    pub fn check_channels(&mut self, check: impl Fn(&str) -> Result<(), String>) {
+        for playbook in &self.playbooks {
+            for step in playbook.steps.iter().chain(&playbook.on_error) {
+                let Body::Action { entry, with } = &step.body else { continue };
+                let channels = if entry.name == "notify" { with.constant_texts("channels") } else { Vec::new() };
+                for (channel, why) in channels.into_iter().filter_map(|channel| Some((channel, check(channel).err()?))) {
+                    let place = text_place(&playbook.path, &playbook.text, channel);
+                    let message = format!("step `{}` cannot tell anybody: {why}", step.id);
+                    self.problems.push(Problem::warning(codes::UNKNOWN_CHANNEL, message, place));
+                }
+            }
+        }
     }
 
     fn list(&mut self, folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
@@ -162,6 +177,12 @@ fn is_playbook(path: &Path) -> bool {
 
 fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|it| it == extension)
+}
+
+/// Where a text stands first.
+fn text_place(path: &Path, text: &str, wanted: &str) -> Place {
+    let start = text.find(wanted).unwrap_or_default();
+    place_in(path, text, &(start..start + wanted.len()))
 }
 
 fn name_place(path: &Path, text: &str, name: &str) -> Place {

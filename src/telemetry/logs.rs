@@ -18,6 +18,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whether a filter can be read.
+///
+/// # Errors
+/// Says why not.
+pub fn check(filter: &str) -> anyhow::Result<()> {
+    EnvFilter::try_new(filter)?;
+    Ok(())
+}
+
 /// Sends log lines to the standard error stream. `filter` is in the form of the `RUST_LOG` variable, e.g. `info,quell=debug`.
 ///
 /// # Errors

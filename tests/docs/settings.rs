@@ -4,17 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Json, Router, routing::get};
 use quell::{
-    adapters::{self, Adapter, Surroundings},
+    adapters::Adapter,
     alert::Alert,
-    bus::{Bus, embedded::EmbeddedBus},
-    channels::Channels,
+    app::parts::{Ground, Parts},
+    bus::Bus,
     config::Config,
-    connections::Connections,
-    expression::Sandbox,
     lifecycle::Tasks,
-    net::Net,
-    store::Store,
-    telemetry::{Metrics, signals::Signals},
+    playbook::Library,
 };
 use regex::Regex;
 use serde_json::json;
@@ -56,33 +52,20 @@ async fn the_poll_that_readme_shows_makes_an_alert_of_each_item() {
     assert_eq!(shown, [("feed", "7", "intrusion"), ("feed", "8", "phishing")]);
 }
 
-/// What settings give; its folder is there as long as this is.
+/// What settings give.
 struct Built {
     adapters: Vec<Adapter>,
     bus: Arc<dyn Bus>,
-    _folder: tempfile::TempDir,
 }
 
 async fn build(settings: &str) -> anyhow::Result<Built> {
     drop(rustls::crypto::ring::default_provider().install_default());
     let config = Config::parse(&with_values(settings), "README.md", std::iter::empty())?;
-    let folder = tempfile::tempdir()?;
-    let tasks = Tasks::default();
-    let store = Store::open(&format!("sqlite:{}", folder.path().join("quell.db").display()), &tasks, None).await?;
-    let net = Net::new(&config.net)?;
-    let mut connections = Connections::build(&config.connections, &net, &store, &tasks)?;
-    for adapter in &config.adapters {
-        if let Some(connection) = adapter.connection() {
-            connections.assign(&adapter.source, connection)?;
-        }
-    }
-    let channels = Channels::build(&config.channels, &net)?;
-    let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::new(store.clone()));
-    let around =
-        Surroundings { bus: Arc::clone(&bus), store, connections, net, sandbox: Sandbox::new(), signals: Signals::new(Metrics::new()?) };
-    let adapters = adapters::build(&config.adapters, &around)?;
-    anyhow::ensure!(adapters.len() == config.adapters.len() && channels.names().count() > config.channels.len().saturating_sub(1));
-    Ok(Built { adapters, bus, _folder: folder })
+    let (library, tasks) = (Library::default(), Tasks::default());
+    let ground = Ground::in_memory(&library, &tasks).await?;
+    let built = Parts::build(&config, &ground)?;
+    anyhow::ensure!(built.adapters.len() == config.adapters.len() && built.channels.names().count() >= config.channels.len());
+    Ok(Built { adapters: built.adapters, bus: ground.bus })
 }
 
 /// The settings with a value in the place of each reference to the environment.

@@ -265,6 +265,66 @@ async fn a_check_of_broken_settings_says_where_and_is_json_on_request() {
     }
 }
 
+/// Settings of which each has its own fault.
+const FAULTY: &str = r#"
+bus: {url: 'redis://x', prefetch: 0}
+store: {url: 'postgres://db'}
+telemetry: {log: '=[nonsense'}
+net: {allow: ['10.0.0.0/99']}
+connections:
+  broken: {type: microsoft, tenant_id: '../x', client_id: c, client_secret: s}
+adapters:
+  - {name: a, type: webhook, path: /elsewhere, auth: none}
+  - {name: b, type: webhook, path: /hooks/b, auth: none, map: {id: 'body.'}}
+  - {name: b, type: webhook, path: /hooks/c, auth: none}
+channels:
+  "pigeon:x": {}
+  "slack:x": {url: nonsense}
+"#;
+
+#[tokio::test]
+async fn a_check_finds_everything_that_a_run_would_refuse() {
+    let lab = Lab::embedded().await;
+    lab.playbook("note", LOG);
+    std::fs::write(lab.path("quell.yaml"), FAULTY).unwrap();
+    let faults = [
+        "`bus.url`",
+        "`store.url`",
+        "`telemetry.log`",
+        "10.0.0.0/99",
+        "connection `broken`: `tenant_id`",
+        "adapter `a`: `path` must begin with `/hooks/`",
+        "adapter `b`: `map.id`",
+        "adapter `b`: `name` is taken",
+        "channel `pigeon:x`",
+        "channel `slack:x`",
+    ];
+    assert_ends(&lab.quell(&["check"]), 1, &faults);
+    assert_ends(&lab.quell(&["check"]), 1, &[&format!("{} errors", faults.len())]);
+    let report: Value = serde_json::from_slice(&lab.quell(&["check", "--json"]).stdout).expect("JSON");
+    assert_eq!(report["problems"].as_array().unwrap().len(), faults.len(), "{report}");
+    assert_ends(&lab.quell(&["run"]), 2, &["`telemetry.log`"]);
+    assert_ends(&lab.quell(&["alerts", "list"]), 2, &["`store.url`"]);
+
+    let good = |line: &&str| !["bus", "store", "telemetry"].iter().any(|section| line.starts_with(section));
+    std::fs::write(lab.path("quell.yaml"), FAULTY.lines().filter(good).collect::<Vec<_>>().join("\n")).unwrap();
+    assert_ends(&lab.quell(&["run"]), 2, &faults[3..]);
+}
+
+#[tokio::test]
+async fn a_check_warns_of_channels_that_are_not_there() {
+    let lab = Lab::embedded().await;
+    lab.playbook(
+        "tell",
+        &LOG.replace("playbook: note", "playbook: tell").replace(
+            "action: log, with: {message: 'seen ${alert.id}'}",
+            "action: notify, with: {channels: ['log:default', 'slack:nobody', 'slack:${alert.kind}'], text: '${alert.id}'}",
+        ),
+    );
+    let expected = ["P0026", "tell.yaml:4:", "there is no channel `slack:nobody`", "1 playbooks can be used; 0 errors, 1 warnings"];
+    assert_ends(&lab.quell(&["check"]), 0, &expected);
+}
+
 // ---- the rest ----
 
 #[tokio::test(flavor = "multi_thread")]
@@ -276,7 +336,7 @@ async fn a_run_that_cannot_start_says_why_and_what_to_do() {
     drop(taken);
 
     lab.change_settings("bus: {url: embedded}", "bus: {url: 'redis://x'}");
-    assert_ends(&lab.quell(&["run"]), 3, &["`bus.url` begins with `redis`", "amqp://"]);
+    assert_ends(&lab.quell(&["run"]), 2, &["`bus.url`", "amqp://"]);
     lab.change_settings("bus: {url: 'redis://x'}", "bus: {urll: embedded}");
     assert_ends(&lab.quell(&["run"]), 2, &["quell.yaml", "urll", "line 1"]);
     lab.change_settings("bus: {urll: embedded}", "bus: {url: embedded}");
@@ -302,7 +362,7 @@ async fn the_exit_code_tells_scripts_what_happened() {
         assert_eq!(lab.quell(arguments).status.code(), Some(code), "{arguments:?}");
     }
     lab.change_settings("sqlite:", "mysql:");
-    assert_ends(&lab.quell(&["alerts", "list"]), 3, &["`store.url` is `mysql:…`"]);
+    assert_ends(&lab.quell(&["alerts", "list"]), 2, &["`store.url` is `mysql:…`"]);
     let absent = lab.command(&["alerts", "list"]).args(["--config", "absent.yaml"]).output().unwrap();
     assert_ends(&absent, 2, &["absent.yaml"]);
 }

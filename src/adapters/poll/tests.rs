@@ -203,7 +203,7 @@ async fn settings_that_cannot_work_fail_the_build() {
         let mut settings = settings("http://127.0.0.1:1");
         settings[setting] = value;
         let config = serde_json::from_value(settings).unwrap();
-        let fault = format!("{:#}", super::super::build(&[config], &bench.around).unwrap_err());
+        let fault = format!("{:#}", super::super::build(&[config], &bench.around).unwrap_err().remove(0));
         assert!(fault.contains(reason), "{fault} should mention {reason}");
     }
 }

@@ -1,20 +1,18 @@
-//! The program put together: from settings to running parts. Building may fail and says why; what runs is told to stop.
+//! The program put together: from settings to [`parts`] to what runs. Building may fail and says why; what runs is told to stop.
+
+pub mod parts;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use anyhow::Context;
 use jiff::Timestamp;
 
+use self::parts::{Ground, Parts, Unusable, faults_alone};
 use crate::{
     actions::Services,
-    adapters::{self, Surroundings},
     bus::{Bus, embedded::EmbeddedBus, rabbitmq::RabbitMq},
-    channels::Channels,
     config::Config,
-    connections::Connections,
     engine::{Acting, Engine},
     lifecycle::Tasks,
-    net::Net,
     playbook::Library,
     store::{Lock, Store},
     telemetry::{Metrics, signals::Signals},
@@ -47,8 +45,12 @@ impl App {
     /// Builds every part, then starts them.
     ///
     /// # Errors
-    /// Says which part could not be built and what to do.
+    /// Says which part could not be built and what to do; [`Unusable`] when it is for the settings alone.
     pub async fn start(config: &Config, acting: Acting) -> anyhow::Result<Self> {
+        let faults = faults_alone(config);
+        if !faults.is_empty() {
+            return Err(Unusable(faults).into());
+        }
         let lock = Lock::take(&config.store.url)?;
         let tasks = Tasks::default();
         let metrics = Metrics::new()?;
@@ -58,19 +60,9 @@ impl App {
         let store = Store::open(&config.store.url, &tasks, Some(signals.clone())).await?;
         let library = Arc::new(load_playbooks(&config.playbooks));
         signals.playbooks_loaded(library.playbooks.len(), library.refused());
-        let net = Net::new(&config.net)?;
-        let connections = connect(config, &net, &store, &tasks)?;
-        let channels = Channels::build(&config.channels, &net).context("build the channels")?;
         let bus = open_bus(config, &store, &tasks)?;
-        let around = Surroundings {
-            bus: Arc::clone(&bus),
-            store: store.clone(),
-            connections: connections.clone(),
-            net: net.clone(),
-            sandbox: library.sandbox.clone(),
-            signals: signals.clone(),
-        };
-        let adapters = adapters::build(&config.adapters, &around)?;
+        let ground = Ground { store: store.clone(), bus: Arc::clone(&bus), library: &library, signals: signals.clone(), tasks: &tasks };
+        let Parts { net, connections, channels, adapters } = Parts::build(config, &ground)?;
         let readiness = tokio::sync::watch::Sender::new(Readiness::default());
         let (mut hooks, mut polls) = (Vec::new(), Vec::new());
         for adapter in adapters {
@@ -123,7 +115,7 @@ impl App {
 /// # Errors
 /// The URL cannot be used.
 pub fn open_bus(config: &Config, store: &Store, tasks: &Tasks) -> anyhow::Result<Arc<dyn Bus>> {
-    if config.bus.url.expose() == "embedded" {
+    if config.bus.is_embedded() {
         return Ok(Arc::new(EmbeddedBus::new(store.clone())));
     }
     let bus = RabbitMq::start(config.bus.clone(), tasks).map_err(anyhow::Error::msg)?;
@@ -137,16 +129,6 @@ fn load_playbooks(folder: &Path) -> Library {
         tracing::warn!("{problem}");
     }
     library
-}
-
-fn connect(config: &Config, net: &Net, store: &Store, tasks: &Tasks) -> anyhow::Result<Connections> {
-    let mut connections = Connections::build(&config.connections, net, store, tasks).context("build the connections")?;
-    for adapter in &config.adapters {
-        if let Some(connection) = adapter.connection() {
-            connections.assign(&adapter.source, connection).with_context(|| format!("adapter `{}`", adapter.name))?;
-        }
-    }
-    Ok(connections)
 }
 
 async fn watch_health(
