@@ -1,6 +1,6 @@
 //! `email`: a mail through an SMTP server.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
@@ -85,6 +85,9 @@ impl Email {
             return Err("`smtp` must name a host and have no query".to_owned());
         }
         match url.scheme() {
+            "smtp" if url.password().is_some() && !is_this_machine(&url) => {
+                Err("`smtp` has a password, which `smtp:` would send in the clear; use `smtps:` or `smtp+starttls:`".to_owned())
+            }
             "smtp" | "smtps" => Ok(url.into()),
             "smtp+starttls" => {
                 url.set_query(Some("tls=required"));
@@ -110,6 +113,12 @@ impl Email {
         let text = format!("{}\n\n-- \nSent by Quell. Message {}\n", notice.plain_text().trim_end(), notice.id);
         mail.header(ContentType::TEXT_PLAIN).body(text).map_err(|error| format!("write the mail: {error}"))
     }
+}
+
+/// Whether a server is reached without a network. The parser takes the host of a scheme that it does not know for a mere name.
+fn is_this_machine(server: &Url) -> bool {
+    let host = server.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 fn mailbox(what: &str, text: &str) -> Result<Mailbox, String> {
@@ -190,6 +199,22 @@ mod tests {
         assert_eq!(server("smtps://mail.contoso.com").unwrap(), "smtps://mail.contoso.com");
         for wrong in ["smtp:mail", "smtp://mail?tls=opportunistic", "https://mail", "mail"] {
             assert!(server(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_sent_in_the_clear_over_a_network() {
+        let server = |smtp: &str| email(&serde_json::json!({ "smtp": smtp })).server();
+        for wrong in
+            ["smtp://u:hunter2@mail.contoso.com", "smtp://u:hunter2@10.0.0.1", "smtp://u:hunter2@localhost", "smtp://:hunter2@mail"]
+        {
+            let error = server(wrong).unwrap_err();
+            assert!(error.contains("in the clear") && !error.contains("hunter2"), "{error}");
+        }
+        for right in
+            ["smtp://mail.contoso.com", "smtp://u:p@127.0.0.1:25", "smtp://u:p@[::1]", "smtps://u:p@mail", "smtp+starttls://u:p@mail"]
+        {
+            assert!(server(right).is_ok(), "{right}");
         }
     }
 }
