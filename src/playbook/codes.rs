@@ -28,6 +28,7 @@ pub const CODES: &[(&str, &str)] = &[
     (FUNCTIONS, "a file of functions cannot be compiled, or holds more than functions"),
     (UNKNOWN_FUNCTION, "an expression calls a function that does not exist"),
     (UNKNOWN_CHANNEL, "warning: a step tells people through a channel that is not configured"),
+    (SECRET, "a step would send a secret that is written in the playbook"),
 ];
 
 pub(super) const YAML: &str = "P0001";
@@ -56,3 +57,4 @@ pub(super) const TABLE: &str = "P0023";
 pub(super) const FUNCTIONS: &str = "P0024";
 pub(super) const UNKNOWN_FUNCTION: &str = "P0025";
 pub(super) const UNKNOWN_CHANNEL: &str = "P0026";
+pub(super) const SECRET: &str = "P0027";

@@ -1,7 +1,7 @@
 //! Playbooks: YAML files that say which alerts are answered, and with which steps.
 //!
 //! A [`Playbook`] is always valid: [`Playbook::parse`] reads the YAML into a tree that knows its places (`node`), takes the values out of it
-//! and collects every problem (`reader`), and checks what expressions name (`visible`) and what actions take (`schema`). What is compiled
+//! and collects every problem (`reader`), and checks what expressions name (`visible`) and what actions take (`schema`, `secrets`). What is compiled
 //! there once — conditions, templates, regular expressions — is only evaluated later. A [`Library`] is a folder of playbooks.
 //!
 //! Nothing here acts or waits. A [`Trigger`] gives a [`Verdict`] for an alert, a [`Step`] says what is [`Planned`]; the engine does the rest.
@@ -15,6 +15,7 @@ mod node;
 mod parse;
 mod reader;
 mod schema;
+mod secrets;
 #[cfg(test)]
 mod shipped;
 mod step;

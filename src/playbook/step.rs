@@ -9,7 +9,7 @@ use super::{
     codes,
     node::{Kind, Node},
     reader::{Fields, Reader, did_you_mean, listed},
-    schema,
+    schema, secrets,
     visible::Visible,
 };
 use crate::{
@@ -203,6 +203,7 @@ impl Body {
         };
         let before = reader.count();
         schema::check(reader, name, entry.schema().as_value(), with, &action.span);
+        secrets::check(reader, name, with);
         let arguments = arguments?;
         if let (Some(constant), true) = (arguments.constant(), reader.count() == before)
             && let Err(error) = entry.prepare(constant.clone())

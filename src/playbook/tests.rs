@@ -303,8 +303,21 @@ fn a_destructive_playbook_for_every_alert_is_a_warning() {
 }
 
 #[test]
+fn a_header_that_gives_access_is_refused() {
+    let headers = |headers: &str| {
+        let step = format!("{{id: s, action: http.request, with: {{url: 'https://x.example', headers: {{{headers}}}}}}}");
+        problems(&format!("playbook: a\ntrigger: {{alert: {{match: {{kind: noise}}}}}}\nsteps:\n  - {step}\n"))
+    };
+    for header in ["Authorization: Bearer x", "authorization: '${alert.id}'", "COOKIE: a=b", "X-Api-Key: k", "Proxy-Authorization: k"] {
+        let found = headers(&format!("Accept: text/plain, {header}"));
+        assert!(found.len() == 1 && found[0].starts_with("P0027 4:") && found[0].contains("not supported yet"), "{found:?}");
+    }
+    assert_eq!(headers("Accept: text/plain, X-Trace: '${alert.id}'"), Vec::<String>::new());
+}
+
+#[test]
 fn every_code_has_a_meaning_and_a_test() {
-    let elsewhere = ["P0019", "P0021", "P0022", "P0023", "P0024"];
+    let elsewhere = ["P0019", "P0021", "P0022", "P0023", "P0024", "P0026", "P0027"];
     for (code, meaning) in CODES {
         assert!(!meaning.is_empty());
         let is_tested = MISTAKES.iter().any(|(_, _, expected)| expected.starts_with(code)) || elsewhere.contains(code);
