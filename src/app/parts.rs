@@ -92,10 +92,9 @@ impl Parts {
 
 /// What is wrong with settings that stand for themselves.
 pub(super) fn faults_alone(config: &Config) -> Vec<String> {
-    let bus = config.bus.check();
     let store = store::file_of(&config.store.url).map_err(|error: StoreError| error.to_string());
     let log = logs::check(&config.telemetry.log).map_err(|error| format!("`telemetry.log`: {error}"));
-    [bus.err(), store.err(), log.err()].into_iter().flatten().collect()
+    config.bus.faults().into_iter().chain(store.err()).chain(log.err()).collect()
 }
 
 fn connect(config: &Config, net: &Net, ground: &Ground<'_>) -> Result<Connections, Vec<String>> {

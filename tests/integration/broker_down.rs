@@ -151,3 +151,28 @@ async fn broker_killed_again_and_again_loses_nothing_that_was_answered() {
     let known: BTreeSet<_> = alerts.iter().map(|row| row.id.clone()).collect();
     assert!(taken.is_subset(&known), "lost: {:?}", taken.difference(&known).collect::<Vec<_>>());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broker_that_runs_short_is_told_by_readiness_and_publishes_again_afterwards() {
+    let broker = Broker::start().await;
+    let lab = Lab::on_broker(&broker.url(), Options::default()).await;
+    let _quell = lab.run().await;
+    assert_eq!(send(&lab, 0..10).await.1, 0);
+
+    broker.run_short();
+    let begun = Instant::now();
+    while send(&lab, 10..11).await.1 == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the broker never blocked");
+    }
+    // The first message after the broker ran short waits for a confirmation; the next are refused at once, and the connection is kept.
+    let refusing = Instant::now();
+    assert_eq!(send(&lab, 11..16).await.1, 5);
+    assert!(refusing.elapsed() < Duration::from_secs(2), "{:?}", refusing.elapsed());
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let (code, body) = lab.get("/readyz").await.unwrap();
+    assert_eq!(code, 503, "{body}");
+
+    broker.recover();
+    lab.ready(Duration::from_secs(15)).await.unwrap();
+    assert_eq!(send(&lab, 20..30).await.1, 0);
+}

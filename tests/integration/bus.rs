@@ -52,6 +52,13 @@ async fn rabbitmq() -> Setup {
     rabbitmq_with(settings()).await
 }
 
+/// Somebody else at the same broker.
+async fn administrator() -> (lapin::Connection, lapin::Channel) {
+    let connection = lapin::Connection::connect(&shared_url(), lapin::ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    (connection, channel)
+}
+
 fn message(number: usize) -> Message {
     Message { key: format!("key-{number}"), body: format!("body {number}").into_bytes() }
 }
@@ -164,15 +171,42 @@ contract!(
 );
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_queue_refuses_and_an_unbound_exchange_returns() {
+async fn a_message_that_no_queue_takes_is_an_error() {
     let settings = settings();
     let setup = rabbitmq_with(settings.clone()).await;
-    let connection = lapin::Connection::connect(&shared_url(), lapin::ConnectionProperties::default()).await.unwrap();
-    let channel = connection.create_channel().await.unwrap();
+    let (_connection, channel) = administrator().await;
     let (queue, exchange) = (settings.queue.as_str(), settings.exchange.as_str());
     channel.queue_unbind(queue.into(), exchange.into(), "#".into(), lapin::types::FieldTable::default()).await.unwrap();
     let error = setup.bus.publish(message(1)).await.unwrap_err().to_string();
     assert!(error.contains("no queue is bound"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_refuses_and_keeps_what_it_confirmed() {
+    let setup = rabbitmq_with(Settings { max_length_bytes: 20_000, ..settings() }).await;
+    let mut confirmed = Vec::new();
+    let refusal = loop {
+        let number = confirmed.len();
+        let body = format!("{number} {}", "x".repeat(1_000));
+        match setup.bus.publish(Message { key: number.to_string(), body: body.clone().into_bytes() }).await {
+            Ok(()) => confirmed.push(body),
+            Err(error) => break error.to_string(),
+        }
+        assert!(confirmed.len() < 1_000, "the queue took more than it may hold");
+    };
+    assert!(refusal.contains("may be full"), "{refusal}");
+    let mut consumer = setup.bus.consume().await.unwrap();
+    let received = receive(&mut consumer, confirmed.len()).await;
+    assert_eq!(bodies(&received), confirmed);
+    consumer.ack(received.iter().map(|delivery| delivery.receipt).collect()).await.unwrap();
+    // What was refused may be sent again once there is room.
+    for _ in 0..100 {
+        if setup.bus.publish(message(1)).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the queue never took a message again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,6 +223,17 @@ async fn with_declare_off_a_missing_or_different_queue_is_refused_by_name() {
     let setup = rabbitmq_with(Settings { declare: true, delivery_limit: 5, ..settings.clone() }).await;
     let error = bus.consume().await.err().unwrap().to_string();
     assert!(error.contains("x-delivery-limit") && error.contains(&settings.queue), "{error}");
+
+    // A queue for the dead that would itself drop what is delivered too often.
+    let (connection, channel) = administrator().await;
+    let other = Settings { dead_queue: format!("{}-other", settings.dead_queue), delivery_limit: 5, ..settings.clone() };
+    let durable = lapin::options::QueueDeclareOptions { durable: true, ..Default::default() };
+    let mut quorum = lapin::types::FieldTable::default();
+    quorum.insert("x-queue-type".into(), lapin::types::AMQPValue::LongString("quorum".into()));
+    channel.queue_declare(other.dead_queue.as_str().into(), durable, quorum).await.unwrap();
+    let error = RabbitMq::start(other.clone(), &tasks).unwrap().consume().await.err().unwrap().to_string();
+    assert!(error.contains("x-delivery-limit") && error.contains(&other.dead_queue), "{error}");
+    drop(connection);
 
     // And with the same one it is used as it is.
     let same = RabbitMq::start(Settings { delivery_limit: 5, ..settings }, &tasks).unwrap();

@@ -289,6 +289,7 @@ async fn a_check_finds_everything_that_a_run_would_refuse() {
     std::fs::write(lab.path("quell.yaml"), FAULTY).unwrap();
     let faults = [
         "`bus.url`",
+        "`bus.prefetch`",
         "`store.url`",
         "`telemetry.log`",
         "10.0.0.0/99",
@@ -308,7 +309,7 @@ async fn a_check_finds_everything_that_a_run_would_refuse() {
 
     let good = |line: &&str| !["bus", "store", "telemetry"].iter().any(|section| line.starts_with(section));
     std::fs::write(lab.path("quell.yaml"), FAULTY.lines().filter(good).collect::<Vec<_>>().join("\n")).unwrap();
-    assert_ends(&lab.quell(&["run"]), 2, &faults[3..]);
+    assert_ends(&lab.quell(&["run"]), 2, &faults[4..]);
 }
 
 #[tokio::test]

@@ -120,16 +120,33 @@ impl Broker {
         signal(self.node.as_ref().expect("broker is running"), "CONT");
     }
 
+    /// The broker runs short of memory, and blocks whoever publishes.
+    pub fn run_short(&self) {
+        self.control(&["set_vm_memory_high_watermark", "absolute", "1"]);
+    }
+
+    /// Undoes [`Broker::run_short`].
+    pub fn recover(&self) {
+        self.control(&["set_vm_memory_high_watermark", "0.8"]);
+    }
+
+    fn control(&self, command: &[&str]) {
+        let Ports { epmd, distribution, amqp } = self.ports;
+        let mut child = script(self.folder.path(), "ctl", &[epmd, distribution, amqp], command);
+        let status = child.wait().expect("wait for `rabbitmqctl`");
+        assert!(status.success(), "{command:?}: {status}\n{}", self.last_words());
+    }
+
     fn prepare() -> Self {
         let folder = tempfile::Builder::new().prefix("quell-broker-").tempdir().expect("make a folder for the broker");
         let ports = Ports { epmd: free_port(), distribution: free_port(), amqp: free_port() };
-        let names = script(folder.path(), &["names"], &[ports.epmd]);
+        let names = script(folder.path(), "names", &[ports.epmd], &[]);
         Self { folder, ports, names, node: None }
     }
 
     async fn run_node(&mut self) -> Result<(), String> {
         let Ports { epmd, distribution, amqp } = self.ports;
-        let node = self.node.insert(script(self.folder.path(), &["server"], &[epmd, distribution, amqp]));
+        let node = self.node.insert(script(self.folder.path(), "server", &[epmd, distribution, amqp], &[]));
         let failure = match wait_until_ready(node, amqp).await {
             Ok(()) => return Ok(()),
             Err(failure) => failure,
@@ -164,13 +181,14 @@ impl Drop for Broker {
 
 /// The script replaces itself by the program it starts, so the child is that program.
 /// It stays in the test's process group: a runner that ends a hanging test by group ends its broker too.
-fn script(folder: &Path, verb: &[&str], ports: &[u16]) -> Child {
+fn script(folder: &Path, verb: &str, ports: &[u16], more: &[&str]) -> Child {
     let output = || File::options().create(true).append(true).open(folder.join("output")).expect("open the broker's output");
     let program = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/support/rabbitmq");
     Command::new(program)
-        .args(verb)
+        .arg(verb)
         .arg(folder)
         .args(ports.iter().map(u16::to_string))
+        .args(more)
         .stdin(Stdio::null())
         .stdout(output())
         .stderr(output())

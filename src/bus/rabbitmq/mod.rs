@@ -45,6 +45,9 @@ pub struct Settings {
     /// How often the broker delivers one alert before it gives up. Only a crash in the milliseconds before an alert is
     /// committed uses one up, so twenty means that something is very wrong.
     pub delivery_limit: i32,
+    /// How many bytes of alerts may wait before the broker refuses more, and senders are told to come back. A gibibyte is
+    /// hundreds of thousands of alerts, and leaves a small disk room; only without a limit would the broker fill it.
+    pub max_length_bytes: i64,
     /// Whether Quell makes what is missing; otherwise it only checks.
     pub declare: bool,
 }
@@ -59,18 +62,31 @@ impl Default for Settings {
             dead_exchange: "quell.dead".to_owned(),
             dead_queue: "quell.dead".to_owned(),
             delivery_limit: 20,
+            max_length_bytes: 1024 * 1024 * 1024,
             declare: true,
         }
     }
 }
 
 impl Settings {
-    /// Whether the settings can be used; reaches nothing.
-    ///
-    /// # Errors
-    /// Says which cannot, and why.
-    pub fn check(&self) -> Result<(), String> {
-        if self.is_embedded() { Ok(()) } else { parse(&self.url).map(|_| ()) }
+    /// What is wrong with the settings, as far as that can be known without reaching anything.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if !self.is_embedded() {
+            faults.extend(parse(&self.url).err());
+        }
+        if self.prefetch == 0 {
+            faults.push("`bus.prefetch` is 0, by which a broker understands no limit at all; use 1 to 65535, e.g. 200".to_owned());
+        }
+        if self.delivery_limit < 1 {
+            let limit = self.delivery_limit;
+            faults.push(format!("`bus.delivery_limit` is {limit}, and an alert must be delivered at least once; use 1 or more, e.g. 20"));
+        }
+        if self.max_length_bytes < 1 {
+            let most = self.max_length_bytes;
+            faults.push(format!("`bus.max_length_bytes` is {most}, and no alert would be taken; use 1 or more, e.g. 1073741824"));
+        }
+        faults
     }
 
     /// Whether no broker is used.
@@ -97,7 +113,10 @@ impl RabbitMq {
     /// # Errors
     /// The settings cannot be used.
     pub fn start(settings: Settings, tasks: &Tasks) -> Result<Self, String> {
-        settings.check()?;
+        let faults = settings.faults();
+        if !faults.is_empty() {
+            return Err(faults.join("; "));
+        }
         let (link, broken) = publish::supervise(settings.clone(), tasks);
         Ok(Self { settings, link, broken })
     }
@@ -142,7 +161,7 @@ impl Bus for RabbitMq {
     fn health(&self) -> BoxFuture<'_, Health> {
         Box::pin(async move {
             match &*self.link.borrow() {
-                publish::Link::Up(up) => Health { publishing: true, depth: up.depth() },
+                publish::Link::Up(up) => Health { publishing: !up.is_blocked(), depth: up.depth() },
                 publish::Link::Down(_) => Health::default(),
             }
         })
@@ -196,5 +215,19 @@ mod tests {
             assert!(error.contains("`bus.url`") && !error.contains("hunter2"), "{error}");
         }
         assert!(parse(&Secret::new("amqps://u:p@h/%2f")).is_ok());
+    }
+
+    #[test]
+    fn limits_that_mean_something_else_than_they_say_are_refused() {
+        for (settings, named) in [
+            (Settings { prefetch: 0, ..Settings::default() }, "`bus.prefetch`"),
+            (Settings { delivery_limit: 0, ..Settings::default() }, "`bus.delivery_limit`"),
+            (Settings { delivery_limit: -1, ..Settings::default() }, "`bus.delivery_limit`"),
+            (Settings { max_length_bytes: 0, ..Settings::default() }, "`bus.max_length_bytes`"),
+        ] {
+            let faults = settings.faults();
+            assert!(faults.len() == 1 && faults[0].starts_with(named) && faults[0].contains("use 1 "), "{faults:?}");
+        }
+        assert_eq!(Settings::default().faults(), Vec::<String>::new());
     }
 }

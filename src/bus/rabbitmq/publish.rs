@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::StreamExt;
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, Event,
+    BasicProperties, Channel, Confirmation, Connection, ConnectionStatus, Event,
     options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
     types::FieldTable,
 };
@@ -35,6 +35,7 @@ pub(super) enum Link {
 #[derive(Debug)]
 pub(super) struct Up {
     channel: Channel,
+    connection: ConnectionStatus,
     depth: AtomicI64,
 }
 
@@ -47,6 +48,8 @@ pub(super) struct Failed {
 
 /// Often enough for a graph, seldom enough not to be a load.
 const DEPTH_EVERY: Duration = Duration::from_secs(5);
+
+const BLOCKED: &str = "the broker is short of memory or disk and takes no messages for now";
 
 /// AMQP 0-9-1: the broker writes the message to disk.
 const PERSISTENT: u8 = 2;
@@ -67,6 +70,9 @@ impl Up {
             sent.await?.await
         };
         let refused = |reason: &str| Failed { reason: reason.to_owned(), connection_is_bad: false };
+        if self.is_blocked() {
+            return Err(refused(BLOCKED));
+        }
         match tokio::time::timeout(PUBLISH_TIMEOUT, confirmed).await {
             Ok(Ok(Confirmation::Ack(None))) => Ok(()),
             Ok(Ok(Confirmation::Ack(Some(_)))) => Err(refused("no queue is bound to the exchange, so the broker returned the message")),
@@ -75,10 +81,17 @@ impl Up {
                 Err(Failed { reason: "the channel does not confirm".to_owned(), connection_is_bad: true })
             }
             Ok(Err(error)) => Err(Failed { reason: error.to_string(), connection_is_bad: true }),
+            // The first message after the broker ran short is what it answers with a block.
+            Err(_elapsed) if self.is_blocked() => Err(refused(BLOCKED)),
             Err(_elapsed) => {
                 Err(Failed { reason: format!("the broker did not confirm within {PUBLISH_TIMEOUT:?}"), connection_is_bad: true })
             }
         }
+    }
+
+    /// Whether the broker takes nothing for now, because it is short of memory or disk. The connection itself is good.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.connection.blocked()
     }
 
     pub(super) fn depth(&self) -> Option<i64> {
@@ -130,7 +143,8 @@ async fn establish(settings: &Settings) -> Result<(Connection, Arc<Up>), Lost> {
     topology::ensure(&connection, settings).await?;
     let channel = connection.create_channel().await.map_err(lost("open a channel"))?;
     channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(lost("ask for confirmations"))?;
-    Ok((connection, Arc::new(Up { channel, depth: AtomicI64::new(-1) })))
+    let up = Up { channel, connection: connection.status().clone(), depth: AtomicI64::new(-1) };
+    Ok((connection, Arc::new(up)))
 }
 
 /// Returns when the connection is no longer good, with the reason.
@@ -148,7 +162,8 @@ async fn watch(connection: &Connection, up: &Up, settings: &Settings, reports: &
                 Some(_) => {}
             },
             Some(()) = reports.recv() => return "a message was not confirmed".to_owned(),
-            _ = depth.tick() => match queue_depth(connection, settings).await {
+            // A blocked broker does not read what it is asked.
+            _ = depth.tick(), if !up.is_blocked() => match queue_depth(connection, settings).await {
                 Ok(messages) => up.depth.store(messages, Ordering::Relaxed),
                 Err(Lost(reason)) => return reason,
             },

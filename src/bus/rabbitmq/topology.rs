@@ -12,6 +12,10 @@ use super::{Lost, Settings, lost};
 /// The routing key of alerts; the queue is bound to every key, so that other queues may select.
 pub(super) const ROUTING_KEY: &str = "alert";
 
+/// Nothing follows the queue of dead alerts: what the broker gives up on there is lost. RabbitMQ 4 does so after twenty deliveries
+/// unless told otherwise, and 3.10 takes no word for "never".
+const NEVER: i32 = i32::MAX;
+
 /// Makes the topology, or checks it.
 ///
 /// A difference closes the channel, so every declaration has a channel of its own.
@@ -19,11 +23,13 @@ pub(super) async fn ensure(connection: &Connection, settings: &Settings) -> Resu
     let alerts = [
         ("x-queue-type", AMQPValue::LongString("quorum".into())),
         ("x-delivery-limit", AMQPValue::LongInt(settings.delivery_limit)),
+        // A message is refused only where there is a limit to refuse it at.
+        ("x-max-length-bytes", AMQPValue::LongLongInt(settings.max_length_bytes)),
         ("x-overflow", AMQPValue::LongString("reject-publish".into())),
         ("x-dead-letter-strategy", AMQPValue::LongString("at-least-once".into())),
         ("x-dead-letter-exchange", AMQPValue::LongString(settings.dead_exchange.as_str().into())),
     ];
-    let dead = [("x-queue-type", AMQPValue::LongString("quorum".into()))];
+    let dead = [("x-queue-type", AMQPValue::LongString("quorum".into())), ("x-delivery-limit", AMQPValue::LongInt(NEVER))];
     exchange(connection, &settings.dead_exchange, ExchangeKind::Fanout, settings.declare).await?;
     exchange(connection, &settings.exchange, ExchangeKind::Topic, settings.declare).await?;
     queue(connection, &settings.dead_queue, table(dead), settings.declare).await?;
