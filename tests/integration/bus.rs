@@ -14,19 +14,30 @@ use quell::{
 };
 use uuid::Uuid;
 
-use crate::support::broker::shared_url;
+use crate::support::{
+    broker::shared_url,
+    tcp_proxy::{Network, TcpProxy},
+};
 
-struct Setup {
-    bus: Arc<dyn Bus>,
-    _tasks: Tasks,
+/// A bus and a store of its own.
+pub(crate) struct Setup {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) store: Store,
+    pub(crate) store_url: String,
+    pub(crate) tasks: Tasks,
     _folder: tempfile::TempDir,
 }
 
-async fn embedded() -> Setup {
+async fn setup(bus: impl FnOnce(&Store, &Tasks) -> Arc<dyn Bus>) -> Setup {
     let folder = tempfile::tempdir().unwrap();
     let tasks = Tasks::default();
-    let store = Store::open(&format!("sqlite:{}", folder.path().join("quell.db").display()), &tasks, None).await.unwrap();
-    Setup { bus: Arc::new(EmbeddedBus::new(store)), _tasks: tasks, _folder: folder }
+    let store_url = format!("sqlite:{}", folder.path().join("quell.db").display());
+    let store = Store::open(&store_url, &tasks, None).await.unwrap();
+    Setup { bus: bus(&store, &tasks), store, store_url, tasks, _folder: folder }
+}
+
+pub(crate) async fn embedded() -> Setup {
+    setup(|store, _| Arc::new(EmbeddedBus::new(store.clone()))).await
 }
 
 fn settings() -> Settings {
@@ -42,14 +53,22 @@ fn settings() -> Settings {
 }
 
 async fn rabbitmq_with(settings: Settings) -> Setup {
-    let tasks = Tasks::default();
-    let bus = RabbitMq::start(settings, &tasks).unwrap();
-    bus.connected(Duration::from_secs(20)).await.unwrap();
-    Setup { bus: Arc::new(bus), _tasks: tasks, _folder: tempfile::tempdir().unwrap() }
+    let setup = setup(|_, tasks| Arc::new(RabbitMq::start(settings, tasks).unwrap())).await;
+    until_publishing(setup.bus.as_ref()).await;
+    setup
 }
 
-async fn rabbitmq() -> Setup {
+pub(crate) async fn rabbitmq() -> Setup {
     rabbitmq_with(settings()).await
+}
+
+async fn until_publishing(bus: &dyn Bus) {
+    let up = async {
+        while !bus.health().await.publishing {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), up).await.expect("a connection to the broker");
 }
 
 /// Somebody else at the same broker.
@@ -207,6 +226,31 @@ async fn a_full_queue_refuses_and_keeps_what_it_confirmed() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("the queue never took a message again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_connection_is_made_anew_by_publisher_and_consumer() {
+    let shared = shared_url();
+    let proxy = TcpProxy::start(url::Url::parse(&shared).unwrap().port().unwrap_or(5672)).await;
+    let setup = rabbitmq_with(Settings { url: Secret::new(proxy.url_through(&shared)), ..settings() }).await;
+    let mut consumer = setup.bus.consume().await.unwrap();
+    setup.bus.publish(message(0)).await.unwrap();
+    let received = receive(&mut consumer, 1).await;
+    consumer.ack(vec![received[0].receipt]).await.unwrap();
+
+    let connections = proxy.connections();
+    proxy.set(Network::Refuse).await;
+    let lost = tokio::time::timeout(Duration::from_secs(10), consumer.next(10)).await.expect("the loss is noticed");
+    assert!(lost.is_err(), "{lost:?}");
+    assert!(setup.bus.publish(message(1)).await.is_err() && setup.bus.consume().await.is_err());
+    proxy.set(Network::Pass).await;
+    until_publishing(setup.bus.as_ref()).await;
+    for number in 2..5 {
+        setup.bus.publish(message(number)).await.unwrap();
+    }
+    let mut consumer = setup.bus.consume().await.unwrap();
+    assert_eq!(bodies(&receive(&mut consumer, 3).await), ["body 2", "body 3", "body 4"]);
+    assert!(proxy.connections() >= connections + 2, "publisher and consumer each connected again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

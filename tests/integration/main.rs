@@ -16,6 +16,7 @@ mod support;
 mod broker_down;
 mod bus;
 mod commands;
+mod intake;
 mod kill;
 mod load;
 mod shipped;
