@@ -110,8 +110,13 @@ impl Command {
         if let Self::Run(run) = self {
             return run.execute(config).await;
         }
-        if let Err(error) = store::file_of(&config.store.url) {
-            return Exit::usage(&error.to_string());
+        let journal = match store::file_of(&config.store.url) {
+            Ok(journal) => journal,
+            Err(error) => return Exit::usage(&error.to_string()),
+        };
+        // A look makes nothing; only what puts an alert on the embedded bus may make its table.
+        if !matches!(self, Self::Send(_)) && !journal.exists() {
+            return Exit::problem(&format!("there is no journal at `{}` yet; `quell run` makes it", journal.display()));
         }
         let tasks = Tasks::default();
         let store = match Store::open(&config.store.url, &tasks, None).await {

@@ -7,10 +7,12 @@ use quell::{
     adapters::Adapter,
     alert::Alert,
     app::parts::{Ground, Parts},
-    bus::Bus,
+    bus::{Bus, embedded::EmbeddedBus},
     config::Config,
     lifecycle::Tasks,
     playbook::Library,
+    store::Store,
+    telemetry::{Metrics, signals::Signals},
 };
 use regex::Regex;
 use serde_json::json;
@@ -52,20 +54,24 @@ async fn the_poll_that_readme_shows_makes_an_alert_of_each_item() {
     assert_eq!(shown, [("feed", "7", "intrusion"), ("feed", "8", "phishing")]);
 }
 
-/// What settings give.
+/// What settings give; its folder is there as long as this is.
 struct Built {
     adapters: Vec<Adapter>,
     bus: Arc<dyn Bus>,
+    _folder: tempfile::TempDir,
 }
 
 async fn build(settings: &str) -> anyhow::Result<Built> {
     drop(rustls::crypto::ring::default_provider().install_default());
     let config = Config::parse(&with_values(settings), "README.md", std::iter::empty())?;
     let (library, tasks) = (Library::default(), Tasks::default());
-    let ground = Ground::in_memory(&library, &tasks).await?;
+    let folder = tempfile::tempdir()?;
+    let store = Store::open(&format!("sqlite:{}", folder.path().join("quell.db").display()), &tasks, None).await?;
+    let bus = Arc::new(EmbeddedBus::new(store.clone()));
+    let ground = Ground { store, bus, library: &library, signals: Signals::new(Metrics::new()?), tasks: &tasks };
     let built = Parts::build(&config, &ground)?;
     anyhow::ensure!(built.adapters.len() == config.adapters.len() && built.channels.names().count() >= config.channels.len());
-    Ok(Built { adapters: built.adapters, bus: ground.bus })
+    Ok(Built { adapters: built.adapters, bus: ground.bus, _folder: folder })
 }
 
 /// The settings with a value in the place of each reference to the environment.

@@ -1,6 +1,7 @@
 //! The command line from the outside: what people and scripts type, what they read, and the exit codes they rely on.
 
 use std::{
+    fs,
     io::Write,
     net::TcpListener,
     process::{Output, Stdio},
@@ -52,11 +53,11 @@ async fn send_and_settle(lab: &Lab, lines: &str, alerts: usize) -> Store {
 #[tokio::test]
 async fn alerts_are_sent_from_files_folders_and_the_standard_input() {
     let lab = Lab::embedded().await;
-    std::fs::create_dir(lab.path("alerts")).unwrap();
-    std::fs::write(lab.path("one.json"), "{\n  \"kind\": \"crypto_mining\"\n}\n").unwrap();
-    std::fs::write(lab.path("alerts/two.json"), r#"{"kind": "phishing"}"#).unwrap();
-    std::fs::write(lab.path("alerts/more.jsonl"), "{\"kind\": \"a\"}\n\n{\"kind\": \"b\"}\n").unwrap();
-    std::fs::write(lab.path("alerts/ignored.txt"), "no alert").unwrap();
+    fs::create_dir(lab.path("alerts")).unwrap();
+    fs::write(lab.path("one.json"), "{\n  \"kind\": \"crypto_mining\"\n}\n").unwrap();
+    fs::write(lab.path("alerts/two.json"), r#"{"kind": "phishing"}"#).unwrap();
+    fs::write(lab.path("alerts/more.jsonl"), "{\"kind\": \"a\"}\n\n{\"kind\": \"b\"}\n").unwrap();
+    fs::write(lab.path("alerts/ignored.txt"), "no alert").unwrap();
 
     assert_ends(&lab.quell(&["send", "one.json", "alerts"]), 0, &["4 sent"]);
     assert_ends(&fed(&lab, &["send"], "{\"kind\": \"c\"}\n{\"kind\": \"d\"}"), 0, &["2 sent"]);
@@ -68,7 +69,7 @@ async fn alerts_are_sent_from_files_folders_and_the_standard_input() {
 async fn a_line_that_is_no_alert_is_named_and_the_others_are_sent() {
     let lab = Lab::embedded().await;
     let lines = "{\"kind\": \"a\"}\n{\"kind\": \"b\", \"severty\": \"high\"}\n[1]\n{\"kind\": \n{\"kind\": \"\", \"severity\": \"low\"}\n";
-    std::fs::write(lab.path("alerts.jsonl"), lines).unwrap();
+    fs::write(lab.path("alerts.jsonl"), lines).unwrap();
     let refused = lab.quell(&["send", "alerts.jsonl"]);
     let places =
         ["1 sent", "alerts.jsonl:2: unknown field `severty`", "alerts.jsonl:3: an alert is a JSON object", "alerts.jsonl:4: not JSON"];
@@ -83,7 +84,7 @@ async fn a_line_that_is_no_alert_is_named_and_the_others_are_sent() {
 #[tokio::test]
 async fn a_file_that_is_not_there_is_wrong_usage_and_nothing_is_sent() {
     let lab = Lab::embedded().await;
-    std::fs::write(lab.path("one.json"), r#"{"kind": "a"}"#).unwrap();
+    fs::write(lab.path("one.json"), r#"{"kind": "a"}"#).unwrap();
     assert_ends(&lab.quell(&["send", "one.json", "absent.json"]), 2, &["read `absent.json`", "No such file"]);
     assert_eq!(lab.store().await.queue_depth().await.unwrap(), 0);
 }
@@ -203,7 +204,7 @@ async fn a_malformed_message_is_mended_released_and_becomes_an_alert() {
     assert_ends(&lab.quell(&["quarantine", "show", "9"]), 1, &["there is no message #9", "quarantine list --all"]);
 
     assert_ends(&lab.quell(&["quarantine", "release", "1", "--mended", "absent.json"]), 2, &["read `absent.json`"]);
-    std::fs::write(lab.path("mended.json"), &good).unwrap();
+    fs::write(lab.path("mended.json"), &good).unwrap();
     assert_ends(&lab.quell(&["quarantine", "release", "1", "--mended", "mended.json"]), 0, &["message #1 is released"]);
     let (alerts, runs) = lab.settled(&store, 2, Duration::from_secs(30)).await;
     assert_eq!((alerts[0].id.as_str(), alerts[0].outcome.as_str(), runs.len()), ("mended", "matched", 1));
@@ -286,7 +287,7 @@ channels:
 async fn a_check_finds_everything_that_a_run_would_refuse() {
     let lab = Lab::embedded().await;
     lab.playbook("note", LOG);
-    std::fs::write(lab.path("quell.yaml"), FAULTY).unwrap();
+    fs::write(lab.path("quell.yaml"), FAULTY).unwrap();
     let faults = [
         "`bus.url`",
         "`bus.prefetch`",
@@ -308,7 +309,7 @@ async fn a_check_finds_everything_that_a_run_would_refuse() {
     assert_ends(&lab.quell(&["alerts", "list"]), 2, &["`store.url`"]);
 
     let good = |line: &&str| !["bus", "store", "telemetry"].iter().any(|section| line.starts_with(section));
-    std::fs::write(lab.path("quell.yaml"), FAULTY.lines().filter(good).collect::<Vec<_>>().join("\n")).unwrap();
+    fs::write(lab.path("quell.yaml"), FAULTY.lines().filter(good).collect::<Vec<_>>().join("\n")).unwrap();
     assert_ends(&lab.quell(&["run"]), 2, &faults[4..]);
 }
 
@@ -348,8 +349,11 @@ async fn a_run_that_cannot_start_says_why_and_what_to_do() {
 #[tokio::test]
 async fn the_exit_code_tells_scripts_what_happened() {
     let lab = Lab::embedded().await;
+    fs::write(lab.path("no-alerts.jsonl"), "").unwrap();
     for (arguments, code) in [
         (&["--version"][..], 0),
+        (&["alerts", "list"], 1),
+        (&["send", "no-alerts.jsonl"], 0),
         (&["alerts", "list"], 0),
         (&["alerts", "show", "1"], 1),
         (&["runs", "show", "1"], 1),
@@ -396,4 +400,15 @@ async fn every_command_and_argument_has_help() {
     }
     assert_ends(&lab.quell(&["--help"]), 0, &["Examples:", "Exit codes:"]);
     assert_ends(&lab.quell(&["send", "--help"]), 0, &["| quell send"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_a_journal_that_is_not_there_says_so_and_makes_none() {
+    let lab = Lab::embedded().await;
+    for arguments in [&["alerts", "list"][..], &["runs", "list"], &["quarantine", "list"]] {
+        let looked = lab.quell(arguments);
+        assert_eq!(looked.status.code(), Some(1), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&looked.stderr).contains("`quell run` makes it"), "{arguments:?}");
+    }
+    assert!(!lab.path("quell.db").exists());
 }
