@@ -347,3 +347,30 @@ async fn while_the_journal_cannot_be_written_nobody_is_told_anything_and_afterwa
     assert_eq!(runs[0].run.state, RunState::Done);
     assert!(lab.simulator.counts().slack <= 2, "at least once, and a repeat only for the attempt whose end nobody wrote down");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_text_cannot_be_used_any_more_ends_and_says_so() {
+    let lab = Lab::embedded().await;
+    lab.playbook("contain", CONTAIN);
+    let busy = FaultKind::Status { status: 503, body: None, retry_after: Some("2".to_owned()) };
+    lab.simulator.fault(Fault { path: Some("/subscriptions".to_owned()), ..Fault::always(busy) });
+    let quell = lab.run().await;
+    lab.hook(&crypto_alert(&lab.simulator, 0).1).await.unwrap();
+    let store = lab.store().await;
+    for _ in 0..100 {
+        if store.runs(&RunFilter::default()).await.unwrap().iter().any(|run| run.state == RunState::Waiting) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(quell.terminate().success());
+    // As after an upgrade that understands less, with a playbook that was edited meanwhile.
+    lab.playbook("contain", &format!("{CONTAIN}\n# edited\n"));
+    let journal = sqlx::SqlitePool::connect(&format!("sqlite:{}", lab.path("quell.db").display())).await.unwrap();
+    sqlx::query("UPDATE playbook_text SET text = 'playbook: contain'").execute(&journal).await.unwrap();
+
+    let _quell = lab.run().await;
+    let (_, runs) = lab.settled(&store, 1, Duration::from_secs(30)).await;
+    assert_eq!(runs[0].run.state, RunState::Failed);
+    assert!(runs[0].run.reason.contains("the playbook `contain`"), "{}", runs[0].run.reason);
+}

@@ -100,8 +100,7 @@ impl Driver {
     /// Ends a run that cannot be gone on with; what may be under way stays locked and waits for a person.
     async fn abandon(&self, id: &RunId, why: &str) -> Result<(), StoreError> {
         let Some(Progress { mut run, steps, .. }) = self.store.progress(id).await? else { return Ok(()) };
-        let is_open = steps.iter().any(|step| !step.state.is_final() && step.first_intent_at.is_some());
-        run.state = if is_open { RunState::Indeterminate } else { RunState::Failed };
+        run.state = machine::abandoned(&steps);
         why.clone_into(&mut run.reason);
         run.ended_at = Some(Timestamp::now());
         if self.store.record(Change { run: run.clone(), step: None, attempt: None }).await? {

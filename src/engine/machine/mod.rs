@@ -196,6 +196,16 @@ pub fn refuse(step: &mut StepRecord, why: &str, now: Timestamp) {
     end(step, if may_have_happened { StepState::Indeterminate } else { StepState::Failed }, now);
 }
 
+/// How a run ends that cannot be gone on with.
+pub fn abandoned(steps: &[StepRecord]) -> RunState {
+    let in_doubt = |step: &StepRecord| match step.state {
+        StepState::Executing | StepState::Verifying | StepState::Confirming | StepState::Indeterminate => true,
+        StepState::Planned | StepState::Retrying => step.uncertain,
+        StepState::Succeeded | StepState::Skipped | StepState::Shadowed | StepState::Failed => false,
+    };
+    if steps.iter().any(in_doubt) { RunState::Indeterminate } else { RunState::Failed }
+}
+
 fn can_be_looked_at(class: Class) -> bool {
     match class {
         Class::Keyed | Class::Verified => true,

@@ -186,6 +186,22 @@ fn what_cannot_be_told_yet_is_looked_at_again_until_it_has_taken_too_long() {
 }
 
 #[test]
+fn a_run_that_cannot_be_gone_on_with_is_failed_only_if_nothing_can_have_happened() {
+    use StepState::{Confirming, Executing, Failed, Indeterminate, Planned, Retrying, Shadowed, Skipped, Succeeded, Verifying};
+    let ending = |state, uncertain| abandoned(&[StepRecord { uncertain, ..record("s", Class::Verified, state) }]);
+    for state in [Planned, Retrying, Succeeded, Skipped, Shadowed, Failed] {
+        assert_eq!(ending(state, false), RunState::Failed, "{state}");
+    }
+    for state in [Executing, Verifying, Confirming, Indeterminate] {
+        assert_eq!(ending(state, false), RunState::Indeterminate, "{state}");
+    }
+    assert_eq!(ending(Retrying, true), RunState::Indeterminate);
+    // What became certain afterwards is certain.
+    assert_eq!(ending(Succeeded, true), RunState::Failed);
+    assert_eq!(abandoned(&[]), RunState::Failed);
+}
+
+#[test]
 fn a_stop_ends_the_run_as_it_says() {
     for (outcome, state) in [(StopOutcome::Done, "done"), (StopOutcome::NoAction, "no_action"), (StopOutcome::Failed, "failed")] {
         let stop = StepRecord {
