@@ -23,7 +23,7 @@ use tokio::{
     sync::Semaphore,
     task::JoinSet,
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 pub use self::routes::{Readiness, Ready};
 use crate::{adapters::Hook, lifecycle::Stop, telemetry::Metrics};
@@ -87,7 +87,6 @@ impl Web {
 
     /// Answers until the program should end, and then what is under way.
     pub async fn run(self, stop: Stop) {
-        info!(address = %self.address, "the web listens on http://{}", self.address);
         let seats = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         let mut connections = JoinSet::new();
         // The semaphore is never closed, so a seat is always had in the end.

@@ -15,7 +15,7 @@ use quell::{
 use uuid::Uuid;
 
 use crate::support::{
-    broker::shared_url,
+    broker::{Broker, shared_url},
     tcp_proxy::{Network, TcpProxy},
 };
 
@@ -164,24 +164,7 @@ async fn health_tells_the_length(setup: Setup) {
     panic!("the length of the queue was never told");
 }
 
-macro_rules! contract {
-    ($($promise:ident),+ $(,)?) => {
-        mod embedded_bus {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $promise() {
-                super::$promise(super::embedded().await).await;
-            })+
-        }
-        mod rabbitmq_bus {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $promise() {
-                super::$promise(super::rabbitmq().await).await;
-            })+
-        }
-    };
-}
-
-contract!(
+on_both_buses!(
     in_order_and_whole,
     what_is_not_acknowledged_comes_again,
     what_is_published_while_consuming_comes,
@@ -284,6 +267,26 @@ async fn with_declare_off_a_missing_or_different_queue_is_refused_by_name() {
     same.connected(Duration::from_secs(10)).await.unwrap();
     assert!(same.consume().await.is_ok());
     drop(setup);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broker_users_who_may_not_declare_use_what_an_administrator_declared() {
+    let broker = Broker::start().await;
+    let administrator = Settings { url: Secret::new(broker.url()), ..settings() };
+    let modest = Settings { url: Secret::new(broker.user_who_may_not_declare()), ..administrator.clone() };
+    let tasks = Tasks::default();
+
+    let declaring = RabbitMq::start(modest.clone(), &tasks).unwrap();
+    let error = declaring.connected(Duration::from_secs(3)).await.unwrap_err();
+    assert!(error.contains("ACCESS_REFUSED") && error.contains("set `bus.declare` to false"), "{error}");
+
+    let declared = RabbitMq::start(administrator, &tasks).unwrap();
+    declared.connected(Duration::from_secs(20)).await.unwrap();
+    let using = RabbitMq::start(Settings { declare: false, ..modest }, &tasks).unwrap();
+    using.connected(Duration::from_secs(20)).await.unwrap();
+    using.publish(message(1)).await.unwrap();
+    let mut consumer = using.consume().await.unwrap();
+    assert_eq!(bodies(&receive(&mut consumer, 1).await), ["body 1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

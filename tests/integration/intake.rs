@@ -138,24 +138,7 @@ async fn what_could_not_be_committed_is_not_acknowledged_and_comes_again(setup: 
     assert_eq!(setup.stored().await, ids);
 }
 
-macro_rules! contract {
-    ($($promise:ident),+ $(,)?) => {
-        mod embedded_bus {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $promise() {
-                super::$promise(super::embedded().await).await;
-            })+
-        }
-        mod rabbitmq_bus {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $promise() {
-                super::$promise(super::rabbitmq().await).await;
-            })+
-        }
-    };
-}
-
-contract!(
+on_both_buses!(
     what_is_no_alert_is_set_aside_once_with_its_bytes,
     nothing_is_consumed_while_the_store_cannot_be_written,
     what_could_not_be_committed_is_not_acknowledged_and_comes_again,

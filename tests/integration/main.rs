@@ -13,6 +13,24 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// A test for each promise on each bus, with what `embedded` and `rabbitmq` of the calling module set up.
+macro_rules! on_both_buses {
+    ($($promise:ident),+ $(,)?) => {
+        mod embedded_bus {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $promise() {
+                super::$promise(super::embedded().await).await;
+            })+
+        }
+        mod rabbitmq_bus {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $promise() {
+                super::$promise(super::rabbitmq().await).await;
+            })+
+        }
+    };
+}
+
 mod broker_down;
 mod bus;
 mod commands;

@@ -130,6 +130,13 @@ impl Broker {
         self.control(&["set_vm_memory_high_watermark", "0.8"]);
     }
 
+    /// A user who may write and read everything and configure nothing; the URL to come in with.
+    pub fn user_who_may_not_declare(&self) -> String {
+        self.control(&["add_user", "modest", "modest"]);
+        self.control(&["set_permissions", "-p", "/", "modest", "^$", ".*", ".*"]);
+        self.url().replace("guest:guest", "modest:modest")
+    }
+
     fn control(&self, command: &[&str]) {
         let Ports { epmd, distribution, amqp } = self.ports;
         let mut child = script(self.folder.path(), "ctl", &[epmd, distribution, amqp], command);
