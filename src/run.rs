@@ -44,6 +44,18 @@ pub enum Mode {
     Enforce,
 }
 
+/// What becomes of a run that would be one too many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// It waits for its turn.
+    Queue,
+    /// It does not begin.
+    Skip,
+    /// The others end as soon as nothing of theirs is under way, and then it begins.
+    CancelRunning,
+}
+
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -52,15 +64,21 @@ pub enum RunState {
     Ready,
     /// Has something to do later.
     Waiting,
+    /// Begins when another run of the same concurrency key has ended.
+    Queued,
     /// Ended: all steps were taken.
     Done,
     /// Ended: a step found that nothing needed to be done.
     NoAction,
     /// Ended: a step failed for good.
     Failed,
+    /// Ended: people did not agree to what it asked.
+    Rejected,
+    /// Ended: nobody answered in time what it asked.
+    Expired,
     /// Stopped: nobody knows whether a step happened, and a person must decide.
     Indeterminate,
-    /// Ended: a person cancelled it.
+    /// Ended: a person or a later run cancelled it.
     Cancelled,
 }
 
@@ -70,6 +88,10 @@ pub enum RunState {
 pub enum StepState {
     /// Its arguments are rendered and recorded; nothing was sent yet.
     Planned,
+    /// Steps inside it are being taken.
+    Running,
+    /// It lets time pass, or people think.
+    Waiting,
     /// An intent is recorded: from here until an outcome is recorded it may have happened.
     Executing,
     /// Nobody knows what an attempt did, and the target is being looked at.
@@ -111,8 +133,10 @@ pub enum AttemptOutcome {
 #[expect(missing_docs, reason = "the names say it")]
 pub struct RunRecord {
     pub id: RunId,
-    /// The number of the alert in the store.
-    pub alert: i64,
+    /// The number of the alert in the store; none for a run that a schedule or a person began.
+    pub alert: Option<i64>,
+    /// What it was given: by a person, a schedule, or nobody.
+    pub inputs: Value,
     pub playbook: String,
     /// Names the text of the playbook that the run uses, whatever is edited meanwhile.
     pub playbook_hash: String,
@@ -126,17 +150,19 @@ pub struct RunRecord {
     /// When it has something to do next.
     pub due_at: Timestamp,
     pub ended_at: Option<Timestamp>,
+    /// Whether it is to end as soon as nothing of it is under way.
+    pub cancel: bool,
 }
 
 /// A step of a run as recorded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct StepRecord {
-    /// The step's id in the playbook.
+    /// Where it stands in the run: its id, after those of the steps it lies in: `each[2]/tell`, `call/suspend`.
     pub id: String,
     /// In which order steps were begun, from 0.
     pub position: u32,
-    /// The action, or `stop`.
+    /// The action, or the word for what a step without one does, e.g. `stop`.
     pub action: String,
     pub class: Class,
     pub state: StepState,
@@ -201,8 +227,8 @@ impl RunState {
     /// Whether nothing more will happen by itself.
     pub fn is_final(self) -> bool {
         match self {
-            Self::Ready | Self::Waiting => false,
-            Self::Done | Self::NoAction | Self::Failed | Self::Indeterminate | Self::Cancelled => true,
+            Self::Ready | Self::Waiting | Self::Queued => false,
+            Self::Done | Self::NoAction | Self::Failed | Self::Rejected | Self::Expired | Self::Indeterminate | Self::Cancelled => true,
         }
     }
 }
@@ -211,7 +237,7 @@ impl StepState {
     /// Whether nothing more will happen to the step by itself.
     pub fn is_final(self) -> bool {
         match self {
-            Self::Planned | Self::Executing | Self::Verifying | Self::Confirming | Self::Retrying => false,
+            Self::Planned | Self::Running | Self::Waiting | Self::Executing | Self::Verifying | Self::Confirming | Self::Retrying => false,
             Self::Succeeded | Self::Skipped | Self::Shadowed | Self::Failed | Self::Indeterminate => true,
         }
     }
@@ -220,12 +246,13 @@ impl StepState {
 words! {
     Class { Read => "read", Idempotent => "idempotent", Keyed => "keyed", Verified => "verified", Unsafe => "unsafe" }
     Mode { Disabled => "disabled", Shadow => "shadow", Enforce => "enforce" }
+    Strategy { Queue => "queue", Skip => "skip", CancelRunning => "cancel_running" }
     RunState {
-        Ready => "ready", Waiting => "waiting", Done => "done", NoAction => "no_action",
-        Failed => "failed", Indeterminate => "indeterminate", Cancelled => "cancelled",
+        Ready => "ready", Waiting => "waiting", Queued => "queued", Done => "done", NoAction => "no_action",
+        Failed => "failed", Rejected => "rejected", Expired => "expired", Indeterminate => "indeterminate", Cancelled => "cancelled",
     }
     StepState {
-        Planned => "planned", Executing => "executing", Verifying => "verifying", Confirming => "confirming", Retrying => "retrying",
+        Planned => "planned", Running => "running", Waiting => "waiting", Executing => "executing", Verifying => "verifying", Confirming => "confirming", Retrying => "retrying",
         Succeeded => "succeeded", Skipped => "skipped", Shadowed => "shadowed", Failed => "failed", Indeterminate => "indeterminate",
     }
     AttemptOutcome { Ok => "ok", Accepted => "accepted", NotDone => "not_done", Rejected => "rejected", Unknown => "unknown" }

@@ -27,7 +27,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("store", "alert lifecycle run telemetry"),
     ("connections", "lifecycle net secret store"),
     ("channels", "alert connections net problem secret"),
-    ("actions", "alert channels connections net run"),
+    ("actions", "alert channels connections net problem run"),
     ("playbook", "actions alert duration expression problem retry run"),
     ("bus", "alert lifecycle retry secret store"),
     ("engine", "actions alert bus duration expression lifecycle playbook problem retry run store telemetry"),
@@ -42,7 +42,7 @@ const MAY_USE: &[(&str, &str)] = &[
 /// Folders whose files are interchangeable, each with the files that all members share; every other file must be in the
 /// `CATALOG` of the folder's `mod.rs`.
 const FAMILIES: &[(&str, &[&str])] = &[
-    ("actions", &["mod", "contract"]),
+    ("actions", &["mod", "contract", "pattern"]),
     ("channels", &["mod", "contract", "notice"]),
     ("adapters", &["mod", "inlet", "mapping", "microsoft", "settings", "task", "testing"]),
 ];

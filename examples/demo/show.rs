@@ -59,8 +59,10 @@ fn ended(timeline: &Timeline) {
     let state = match run.state {
         RunState::Done => green("done"),
         RunState::NoAction => dim("no action"),
-        RunState::Failed | RunState::Indeterminate | RunState::Cancelled => red(run.state.as_str()),
-        RunState::Ready | RunState::Waiting => run.state.to_string(),
+        RunState::Failed | RunState::Rejected | RunState::Expired | RunState::Indeterminate | RunState::Cancelled => {
+            red(run.state.as_str())
+        }
+        RunState::Ready | RunState::Waiting | RunState::Queued => run.state.to_string(),
     };
     let did: Vec<_> = timeline
         .steps
@@ -70,7 +72,14 @@ fn ended(timeline: &Timeline) {
         .collect();
     let took = run.ended_at.map_or(0.0, |ended| ended.duration_since(run.created_at).as_secs_f64());
     let reason = if run.reason.is_empty() { String::new() } else { dim(&format!(" ({})", run.reason)) };
-    line(&format!("{}   {} {} alert #{}: {} in {took:.1} s{reason}", clock(), bold(&run.playbook), state, run.alert, did.join(", ")));
+    line(&format!(
+        "{}   {} {} alert #{}: {} in {took:.1} s{reason}",
+        clock(),
+        bold(&run.playbook),
+        state,
+        run.alert.unwrap_or_default(),
+        did.join(", ")
+    ));
 }
 
 fn clock() -> String {

@@ -88,12 +88,12 @@ impl Action for AlertUpdateStatus {
     const CLASS: Class = Class::Idempotent;
 
     fn target(&self, ctx: &Context<'_>) -> Option<String> {
-        Some(format!("alert:{}", self.alert_id(ctx).to_lowercase()))
+        self.alert_id(ctx).ok().map(|id| format!("alert:{}", id.to_lowercase()))
     }
 
     async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
         let microsoft = ctx.microsoft(self.connection.as_deref())?;
-        let id = self.alert_id(ctx);
+        let id = self.alert_id(ctx)?;
         let before = microsoft.get_alert(id).await?;
         // Cancelling in the portal resolves all alerts of a subscription, so somebody else may have been here first.
         if self.is_reached(&before) || says(&before, "status", "resolved") {
@@ -114,8 +114,9 @@ impl Action for AlertUpdateStatus {
 }
 
 impl AlertUpdateStatus {
-    fn alert_id<'a>(&'a self, ctx: &Context<'a>) -> &'a str {
-        self.alert_id.as_deref().unwrap_or(&ctx.alert.id)
+    fn alert_id<'a>(&'a self, ctx: &Context<'a>) -> Result<&'a str, Failure> {
+        let id = self.alert_id.as_deref().or(ctx.alert.map(|alert| alert.id.as_str()));
+        id.ok_or_else(|| Failure::rejected("this run was not begun by an alert; give `alert_id`"))
     }
 
     fn status(&self) -> &'static str {

@@ -37,7 +37,7 @@ impl Bench {
             run: &self.run,
             playbook: "contain",
             step: "it",
-            alert: &self.alert,
+            alert: Some(&self.alert),
             request_id: self.run.request_id("it"),
             precondition: &self.precondition,
             services: &self.services,

@@ -8,6 +8,7 @@ mod entitlement_find;
 mod http_request;
 mod log;
 mod notify;
+mod pattern;
 mod subscription_get;
 mod subscription_suspend;
 
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
+pub use self::pattern::Pattern;
 pub use crate::connections::{Failure, FailureKind};
 
 use crate::{
@@ -84,7 +86,7 @@ pub struct Context<'a> {
     pub run: &'a RunId,
     pub playbook: &'a str,
     pub step: &'a str,
-    pub alert: &'a Alert,
+    pub alert: Option<&'a Alert>,
     /// The same for every attempt of the step.
     pub request_id: Uuid,
     /// What [`Action::observe`] returned before the first attempt.
@@ -95,7 +97,7 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// The connection that a step names, else that of the alert's source, else the only one.
     fn microsoft(&self, connection: Option<&str>) -> Result<Arc<Microsoft>, Failure> {
-        self.services.connections.choose(connection, &self.alert.source)
+        self.services.connections.choose(connection, self.alert.map_or("", |alert| &alert.source))
     }
 }
 

@@ -52,16 +52,13 @@ impl Action for Notify {
 impl Notify {
     fn notice(&self, ctx: &Context<'_>) -> Notice {
         let alert = ctx.alert;
-        let title = match &self.title {
-            Some(title) => title.as_str(),
-            None if alert.title.is_empty() => ctx.playbook,
-            None => alert.title.as_str(),
-        };
-        let customer = alert.customer_name.as_deref().unwrap_or(&alert.customer_tenant_id);
+        let title = alert.map(|alert| alert.title.as_str()).filter(|title| !title.is_empty()).unwrap_or(ctx.playbook);
+        let title = self.title.as_deref().unwrap_or(title);
+        let customer = alert.map_or("", |alert| alert.customer_name.as_deref().unwrap_or(&alert.customer_tenant_id));
         let facts = [
             ("Customer", customer),
-            ("Subscription", &alert.subscription_id),
-            ("Alert", &alert.id),
+            ("Subscription", alert.map_or("", |alert| &alert.subscription_id)),
+            ("Alert", alert.map_or("", |alert| &alert.id)),
             ("Playbook", ctx.playbook),
             ("Run", &ctx.run.0),
         ];
@@ -69,7 +66,7 @@ impl Notify {
             id: ctx.request_id.to_string(),
             title: title.to_owned(),
             text: self.text.clone(),
-            severity: self.severity.unwrap_or(alert.severity),
+            severity: self.severity.or(alert.map(|alert| alert.severity)).unwrap_or(Severity::Informational),
             facts: facts
                 .into_iter()
                 .filter(|(_, value)| !value.is_empty())

@@ -65,7 +65,7 @@ async fn list(desk: &Desk<'_>, filter: &RunFilter) -> Result<Exit, StoreError> {
             run.id.to_string().into(),
             output::time(run.created_at).into(),
             (&run.playbook).into(),
-            format!("#{}", run.alert).into(),
+            run.alert.map(|alert| format!("#{alert}")).unwrap_or_default().into(),
             output::state(run.state.as_str()),
             output::short(&run.reason, 80).into(),
         ]);
@@ -95,7 +95,7 @@ fn print(timeline: &Timeline) {
     let facts = [
         ("run", run.id.to_string()),
         ("playbook", format!("{} ({})", run.playbook, run.mode)),
-        ("alert", format!("#{}", run.alert)),
+        ("alert", run.alert.map(|alert| format!("#{alert}")).unwrap_or_default()),
         ("state", run.state.to_string()),
         ("reason", run.reason.clone()),
         ("began", output::time(run.created_at)),

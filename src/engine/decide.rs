@@ -21,7 +21,8 @@ pub fn decide(library: &Library, (number, is_revision): (i64, bool), alert: &Ale
     let mut scope = LazyCell::new(|| scope(&seen, now));
     let mut verdicts = Vec::new();
     for playbook in library.playbooks.iter().filter(|playbook| playbook.mode != Mode::Disabled) {
-        match playbook.trigger.evaluate(&seen, is_revision, &mut scope) {
+        let Some(trigger) = playbook.trigger.alert() else { continue };
+        match trigger.evaluate(&seen, is_revision, &mut scope) {
             Match::Differs { .. } => {}
             Match::Failed(detail) => verdicts.push(Verdict::Error { playbook: playbook.name.clone(), detail }),
             Match::Matches => verdicts.push(match new_run(playbook, &seen, now) {

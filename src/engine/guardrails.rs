@@ -5,11 +5,8 @@ use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 
 use crate::{
-    actions::{CATALOG, Entry},
-    alert::Alert,
+    actions::{Entry, Pattern},
     duration::Span,
-    problem::nearest,
-    run::Class,
     store::Guard,
 };
 
@@ -41,10 +38,6 @@ pub struct Limit {
     pub per: Span,
 }
 
-/// The name of an action, or a group such as `subscription.*`; it covers at least one action that changes something.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern(String);
-
 /// Why a step is held back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldBack {
@@ -70,14 +63,14 @@ impl Guardrails {
     ///
     /// # Errors
     /// [`HeldBack`] says which rule holds it.
-    pub fn judge(&self, entry: &Entry, plan: &Value, alert: &Alert, now: Timestamp) -> Result<Vec<Guard>, HeldBack> {
+    pub fn judge(&self, entry: &Entry, plan: &Value, detected_at: Timestamp, now: Timestamp) -> Result<Vec<Guard>, HeldBack> {
         if entry.destructive {
-            self.judge_destructive(entry, plan, alert, now)?;
+            self.judge_destructive(entry, plan, detected_at, now)?;
         }
         let limits = self.limits.iter().filter(|limit| limit.action.covers(entry.name));
         Ok(limits
             .map(|limit| Guard {
-                rule: limit.action.0.clone(),
+                rule: limit.action.text().to_owned(),
                 actions: limit.action.covered().collect(),
                 most: limit.max,
                 per: limit.per.signed(),
@@ -85,7 +78,7 @@ impl Guardrails {
             .collect())
     }
 
-    fn judge_destructive(&self, entry: &Entry, plan: &Value, alert: &Alert, now: Timestamp) -> Result<(), HeldBack> {
+    fn judge_destructive(&self, entry: &Entry, plan: &Value, detected_at: Timestamp, now: Timestamp) -> Result<(), HeldBack> {
         if let Some(id) = self.protected.iter().find(|id| mentions(plan, id)) {
             return Err(HeldBack { rule: "protected", detail: format!("`{id}` is under `guardrails.protected`") });
         }
@@ -96,7 +89,7 @@ impl Guardrails {
             );
             return Err(HeldBack { rule: "approval", detail });
         }
-        let age = now.duration_since(alert.detected_at);
+        let age = now.duration_since(detected_at);
         if age > self.max_alert_age.signed() {
             let hours = age.as_hours();
             let detail =
@@ -111,31 +104,6 @@ impl Guardrails {
 pub fn exceeded(guard: &Guard) -> HeldBack {
     let per: SignedDuration = guard.per;
     HeldBack { rule: "limit", detail: format!("`guardrails.limits` allows {} of `{}` in {per:#}", guard.most, guard.rule) }
-}
-
-impl Pattern {
-    fn covers(&self, action: &str) -> bool {
-        self.0.strip_suffix('*').map_or(self.0 == action, |group| action.starts_with(group))
-    }
-
-    fn covered(&self) -> impl Iterator<Item = &'static str> {
-        CATALOG.iter().filter(|entry| entry.class != Class::Read && self.covers(entry.name)).map(|entry| entry.name)
-    }
-}
-
-impl<'de> Deserialize<'de> for Pattern {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let pattern = Self(String::deserialize(deserializer)?);
-        if pattern.covered().next().is_some() {
-            return Ok(pattern);
-        }
-        let names = CATALOG.iter().filter(|entry| entry.class != Class::Read).map(|entry| entry.name);
-        let meant = nearest(&pattern.0, names.clone()).map_or_else(
-            || format!("actions that change something are {}", names.collect::<Vec<_>>().join(", ")),
-            |name| format!("did you mean `{name}`?"),
-        );
-        Err(D::Error::custom(format!("`{}` covers no action that changes something; {meant}", pattern.0)))
-    }
 }
 
 /// A limit over no time at all would never hold anything back.
@@ -169,12 +137,11 @@ mod tests {
 
     fn judged(settings: &str, action: &str, plan: &Value, detected_at: &str) -> Result<usize, &'static str> {
         let guardrails: Guardrails = serde_yaml::from_str(settings).unwrap();
-        let alert: Alert = serde_json::from_value(json!({
-            "id": "a", "source": "s", "kind": "k", "detected_at": detected_at, "received_at": NOW,
-        }))
-        .unwrap();
         let entry = actions::find(action).unwrap();
-        guardrails.judge(entry, plan, &alert, NOW.parse().unwrap()).map(|guards| guards.len()).map_err(|held| held.rule)
+        guardrails
+            .judge(entry, plan, detected_at.parse().unwrap(), NOW.parse().unwrap())
+            .map(|guards| guards.len())
+            .map_err(|held| held.rule)
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::machine;
+use super::machine::{self, Frame};
 use crate::{
-    expression::Scope,
-    playbook::{Body, Planned, Playbook, Step},
+    expression::{ExpressionError, Scope},
+    playbook::{Body, OnError, Planned, Step, Verify},
     run::{Class, RunRecord, StepRecord, StepState},
 };
 
@@ -14,49 +14,124 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Sight<'a> {
-    pub playbook: &'a Playbook,
+    /// The alert; nothing for a run that was not begun by one.
     pub alert: &'a Value,
+    /// All alerts of a group.
+    pub alerts: &'a Value,
     pub run: &'a RunRecord,
     pub steps: &'a [StepRecord],
 }
 
-/// The record of a step that begins: planned, or ended at once because it is skipped, stops the run, or cannot be evaluated.
-pub fn plan(step: &Step, sight: Sight<'_>, now: Timestamp) -> StepRecord {
-    let mut record = blank(step, sight, now);
-    match step.plan(&mut scope(sight, now)) {
+/// The record of a step that begins: planned, under way, or ended at once because there is nothing to wait for.
+pub fn plan(step: &Step, frame: &Frame<'_>, sight: Sight<'_>, now: Timestamp) -> StepRecord {
+    let mut record = blank(step, frame, sight, now);
+    let planned = match &frame.undoes {
+        Some(undone) if takes_nothing(step) => Ok(Planned::Act(undone.plan.clone())),
+        Some(_) | None => step.plan(frame.playbook, &mut scope(frame, sight, now), now),
+    };
+    match planned {
         Ok(Planned::Act(arguments)) => {
             record.plan = arguments;
             return record;
         }
-        Ok(Planned::Skip) => record.state = StepState::Skipped,
+        Ok(Planned::Until(moment)) => wait(&mut record, Value::Null, moment),
+        Ok(Planned::Ask { question, until }) => wait(&mut record, question, until),
+        Ok(Planned::Case(case)) => contain(&mut record, json!({ "case": case })),
+        Ok(Planned::Each(items)) => contain(&mut record, json!({ "items": items })),
+        Ok(Planned::Branches) => contain(&mut record, Value::Null),
+        Ok(Planned::Call { inputs, vars }) => contain(&mut record, json!({"inputs": inputs, "vars": vars})),
+        Ok(Planned::Skip) => end(&mut record, StepState::Skipped, Value::Null, now),
         Ok(Planned::Stop { outcome, reason }) => {
-            record.state = StepState::Succeeded;
-            record.output = machine::stop_output(outcome, &reason);
+            end(&mut record, StepState::Succeeded, machine::stop_output(outcome, &reason), now);
         }
+        Ok(Planned::Computed(output)) => end(&mut record, StepState::Succeeded, output, now),
         Err(error) => {
-            record.state = StepState::Failed;
             record.error = Some(error.to_string());
+            end(&mut record, StepState::Failed, Value::Null, now);
         }
     }
-    record.ended_at = Some(now);
     record
 }
 
-fn blank(step: &Step, sight: Sight<'_>, now: Timestamp) -> StepRecord {
-    let (action, class) = match &step.body {
-        Body::Action { entry, .. } => (entry.name, entry.class),
-        Body::Stop { .. } => (machine::STOP, Class::Read),
-    };
+/// The record of a call whose playbook has ended: its output is what that gives back.
+pub fn give_back(step: &Step, frame: &Frame<'_>, mut record: StepRecord, sight: Sight<'_>, now: Timestamp) -> StepRecord {
+    let Body::Call { playbook: name, .. } = &step.body else { return record };
+    let Some(called) = frame.playbook.called(name) else { return record };
+    let base = format!("{}/", record.id);
+    let given = Some(record.plan.clone());
+    let inner = Frame { playbook: called, base: base.clone(), prefix: base, items: Vec::new(), given, undoes: None };
+    let output = called.output.as_ref().map_or(Ok(Value::Null), |output| output.render(&mut scope(&inner, sight, now)));
+    match output {
+        Ok(output) => end(&mut record, StepState::Succeeded, output, now),
+        Err(error) => {
+            record.error = Some(format!("`output` of the playbook `{name}`: {error}"));
+            end(&mut record, StepState::Failed, Value::Null, now);
+        }
+    }
+    record
+}
+
+/// Gives a step that failed the output that its author wrote for that case.
+pub fn fall_back(step: &Step, frame: &Frame<'_>, record: &mut StepRecord, sight: Sight<'_>, now: Timestamp) {
+    let (StepState::Failed, OnError::Instead(output)) = (record.state, &step.on_error) else { return };
+    match output.render(&mut scope(frame, sight, now)) {
+        Ok(output) => record.output = output,
+        Err(error) => record.error = Some(format!("{}; and `on_error`: {error}", record.error.as_deref().unwrap_or_default())),
+    }
+}
+
+/// The parameters of the action that finds out what a step did.
+///
+/// # Errors
+/// One of their expressions fails.
+pub fn inquiry(verify: &Verify, frame: &Frame<'_>, sight: Sight<'_>, now: Timestamp) -> Result<Value, ExpressionError> {
+    verify.with.render(&mut scope(frame, sight, now))
+}
+
+/// Whether what was read shows that the step happened.
+///
+/// # Errors
+/// The condition fails.
+pub fn is_reached(verify: &Verify, frame: &Frame<'_>, output: &Value, sight: Sight<'_>, now: Timestamp) -> Result<bool, ExpressionError> {
+    let mut scope = scope(frame, sight, now);
+    scope.set("output", output);
+    verify.reached.boolean(&mut scope)
+}
+
+fn takes_nothing(step: &Step) -> bool {
+    matches!(&step.body, Body::Action { with, .. } if with.constant().and_then(Value::as_object).is_some_and(Map::is_empty))
+}
+
+fn wait(record: &mut StepRecord, plan: Value, until: Timestamp) {
+    record.plan = plan;
+    record.state = StepState::Waiting;
+    record.due_at = Some(until);
+}
+
+fn contain(record: &mut StepRecord, plan: Value) {
+    record.plan = plan;
+    record.state = StepState::Running;
+}
+
+fn end(record: &mut StepRecord, state: StepState, output: Value, now: Timestamp) {
+    record.state = state;
+    record.output = output;
+    record.ended_at = Some(now);
+}
+
+fn blank(step: &Step, frame: &Frame<'_>, sight: Sight<'_>, now: Timestamp) -> StepRecord {
+    let class = if let Body::Action { entry, .. } = &step.body { entry.class } else { Class::Read };
+    let path = frame.path(step);
     StepRecord {
-        id: step.id.clone(),
+        request_id: sight.run.id.request_id(&path),
+        id: path,
         position: u32::try_from(sight.steps.len()).unwrap_or(u32::MAX),
-        action: action.to_owned(),
+        action: step.body.word().to_owned(),
         class,
         state: StepState::Planned,
         plan: Value::Null,
         output: Value::Null,
         error: None,
-        request_id: sight.run.id.request_id(&step.id),
         precondition: None,
         target: None,
         attempts: 0,
@@ -69,21 +144,51 @@ fn blank(step: &Step, sight: Sight<'_>, now: Timestamp) -> StepRecord {
 }
 
 /// The names that a step's expressions see.
-fn scope(sight: Sight<'_>, now: Timestamp) -> Scope {
+fn scope(frame: &Frame<'_>, sight: Sight<'_>, now: Timestamp) -> Scope {
     let mut scope = Scope::new(now);
-    scope.set("alert", sight.alert);
-    scope.set("vars", &sight.run.vars);
-    scope.set("run", &json!({"id": sight.run.id, "playbook": sight.run.playbook, "alert": sight.run.alert}));
-    let steps: Map<String, Value> = sight.steps.iter().map(|step| (step.id.clone(), seen(step))).collect();
-    scope.set("steps", &Value::Object(steps));
-    if let Some(trouble) = machine::trouble(sight.playbook, sight.steps) {
-        scope.set("error", &json!({"step": trouble.id, "message": trouble.error.as_deref().unwrap_or_default()}));
-    } else {
-        scope.set("error", &json!({"step": "", "message": "the run did not end in time"}));
+    match &frame.given {
+        // A called playbook sees what it was given, and nothing of the run that called it.
+        Some(given) => {
+            scope.set("inputs", given.get("inputs").unwrap_or(&Value::Null));
+            scope.set("vars", given.get("vars").unwrap_or(&Value::Null));
+        }
+        None => {
+            scope.set("alert", sight.alert);
+            scope.set("alerts", sight.alerts);
+            scope.set("inputs", &sight.run.inputs);
+            scope.set("vars", &sight.run.vars);
+        }
     }
+    scope.set("run", &json!({"id": sight.run.id, "playbook": sight.run.playbook, "alert": sight.run.alert}));
+    scope.set("steps", &Value::Object(steps(frame, sight.steps)));
+    for (name, item) in &frame.items {
+        scope.set(name, item);
+    }
+    let error = match machine::trouble(frame, sight.steps) {
+        Some(trouble) => json!({"step": trouble.id, "message": trouble.error.as_deref().unwrap_or_default()}),
+        None => json!({"step": "", "message": "the run did not end in time"}),
+    };
+    scope.set("error", &error);
     scope
 }
 
-fn seen(step: &StepRecord) -> Value {
-    json!({"output": step.output, "status": step.state, "error": step.error.as_deref().unwrap_or_default()})
+/// The steps that can be seen from a sequence: those of the sequences around it, and for a step that lies in a list, that of the same item.
+fn steps(frame: &Frame<'_>, records: &[StepRecord]) -> Map<String, Value> {
+    let mut seen: Map<String, Value> = frame
+        .playbook
+        .every_step()
+        .into_iter()
+        .map(|step| (step.id.clone(), json!({"output": null, "status": "not_taken", "error": ""})))
+        .collect();
+    for record in records {
+        let (prefix, id) = record.id.rsplit_once('/').map_or(("", record.id.as_str()), |(before, id)| (before, id));
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        if prefix.starts_with(&frame.base) && frame.prefix.starts_with(&prefix) {
+            seen.insert(
+                id.to_owned(),
+                json!({"output": record.output, "status": record.state, "error": record.error.as_deref().unwrap_or_default()}),
+            );
+        }
+    }
+    seen
 }

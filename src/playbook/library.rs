@@ -71,7 +71,7 @@ impl Library {
     /// Warns of steps that tell people through a channel that the settings do not have. Only names that are written out can be judged.
     pub fn check_channels(&mut self, check: impl Fn(&str) -> Result<(), String>) {
         for playbook in &self.playbooks {
-            for step in playbook.steps.iter().chain(&playbook.on_error) {
+            for step in playbook.every_step() {
                 let Body::Action { entry, with } = &step.body else { continue };
                 let channels = if entry.name == "notify" { with.constant_texts("channels") } else { Vec::new() };
                 for (channel, why) in channels.into_iter().filter_map(|channel| Some((channel, check(channel).err()?))) {

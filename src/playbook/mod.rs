@@ -13,6 +13,7 @@ mod fields;
 mod library;
 mod node;
 mod parse;
+mod planned;
 mod reader;
 mod schema;
 mod secrets;
@@ -24,7 +25,7 @@ mod tests;
 mod trigger;
 mod visible;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
@@ -32,12 +33,14 @@ pub use arguments::Arguments;
 pub use clause::Clause;
 pub use codes::CODES;
 pub use library::Library;
-pub use step::{Body, OnError, Planned, Step, StopOutcome};
-pub use trigger::{Trigger, Verdict};
+pub use planned::{MOST_ITEMS, Planned};
+pub use step::{Approval, Body, Case, Escalation, Join, OnError, OnTimeout, Rollback, Step, StopOutcome, Verify, Wait};
+pub use trigger::{AlertTrigger, CatchUp, Schedule, Trigger, Verdict};
 
 use crate::{
+    actions::Pattern,
     expression::{ExpressionError, Scope, Template},
-    run::Mode,
+    run::{Mode, Strategy},
 };
 
 /// A playbook that can be run.
@@ -51,10 +54,26 @@ pub struct Playbook {
     pub owner: String,
     /// Whether it acts. A playbook acts only where its author wrote `enforce`.
     pub mode: Mode,
-    /// Which alerts it answers.
+    /// What makes it run.
     pub trigger: Trigger,
     /// Which alerts it answers only once.
     pub dedup: Option<Dedup>,
+    /// Which alerts it answers together.
+    pub group: Option<Group>,
+    /// How often it runs at most.
+    pub throttle: Option<Throttle>,
+    /// How often something must happen before it runs.
+    pub threshold: Option<Threshold>,
+    /// How many of its runs may be open at once.
+    pub concurrency: Option<Concurrency>,
+    /// Limits on its actions, beside the site's.
+    pub guardrails: Vec<OwnLimit>,
+    /// What a person, a schedule or another playbook gives it.
+    pub inputs: Vec<Input>,
+    /// What it gives back to the playbook that called it.
+    pub output: Option<Arguments>,
+    /// The playbooks that its steps call, by name.
+    pub called: BTreeMap<String, Arc<Playbook>>,
     /// After how long a run ends as failed.
     pub timeout: Duration,
     /// Values that are computed when a run starts.
@@ -65,7 +84,9 @@ pub struct Playbook {
     pub on_error: Vec<Step>,
     /// As it was written: a run keeps it.
     pub text: Arc<str>,
-    /// The SHA-256 of the text, in hexadecimal.
+    /// What the text leans on, as JSON: `{"lib": [texts of functions], "playbooks": {name: text of a called playbook}}`. A run keeps it too.
+    pub around: Arc<str>,
+    /// The SHA-256 of the text and of what it leans on, in hexadecimal.
     pub hash: String,
     /// The file it came from.
     pub path: PathBuf,
@@ -80,10 +101,102 @@ pub struct Dedup {
     pub window: Duration,
 }
 
+/// Alerts that are answered by one run.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// The alert's fields that must be the same.
+    pub by: Vec<String>,
+    /// How long the first alert waits for others.
+    pub wait: Duration,
+    /// How much time lies between two runs of the same group at least.
+    pub interval: Duration,
+}
+
+/// At most so many runs within a while.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Throttle {
+    /// Alerts with the same key are counted together.
+    pub key: Template,
+    pub max: u32,
+    pub per: Duration,
+}
+
+/// A run only when something has happened so often within a while.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Threshold {
+    /// Alerts with the same key are counted together.
+    pub key: Template,
+    pub count: u32,
+    pub within: Duration,
+}
+
+/// At most so many open runs.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Concurrency {
+    /// Runs with the same key are counted together.
+    pub key: Template,
+    pub max: u32,
+    pub strategy: Strategy,
+}
+
+/// A playbook's own limit on actions.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct OwnLimit {
+    pub action: Pattern,
+    pub max: u32,
+    pub per: Duration,
+    pub on_exceed: OnExceed,
+}
+
+/// What follows when a limit is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum OnExceed {
+    Stop,
+    RequireApproval,
+}
+
+/// One value that a playbook is given.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Input {
+    pub name: String,
+    pub kind: InputKind,
+    /// Without one, it must be given.
+    pub default: Option<Value>,
+    pub description: String,
+}
+
+/// What an input holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum InputKind {
+    Text,
+    Number,
+    Integer,
+    Boolean,
+    List,
+    Map,
+}
+
 impl Playbook {
-    /// The step of that id, among the steps and those under `on_error`.
+    /// The step of that id, among the steps, those inside of steps, and those under `on_error`.
     pub fn step(&self, id: &str) -> Option<&Step> {
-        self.steps.iter().chain(&self.on_error).find(|step| step.id == id)
+        self.every_step().into_iter().find(|step| step.id == id)
+    }
+
+    /// All steps, also those inside of steps and those under `on_error`, in the order of the text.
+    pub fn every_step(&self) -> Vec<&Step> {
+        self.steps.iter().chain(&self.on_error).flat_map(Step::and_inner).collect()
+    }
+
+    /// The playbook that a step calls.
+    pub fn called(&self, name: &str) -> Option<&Arc<Self>> {
+        self.called.get(name)
     }
 
     /// The values of `vars`, each of which may read the earlier ones. The scope must hold `alert`, and holds `vars` afterwards.

@@ -1,6 +1,6 @@
 //! From the text of a playbook to a playbook, or to the list of what is wrong with it.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use super::{
     Dedup, Playbook,
@@ -9,7 +9,7 @@ use super::{
     node::{self, Kind, Node},
     reader::{Fields, Reader},
     step::{Body, Step, is_identifier},
-    trigger::Trigger,
+    trigger::{AlertTrigger, Trigger},
     visible::{IN_ON_ERROR, IN_STEPS, IN_VARS, Visible},
 };
 use crate::{
@@ -84,7 +84,7 @@ fn read(reader: &mut Reader<'_>, root: &Node, path: &Path, text: &str) -> Option
     let modes: Vec<(&str, Mode)> = Mode::ALL.iter().map(|it| (it.as_str(), *it)).collect();
     // A playbook acts only where its author wrote so.
     let mode = fields.get("mode").and_then(|it| reader.word(it, "`mode`", &modes)).unwrap_or(Mode::Shadow);
-    let trigger = fields.require(reader, "trigger", "the playbook").and_then(|it| Trigger::read(reader, it));
+    let trigger = fields.require(reader, "trigger", "the playbook").and_then(|it| AlertTrigger::read(reader, it));
     let dedup = fields.get("dedup").and_then(|it| read_dedup(reader, it));
     let timeout = fields.get("timeout").and_then(|it| reader.duration(it, "`timeout`", LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
     let vars = fields.get("vars").map(|it| read_vars(reader, it)).unwrap_or_default();
@@ -97,8 +97,17 @@ fn read(reader: &mut Reader<'_>, root: &Node, path: &Path, text: &str) -> Option
         description,
         owner,
         mode,
-        trigger,
+        trigger: Trigger::Alert(trigger),
         dedup,
+        group: None,
+        throttle: None,
+        threshold: None,
+        concurrency: None,
+        guardrails: Vec::new(),
+        inputs: Vec::new(),
+        output: None,
+        called: BTreeMap::new(),
+        around: Arc::from("{}"),
         timeout,
         vars,
         steps,
@@ -182,10 +191,10 @@ fn report_duplicate(reader: &mut Reader<'_>, node: &Node, known: &[String]) {
     }
 }
 
-fn warn_of_catching_all(reader: &mut Reader<'_>, fields: &Fields<'_>, trigger: &Trigger, steps: &[Step]) {
-    let destructive = steps.iter().find_map(|step| match &step.body {
+fn warn_of_catching_all(reader: &mut Reader<'_>, fields: &Fields<'_>, trigger: &AlertTrigger, steps: &[Step]) {
+    let destructive = steps.iter().flat_map(Step::and_inner).find_map(|step| match &step.body {
         Body::Action { entry, .. } if entry.destructive => Some(entry.name),
-        Body::Action { .. } | Body::Stop { .. } => None,
+        _ => None,
     });
     if let (Some(action), true, Some(key)) = (destructive, trigger.clauses.is_empty() && trigger.when.is_none(), fields.key("trigger")) {
         reader.warn(codes::CATCHES_ALL, &key.span, format!("every alert triggers this playbook, which uses `{action}`"));

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+const NOW: &str = "2026-03-02T04:11:09Z";
+
 fn shipped() -> Library {
     Library::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks"))
 }
@@ -30,7 +32,10 @@ fn scope(alert: &Value) -> Scope {
 
 fn answering(library: &Library, alert: &Value, is_revision: bool) -> Vec<String> {
     let mut lazy = LazyCell::new(|| scope(alert));
-    let matching = library.playbooks.iter().filter(|it| it.trigger.evaluate(alert, is_revision, &mut lazy) == Verdict::Matches);
+    let matching = library
+        .playbooks
+        .iter()
+        .filter(|it| it.trigger.alert().is_some_and(|trigger| trigger.evaluate(alert, is_revision, &mut lazy) == Verdict::Matches));
     matching.map(|it| it.name.clone()).collect()
 }
 
@@ -86,8 +91,10 @@ fn every_step_of_a_shipped_playbook_can_be_planned() {
         scope.set("steps", &Value::Object(steps));
         scope.set("run", &json!({"id": "r-1", "playbook": playbook.name}));
         scope.set("error", &json!({"step": "x", "message": "m"}));
-        for step in playbook.steps.iter().chain(&playbook.on_error) {
-            let planned = step.plan(&mut scope).unwrap_or_else(|error| panic!("{} {}: {error}", playbook.name, step.id));
+        for step in playbook.every_step() {
+            let planned = step
+                .plan(playbook, &mut scope, NOW.parse().unwrap())
+                .unwrap_or_else(|error| panic!("{} {}: {error}", playbook.name, step.id));
             if let (Planned::Act(with), Body::Action { entry, .. }) = (planned, &step.body) {
                 let prepared = entry.prepare(with);
                 assert!(prepared.is_ok(), "{} {}: {}", playbook.name, step.id, prepared.err().unwrap());
@@ -126,9 +133,9 @@ fn an_uncertain_miner_is_a_persons_decision() {
     for change in [json!({"confidence": "low"}), json!({"subscription_id": ""})] {
         let mut scope = scope(&alert("crypto_mining", &change));
         playbook.render_vars(&mut scope).unwrap();
-        assert!(matches!(playbook.step("ask").unwrap().plan(&mut scope).unwrap(), Planned::Act(_)));
+        assert!(matches!(playbook.step("ask").unwrap().plan(playbook, &mut scope, NOW.parse().unwrap()).unwrap(), Planned::Act(_)));
         assert!(matches!(
-            playbook.step("uncertain").unwrap().plan(&mut scope).unwrap(),
+            playbook.step("uncertain").unwrap().plan(playbook, &mut scope, NOW.parse().unwrap()).unwrap(),
             Planned::Stop { outcome: StopOutcome::NoAction, .. }
         ));
     }
@@ -159,7 +166,7 @@ fn a_folder_is_loaded_with_its_functions_and_tables() {
 
     let library = Library::load(folder.path());
     assert_eq!(library.playbooks.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
-    let planned = library.get("b").unwrap().steps[0].plan(&mut scope(&json!({}))).unwrap();
+    let planned = library.get("b").unwrap().steps[0].plan(library.get("b").unwrap(), &mut scope(&json!({})), NOW.parse().unwrap()).unwrap();
     assert_eq!(planned, Planned::Stop { outcome: StopOutcome::Done, reason: "ANN!".to_owned() });
     let problem = |it: &crate::problem::Problem| {
         format!("{} {}:{} {}", it.code, it.place.path.file_name().unwrap().display(), it.place.line, it.message)
@@ -192,7 +199,7 @@ fn the_functions_of_a_folder_are_not_part_of_the_text_that_a_run_started_with() 
         fs::write(folder.path().join("lib/word.rhai"), format!("fn word() {{ \"{word}\" }}")).unwrap();
         let text = "playbook: a\ntrigger: {alert: {}}\nsteps: [{id: s, stop: {outcome: done, reason: '${word()}'}}]\n";
         let playbook = Library::load(folder.path()).compile(Path::new("a"), text).unwrap();
-        playbook.steps[0].plan(&mut scope(&json!({}))).unwrap()
+        playbook.steps[0].plan(&playbook, &mut scope(&json!({})), NOW.parse().unwrap()).unwrap()
     };
     for word in ["before", "after"] {
         assert_eq!(says(word), Planned::Stop { outcome: StopOutcome::Done, reason: word.to_owned() });

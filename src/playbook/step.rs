@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::{
     arguments::Arguments,
     codes,
@@ -14,7 +12,7 @@ use super::{
 };
 use crate::{
     actions::{self, Entry},
-    expression::{Expression, ExpressionError, Scope, Template},
+    expression::{Expression, Template, chains},
     retry::{Backoff, RetryPolicy},
 };
 
@@ -33,6 +31,10 @@ pub struct Step {
     pub timeout: Duration,
     /// What follows when it fails for good.
     pub on_error: OnError,
+    /// How what it did is undone.
+    pub rollback: Option<Rollback>,
+    /// How its outcome is found out, in place of what its action does.
+    pub verify: Option<Verify>,
 }
 
 /// What a step does.
@@ -52,6 +54,124 @@ pub enum Body {
         /// Why, for people.
         reason: Template,
     },
+    /// Takes the steps of the first case that holds.
+    Switch {
+        /// The cases, in order.
+        cases: Vec<Case>,
+        /// Taken when none holds.
+        otherwise: Vec<Step>,
+    },
+    /// Takes its steps once for every item of a list.
+    Foreach {
+        /// The list, read once when the step begins.
+        items: Arguments,
+        /// The name by which its steps read the item.
+        name: String,
+        /// How many items are worked on at once, from 1.
+        max_parallel: u32,
+        /// The steps.
+        steps: Vec<Step>,
+    },
+    /// Takes several branches at once.
+    Parallel {
+        /// The branches by their names.
+        branches: Vec<(String, Vec<Step>)>,
+        /// How many of them must succeed.
+        join: Join,
+    },
+    /// Computes its output.
+    Script(Expression),
+    /// Lets time pass.
+    Wait(Wait),
+    /// Takes the steps of another playbook.
+    Call {
+        /// Its name; [`Playbook::called`](super::Playbook::called) is the playbook.
+        playbook: String,
+        /// Its inputs.
+        inputs: Arguments,
+    },
+    /// Asks people whether other steps may be taken.
+    Approval(Box<Approval>),
+}
+
+/// One case of a `switch`.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Case {
+    pub condition: Expression,
+    pub steps: Vec<Step>,
+}
+
+/// How many branches of a `parallel` must succeed for it to succeed. It ends when that is decided and nothing of it is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Join {
+    /// All of them.
+    All,
+    /// This many.
+    AtLeast(u32),
+}
+
+/// For how long a `wait` lets time pass.
+#[derive(Debug, Clone)]
+pub enum Wait {
+    /// So long.
+    For(Duration),
+    /// Until the moment that the expression gives.
+    Until(Expression),
+}
+
+/// A question to people.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Approval {
+    pub title: Template,
+    /// The steps that may be taken when they agree.
+    pub for_steps: Vec<String>,
+    pub groups: Vec<String>,
+    /// How many must agree.
+    pub quorum: u32,
+    /// Where they are asked.
+    pub channels: Arguments,
+    pub timeout: Duration,
+    /// What counts when nobody has answered in time. Has no default: somebody must have thought of it.
+    pub on_timeout: OnTimeout,
+    pub escalate: Vec<Escalation>,
+}
+
+/// What counts when nobody has answered an approval in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum OnTimeout {
+    Reject,
+    Approve,
+}
+
+/// Whom to ask as well when nobody has answered for a while.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Escalation {
+    pub after: Duration,
+    pub groups: Vec<String>,
+}
+
+/// How what a step did is undone.
+#[derive(Debug, Clone)]
+pub struct Rollback {
+    /// The step that undoes it: an action, under the id `ID.rollback`.
+    pub step: Box<Step>,
+    /// For how long it can be undone.
+    pub expires: Option<Duration>,
+}
+
+/// How the outcome of a step is found out when nobody knows what an attempt did.
+#[derive(Debug, Clone)]
+pub struct Verify {
+    /// An action that reads.
+    pub entry: &'static Entry,
+    /// Its parameters.
+    pub with: Arguments,
+    /// Whether what it read, as `output`, shows that the step happened.
+    pub reached: Expression,
 }
 
 /// As what a `stop` ends a run.
@@ -66,28 +186,16 @@ pub enum StopOutcome {
 }
 
 /// What follows when a step fails for good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum OnError {
     /// The run fails, and the steps under the playbook's `on_error` are taken.
     Fail,
     /// The run goes on.
     Continue,
-}
-
-/// What a step is to do now.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Planned {
-    /// Nothing: its condition is false.
-    Skip,
-    /// Perform its action with these parameters.
-    Act(Value),
-    /// End the run.
-    Stop {
-        /// As what it ends.
-        outcome: StopOutcome,
-        /// Why, for people.
-        reason: String,
-    },
+    /// The run goes on, and this is the step's output.
+    Instead(Arguments),
+    /// What earlier steps did is undone in reverse order, and then the run fails.
+    Rollback,
 }
 
 /// As long as a slow answer of Microsoft takes, and short enough to try again within the minute.
@@ -129,21 +237,16 @@ const NOT_YET: &[&str] =
     &["approval", "switch", "foreach", "as", "max_parallel", "parallel", "join", "script", "wait", "playbook", "inputs", "rollback"];
 
 impl Step {
-    /// What the step is to do, given what is known.
-    ///
-    /// # Errors
-    /// When its condition or one of its expressions fails; the step then fails without having done anything.
-    pub fn plan(&self, scope: &mut Scope) -> Result<Planned, ExpressionError> {
-        if let Some(condition) = &self.condition {
-            let told = |error: ExpressionError| ExpressionError { message: format!("`if`: {error}"), ..error };
-            if !condition.boolean(scope).map_err(told)? {
-                return Ok(Planned::Skip);
-            }
-        }
-        match &self.body {
-            Body::Action { with, .. } => with.render(scope).map(Planned::Act),
-            Body::Stop { outcome, reason } => Ok(Planned::Stop { outcome: *outcome, reason: reason.render_text(scope)? }),
-        }
+    /// The step and all steps inside it, in the order of the text.
+    pub fn and_inner(&self) -> Vec<&Self> {
+        let inner = self.body.sequences().into_iter().flatten().flat_map(Self::and_inner);
+        std::iter::once(self).chain(inner).collect()
+    }
+
+    /// Whether its condition reads the outcome of that step.
+    pub fn asks(&self, id: &str) -> bool {
+        let reads = |condition: &Expression| chains(condition.text()).iter().any(|chain| chain.path().starts_with(&["steps", id]));
+        self.condition.as_ref().is_some_and(reads)
     }
 
     /// The step's id, if it has a good one, so that others can be checked before this is read.
@@ -159,17 +262,42 @@ impl Step {
         let condition = fields.get("if").and_then(|it| reader.condition(it, "`if`", visible));
         let timeout = fields.get("timeout").and_then(|it| reader.duration(it, "`timeout`", LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
         let retry = fields.get("retry").and_then(|it| read_retry(reader, it)).unwrap_or_default();
-        let words = [("fail", OnError::Fail), ("continue", OnError::Continue)];
-        let on_error = fields.get("on_error").and_then(|it| reader.word(it, "`on_error` of a step", &words)).unwrap_or(OnError::Fail);
+        let words = [("fail", false), ("continue", true)];
+        let goes_on = fields.get("on_error").and_then(|it| reader.word(it, "`on_error` of a step", &words)).unwrap_or(false);
+        let on_error = if goes_on { OnError::Continue } else { OnError::Fail };
         if fields.report_unsupported(reader, NOT_YET) {
             return None;
         }
         let body = Body::read(reader, &fields, visible);
-        Some(Self { id: id?, condition, body: body?, retry, timeout, on_error })
+        Some(Self { id: id?, condition, body: body?, retry, timeout, on_error, rollback: None, verify: None })
     }
 }
 
 impl Body {
+    /// The sequences of steps inside it.
+    pub fn sequences(&self) -> Vec<&[Step]> {
+        match self {
+            Self::Switch { cases, otherwise } => cases.iter().map(|case| &*case.steps).chain([&**otherwise]).collect(),
+            Self::Foreach { steps, .. } => vec![steps],
+            Self::Parallel { branches, .. } => branches.iter().map(|(_, steps)| &**steps).collect(),
+            Self::Action { .. } | Self::Stop { .. } | Self::Script(_) | Self::Wait(_) | Self::Call { .. } | Self::Approval(_) => Vec::new(),
+        }
+    }
+
+    /// The word under which a step is recorded that performs no action; an action is recorded under its name.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Action { entry, .. } => entry.name,
+            Self::Stop { .. } => "stop",
+            Self::Switch { .. } => "switch",
+            Self::Foreach { .. } => "foreach",
+            Self::Parallel { .. } => "parallel",
+            Self::Script(_) => "script",
+            Self::Wait(_) => "wait",
+            Self::Call { .. } => "playbook",
+            Self::Approval(_) => "approval",
+        }
+    }
     fn read(reader: &mut Reader<'_>, fields: &Fields<'_>, visible: &Visible<'_>) -> Option<Self> {
         match (fields.get("action"), fields.get("stop")) {
             (Some(action), None) => Self::read_action(reader, fields, action, visible),

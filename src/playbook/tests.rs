@@ -92,7 +92,7 @@ fn scope() -> Scope {
 fn verdict(match_and_when: &str, alert: &Value) -> Verdict {
     let text = format!("playbook: a\ntrigger: {{alert: {match_and_when}}}\nsteps: [{{id: s, stop: {{outcome: done, reason: x}}}}]\n");
     let playbook = parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}")).0;
-    playbook.trigger.evaluate(alert, false, &mut LazyCell::new(scope))
+    playbook.trigger.alert().unwrap().evaluate(alert, false, &mut LazyCell::new(scope))
 }
 
 #[test]
@@ -100,10 +100,10 @@ fn a_good_playbook_is_read_as_written() {
     let playbook = good();
     assert_eq!((playbook.name.as_str(), playbook.mode, playbook.timeout), ("contain-mining", Mode::Enforce, Duration::from_hours(2)));
     assert_eq!(playbook.dedup.as_ref().unwrap().window, Duration::from_hours(12));
-    assert_eq!(playbook.trigger.clauses.len(), 4);
+    assert_eq!(playbook.trigger.alert().unwrap().clauses.len(), 4);
     let step = playbook.step("sub").unwrap();
     assert_eq!((step.timeout, step.retry.max_attempts, step.retry.backoff), (Duration::from_secs(10), 3, Backoff::Linear));
-    assert_eq!(playbook.step("tell").unwrap().on_error, OnError::Continue);
+    assert!(matches!(playbook.step("tell").unwrap().on_error, OnError::Continue));
     assert!(playbook.step("page").is_some() && playbook.step("other").is_none());
     assert_eq!(playbook.hash.len(), 64);
     assert_eq!(&*playbook.text, GOOD);
@@ -113,7 +113,7 @@ fn a_good_playbook_is_read_as_written() {
 fn a_playbook_without_a_mode_does_not_act() {
     let (playbook, _) = parse("playbook: a\ntrigger: {alert: {}}\nsteps: [{id: s, stop: {outcome: done, reason: x}}]").unwrap();
     assert_eq!(playbook.mode, Mode::Shadow);
-    assert!(!playbook.trigger.revisions);
+    assert!(!playbook.trigger.alert().unwrap().revisions);
 }
 
 #[test]
@@ -124,7 +124,9 @@ fn a_step_is_planned_from_what_is_known() {
     assert_eq!(vars, json!({"who": {"tier": "gold"}, "tier": "gold"}));
     scope.set("run", &json!({"id": "r-1", "playbook": "contain-mining"}));
     scope.set("steps", &json!({"sub": {"output": {"status": "active"}, "status": "succeeded", "error": null}}));
-    let plan = |id: &str, scope: &mut Scope| playbook.step(id).unwrap().plan(scope).map_err(|error| error.to_string());
+    let plan = |id: &str, scope: &mut Scope| {
+        playbook.step(id).unwrap().plan(&playbook, scope, "2026-03-02T04:11:09Z".parse().unwrap()).map_err(|error| error.to_string())
+    };
     assert_eq!(plan("sub", &mut scope), Ok(Planned::Act(json!({"customer_tenant_id": "t-1", "subscription_id": "s-1"}))));
     assert_eq!(plan("not_needed", &mut scope), Ok(Planned::Skip));
     assert_eq!(plan("tell", &mut scope), Ok(Planned::Act(json!({"channels": ["slack:secops"], "text": "Tier gold in r-1\n"}))));
@@ -182,7 +184,7 @@ fn a_playbook_that_does_not_run_says_why() {
     let value = r#"alert.confidence = "low", alert.details.estimated_cost = 250"#;
     let when = r#"alert.confidence == "high" && alert.details.estimated_cost > 1"#;
     assert_eq!(verdict(&format!("{{when: '{when}'}}"), &alert()), differs(&format!("when: {when}"), value));
-    let changed = good().trigger.evaluate(&alert(), true, &mut LazyCell::new(scope));
+    let changed = good().trigger.alert().unwrap().evaluate(&alert(), true, &mut LazyCell::new(scope));
     assert_eq!(changed, differs("revisions: false", "a later change of a known alert"));
 }
 
@@ -206,7 +208,7 @@ fn what_cannot_be_compared_is_an_error_and_not_a_no() {
 fn a_script_is_not_prepared_for_alerts_that_match_excludes() {
     let mut scope = LazyCell::new(|| panic!("no scope is needed"));
     let other = json!({"kind": "other", "source": "graph"});
-    assert!(matches!(good().trigger.evaluate(&other, false, &mut scope), Verdict::Differs { .. }));
+    assert!(matches!(good().trigger.alert().unwrap().evaluate(&other, false, &mut scope), Verdict::Differs { .. }));
 }
 
 /// What replaces what in the good playbook, and what is then said.

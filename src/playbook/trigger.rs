@@ -13,9 +13,40 @@ use super::{
 };
 use crate::expression::{Expression, Scope, chains};
 
+/// What makes a playbook run.
+#[derive(Debug, Clone)]
+pub enum Trigger {
+    /// An alert.
+    Alert(AlertTrigger),
+    /// The clock.
+    Schedule(Schedule),
+    /// A person, or another playbook.
+    Manual,
+}
+
+/// When a playbook runs by itself.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    /// The times, as cron says them.
+    pub cron: croner::Cron,
+    /// In whose time.
+    pub timezone: jiff::tz::TimeZone,
+    /// What becomes of the times at which nothing could run.
+    pub catch_up: CatchUp,
+}
+
+/// What becomes of the times of a schedule that were missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum CatchUp {
+    Skip,
+    Last,
+    All,
+}
+
 /// What an alert must be for a playbook to run.
 #[derive(Debug, Clone)]
-pub struct Trigger {
+pub struct AlertTrigger {
     /// The lines of `match`: all must hold.
     pub clauses: Vec<Clause>,
     /// Evaluated only where all clauses hold.
@@ -40,7 +71,25 @@ pub enum Verdict {
     Failed(String),
 }
 
+impl Schedule {
+    /// The first time after a moment; `None` when there is none any more.
+    pub fn next_after(&self, moment: jiff::Timestamp) -> Option<jiff::Timestamp> {
+        let local = moment.to_zoned(self.timezone.clone());
+        self.cron.find_next_occurrence(&local, false).ok().map(|it| it.timestamp())
+    }
+}
+
 impl Trigger {
+    /// The alerts for which it stands, if it stands for alerts.
+    pub fn alert(&self) -> Option<&AlertTrigger> {
+        match self {
+            Self::Alert(trigger) => Some(trigger),
+            Self::Schedule(_) | Self::Manual => None,
+        }
+    }
+}
+
+impl AlertTrigger {
     pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Self> {
         let fields = reader.fields(node, "`trigger`", &["alert", "schedule", "manual"])?;
         if fields.report_unsupported(reader, &["schedule", "manual"]) {

@@ -222,6 +222,7 @@ async fn record(connection: &mut SqliteConnection, change: &Change) -> Result<bo
         write_step(connection, &run.id, step, change.attempt.as_ref()).await?;
         let nothing_is_under_way = match step.state {
             StepState::Executing | StepState::Verifying | StepState::Confirming | StepState::Indeterminate => false,
+            StepState::Running | StepState::Waiting => true,
             StepState::Planned | StepState::Retrying => !step.uncertain,
             StepState::Succeeded | StepState::Skipped | StepState::Shadowed | StepState::Failed => true,
         };
@@ -341,6 +342,7 @@ fn read_run(row: &SqliteRow) -> Result<RunRecord, StoreError> {
     Ok(RunRecord {
         id: RunId(row.try_get("id")?),
         alert: row.try_get("alert")?,
+        inputs: serde_json::Value::Null,
         playbook: row.try_get("playbook")?,
         playbook_hash: row.try_get("playbook_hash")?,
         mode: rows::word("a mode", row.try_get("mode")?, Mode::parse)?,
@@ -350,6 +352,7 @@ fn read_run(row: &SqliteRow) -> Result<RunRecord, StoreError> {
         created_at: rows::time(row.try_get("created_at")?)?,
         due_at: rows::time(row.try_get("due_at")?)?,
         ended_at: optional_time(row, "ended_at")?,
+        cancel: false,
     })
 }
 

@@ -87,7 +87,14 @@ impl Signals {
                 error!(run.id = %run, playbook, reason, "run {run} of {playbook} waits for a person: {reason}");
             }
             RunState::Failed => warn!(run.id = %run, playbook, reason, "run {run} of {playbook} failed: {reason}"),
-            RunState::Ready | RunState::Waiting | RunState::Done | RunState::NoAction | RunState::Cancelled => {
+            RunState::Ready
+            | RunState::Waiting
+            | RunState::Queued
+            | RunState::Done
+            | RunState::NoAction
+            | RunState::Rejected
+            | RunState::Expired
+            | RunState::Cancelled => {
                 info!(run.id = %run, playbook, reason, "run {run} of {playbook} ended: {state}");
             }
         }

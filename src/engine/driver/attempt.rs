@@ -5,7 +5,7 @@ use std::time::Instant;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Driven, Driver, LetGo};
+use super::{Driven, Driver, LetGo, Spot};
 use crate::{
     actions::{self, Done, Entry, Failure, FailureKind, Observed, Perform},
     engine::{
@@ -21,50 +21,50 @@ use crate::{
 const TARGET_BUSY: SignedDuration = SignedDuration::from_secs(5);
 
 impl Driver {
-    pub(super) async fn attempt(&self, it: &mut Driven, step: &Step, mut record: StepRecord) -> Result<(), LetGo> {
+    pub(super) async fn attempt(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord) -> Result<(), LetGo> {
         let now = Timestamp::now();
         let (entry, action) = match prepare(&record) {
             Ok(prepared) => prepared,
-            Err(failure) => return self.fail(it, record, failure.message).await,
+            Err(failure) => return self.fail(it, spot, record, failure.message).await,
         };
         record.class = action.class();
-        if it.run.mode == Mode::Shadow && record.class != Class::Read {
+        if it.begun.mode == Mode::Shadow && record.class != Class::Read {
             record.state = StepState::Shadowed;
             record.ended_at = Some(now);
-            return self.commit(it, record, None).await;
+            return self.commit(it, spot, record, None).await;
         }
         if record.class == Class::Read {
             record.attempts += 1;
-            return self.perform(it, step, (record, now), &*action).await;
+            return self.perform(it, spot, (record, now), &*action).await;
         }
-        if let Err(held) = self.guardrails.judge(entry, &record.plan, &it.alert, now) {
-            return self.hold(it, record, held).await;
+        if let Err(held) = self.guardrails.judge(entry, &record.plan, it.detected_at(), now) {
+            return self.hold(it, spot, record, held).await;
         }
         if record.class != Class::Idempotent && record.precondition.is_none() {
             if let Some(by) = self.lock(it, &record, &*action, now).await? {
-                return self.wait_for_target(it, record, &by, now).await;
+                return self.wait_for_target(it, spot, record, &by, now).await;
             }
-            match self.within(step, action.observe(&it.context(&record, &Value::Null, &self.services))).await {
+            match self.within(spot.step, action.observe(&it.context(&record, &Value::Null, &self.services))).await {
                 Ok(Observed::Ready(seen)) => record.precondition = Some(seen),
                 Ok(Observed::AlreadyDone(output)) => {
-                    machine::after_attempt(&mut record, &step.retry, Ok(Done::Now(output)), moment());
-                    return self.commit(it, record, None).await;
+                    machine::after_attempt(&mut record, &spot.step.retry, Ok(Done::Now(output)), moment());
+                    return self.commit(it, spot, record, None).await;
                 }
                 Err(failure) => {
                     record.attempts += 1;
                     let attempt = ended(&record, now, Some(&failure));
-                    machine::after_attempt(&mut record, &step.retry, Err(not_done(failure)), moment());
-                    return self.commit(it, record, Some(attempt)).await;
+                    machine::after_attempt(&mut record, &spot.step.retry, Err(not_done(failure)), moment());
+                    return self.commit(it, spot, record, Some(attempt)).await;
                 }
             }
         }
-        self.intend(it, step, (record, entry), &*action).await
+        self.intend(it, spot, (record, entry), &*action).await
     }
 
     /// Keeps others from the target before it is looked at; returns the run that has it already.
     async fn lock(&self, it: &Driven, record: &StepRecord, action: &dyn Perform, now: Timestamp) -> Result<Option<String>, LetGo> {
         let Some(target) = action.target(&it.context(record, &Value::Null, &self.services)) else { return Ok(None) };
-        match self.store.lock(it.run.id.clone(), record.id.clone(), target, now).await? {
+        match self.store.lock(it.begun.id.clone(), record.id.clone(), target, now).await? {
             Some(Held::Locked { by }) => Ok(Some(by)),
             Some(Held::Exceeded(_) | Held::Ended) | None => Ok(None),
         }
@@ -73,8 +73,8 @@ impl Driver {
     /// Records the intent, and makes the call if nothing speaks against it.
     async fn intend(
         &self,
-        it: &mut Driven,
-        step: &Step,
+        it: &Driven,
+        spot: Spot<'_>,
         (mut record, entry): (StepRecord, &'static Entry),
         action: &dyn Perform,
     ) -> Result<(), LetGo> {
@@ -83,9 +83,9 @@ impl Driver {
         // Only what was observed tells which plan an Azure subscription stands under.
         record.target = action.target(&it.context(&record, &seen, &self.services));
         let touched = json!([record.plan, seen, record.target]);
-        let guards = match self.guardrails.judge(entry, &touched, &it.alert, intent_at) {
+        let guards = match self.guardrails.judge(entry, &touched, it.detected_at(), intent_at) {
             Ok(guards) => guards,
-            Err(held) => return self.hold(it, record, held).await,
+            Err(held) => return self.hold(it, spot, record, held).await,
         };
         let before = record.clone();
         record.attempts += 1;
@@ -93,75 +93,75 @@ impl Driver {
         record.first_intent_at = record.first_intent_at.or(Some(intent_at));
         let attempt =
             AttemptRecord { number: record.attempts, intent_at, outcome: None, http_status: None, message: String::new(), ended_at: None };
-        match self.store.intend(Intent { run: it.run.id.clone(), step: record.clone(), attempt, guards }).await? {
-            None => self.perform(it, step, (record, intent_at), action).await,
+        match self.store.intend(Intent { run: it.begun.id.clone(), step: record.clone(), attempt, guards }).await? {
+            None => self.perform(it, spot, (record, intent_at), action).await,
             Some(Held::Ended) => Err(LetGo::Taken),
-            Some(Held::Exceeded(guard)) => self.hold(it, before, guardrails::exceeded(&guard)).await,
-            Some(Held::Locked { by }) => self.wait_for_target(it, before, &by, intent_at).await,
+            Some(Held::Exceeded(guard)) => self.hold(it, spot, before, guardrails::exceeded(&guard)).await,
+            Some(Held::Locked { by }) => self.wait_for_target(it, spot, before, &by, intent_at).await,
         }
     }
 
     /// Another step works on the target. What was seen of it will not be true any more when its turn comes.
-    async fn wait_for_target(&self, it: &mut Driven, mut record: StepRecord, by: &str, now: Timestamp) -> Result<(), LetGo> {
+    async fn wait_for_target(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, by: &str, now: Timestamp) -> Result<(), LetGo> {
         record.state = StepState::Retrying;
         if !record.uncertain {
             record.precondition = None;
         }
         record.error = Some(format!("waits for run {by}, which works on the same target"));
         record.due_at = now.checked_add(TARGET_BUSY).ok();
-        self.commit(it, record, None).await
+        self.commit(it, spot, record, None).await
     }
 
     /// One call. Its intent is recorded already where the class asks for one.
     async fn perform(
         &self,
-        it: &mut Driven,
-        step: &Step,
+        it: &Driven,
+        spot: Spot<'_>,
         (mut record, intent_at): (StepRecord, Timestamp),
         action: &dyn Perform,
     ) -> Result<(), LetGo> {
         let precondition = record.precondition.clone().unwrap_or_default();
         let begun = Instant::now();
-        let result = self.within(step, action.perform(&it.context(&record, &precondition, &self.services))).await;
+        let result = self.within(spot.step, action.perform(&it.context(&record, &precondition, &self.services))).await;
         self.signals.attempt_ended(&record.action, begun.elapsed());
         let mut attempt = ended(&record, intent_at, result.as_ref().err());
         if matches!(result, Ok(Done::Accepted(_))) {
             attempt.outcome = Some(AttemptOutcome::Accepted);
         }
         if result.is_ok() && record.class != Class::Read {
-            self.signals.acted(Timestamp::now().duration_since(it.alert.received_at).unsigned_abs());
+            self.signals.acted(Timestamp::now().duration_since(it.received_at()).unsigned_abs());
         }
-        machine::after_attempt(&mut record, &step.retry, result, moment());
-        self.commit(it, record, Some(attempt)).await
+        machine::after_attempt(&mut record, &spot.step.retry, result, moment());
+        self.commit(it, spot, record, Some(attempt)).await
     }
 
     /// The program ended during an attempt, and nobody noted what became of it.
-    pub(super) async fn interrupted(&self, it: &mut Driven, step: &Step, mut record: StepRecord) -> Result<(), LetGo> {
+    pub(super) async fn interrupted(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord) -> Result<(), LetGo> {
         let intent_at = record.first_intent_at.unwrap_or(record.started_at);
         let attempt = ended(&record, intent_at, Some(&machine::interruption()));
-        machine::after_attempt(&mut record, &step.retry, Err(machine::interruption()), moment());
-        self.commit(it, record, Some(attempt)).await
+        machine::after_attempt(&mut record, &spot.step.retry, Err(machine::interruption()), moment());
+        self.commit(it, spot, record, Some(attempt)).await
     }
 
-    pub(super) async fn look(&self, it: &mut Driven, step: &Step, mut record: StepRecord) -> Result<(), LetGo> {
+    pub(super) async fn look(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord) -> Result<(), LetGo> {
         let (_, action) = match prepare(&record) {
             Ok(prepared) => prepared,
-            Err(failure) => return self.fail(it, record, failure.message).await,
+            Err(failure) => return self.fail(it, spot, record, failure.message).await,
         };
         let precondition = record.precondition.clone().unwrap_or_default();
-        let seen = self.within(step, action.read_back(&it.context(&record, &precondition, &self.services))).await;
-        machine::after_look(&mut record, &step.retry, seen, moment());
-        self.commit(it, record, None).await
+        let seen = self.within(spot.step, action.read_back(&it.context(&record, &precondition, &self.services))).await;
+        machine::after_look(&mut record, &spot.step.retry, seen, moment());
+        self.commit(it, spot, record, None).await
     }
 
-    async fn hold(&self, it: &mut Driven, record: StepRecord, held: HeldBack) -> Result<(), LetGo> {
-        self.signals.guardrail_held(&it.run.id, &record.id, held.rule, &held.detail);
-        self.fail(it, record, format!("held back by a guardrail: {}", held.detail)).await
+    async fn hold(&self, it: &Driven, spot: Spot<'_>, record: StepRecord, held: HeldBack) -> Result<(), LetGo> {
+        self.signals.guardrail_held(&it.begun.id, &record.id, held.rule, &held.detail);
+        self.fail(it, spot, record, format!("held back by a guardrail: {}", held.detail)).await
     }
 
-    async fn fail(&self, it: &mut Driven, mut record: StepRecord, why: String) -> Result<(), LetGo> {
+    async fn fail(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, why: String) -> Result<(), LetGo> {
         machine::refuse(&mut record, &why, Timestamp::now());
-        self.commit(it, record, None).await
+        self.commit(it, spot, record, None).await
     }
 
     /// Gives a call up after the step's time limit; what it did is then not known.

@@ -9,44 +9,69 @@ use crate::{
     actions::{Context, Services},
     alert::Alert,
     engine::{
-        machine::{self, Next},
+        machine::{self, Frame, Next},
         plan::Sight,
     },
-    playbook::Playbook,
+    playbook::{Playbook, Step},
     run::{RunRecord, RunState, StepRecord},
 };
 
-/// A run in memory, as recorded.
+/// A run in memory. Several of its steps may be worked on at once; what is recorded of them is changed by one at a time.
 pub(super) struct Driven {
+    pub(super) begun: RunRecord,
+    pub(super) playbook: Arc<Playbook>,
+    pub(super) alert: Option<Alert>,
+    pub(super) alert_value: Value,
+    pub(super) alerts: Value,
+    pub(super) recorded: tokio::sync::Mutex<Recorded>,
+}
+
+/// What is recorded of a run.
+pub(super) struct Recorded {
     pub(super) run: RunRecord,
     pub(super) steps: Vec<StepRecord>,
-    pub(super) playbook: Arc<Playbook>,
-    pub(super) alert: Alert,
-    pub(super) alert_value: Value,
+}
+
+/// The step that is worked on, and where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Spot<'a> {
+    pub(super) step: &'a Step,
+    pub(super) frame: &'a Frame<'a>,
 }
 
 impl Driven {
-    pub(super) fn sight(&self) -> Sight<'_> {
-        Sight { playbook: &self.playbook, alert: &self.alert_value, run: &self.run, steps: &self.steps }
+    pub(super) fn sight<'a>(&'a self, recorded: &'a Recorded) -> Sight<'a> {
+        Sight { alert: &self.alert_value, alerts: &self.alerts, run: &recorded.run, steps: &recorded.steps }
     }
 
     pub(super) fn context<'a>(&'a self, record: &'a StepRecord, precondition: &'a Value, services: &'a Services) -> Context<'a> {
         Context {
-            run: &self.run.id,
-            playbook: &self.run.playbook,
+            run: &self.begun.id,
+            playbook: &self.begun.playbook,
             step: &record.id,
-            alert: &self.alert,
+            alert: self.alert.as_ref(),
             request_id: record.request_id,
             precondition,
             services,
         }
     }
 
+    /// When what the run answers came to us.
+    pub(super) fn received_at(&self) -> Timestamp {
+        self.alert.as_ref().map_or(self.begun.created_at, |alert| alert.received_at)
+    }
+
+    /// When what the run answers happened.
+    pub(super) fn detected_at(&self) -> Timestamp {
+        self.alert.as_ref().map_or(self.begun.created_at, |alert| alert.detected_at)
+    }
+}
+
+impl Recorded {
     /// The run as the steps make it: ready, waiting until a time, or ended.
-    pub(super) fn advanced(&self) -> RunRecord {
-        let now = Timestamp::now();
+    pub(super) fn advanced(&self, playbook: &Playbook, now: Timestamp) -> RunRecord {
         let mut run = self.run.clone();
-        match machine::next(&self.playbook, &run, &self.steps, now) {
+        match machine::next(playbook, &run, &self.steps, now) {
             Next::End(state, reason) => {
                 run.state = state;
                 run.reason = reason;
@@ -56,7 +81,7 @@ impl Driven {
                 run.state = RunState::Waiting;
                 run.due_at = due;
             }
-            Next::Plan(_) | Next::Attempt(..) | Next::Interrupted(..) | Next::Look(..) => {
+            Next::Work(_) => {
                 run.state = RunState::Ready;
                 run.due_at = now;
             }

@@ -4,29 +4,30 @@ mod attempt;
 mod driven;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     panic::AssertUnwindSafe,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
+use serde_json::Value;
 use tracing::error;
 
-use self::driven::Driven;
+use self::driven::{Driven, Recorded, Spot};
 use super::{
     Engine, Guardrails,
-    machine::{self, Next},
-    plan::plan,
+    machine::{self, Doing, Next, Task},
+    plan,
 };
 use crate::{
     actions::Services,
     alert::Alert,
     lifecycle::Stop,
     playbook::{Library, Playbook},
-    run::{AttemptRecord, RunId, RunRecord, RunState, StepRecord},
+    run::{AttemptRecord, RunId, RunRecord, RunState, StepRecord, StepState},
     store::{Change, Progress, Store, StoreError},
     telemetry::signals::Signals,
 };
@@ -43,6 +44,9 @@ pub(super) struct Driver {
     /// Playbooks by the hash of their text: a run keeps the text it began with.
     playbooks: Arc<Mutex<HashMap<String, Arc<Playbook>>>>,
 }
+
+/// Steps of one run that are worked on at once: enough for every subscription of a customer, too few to drown anybody.
+const AT_ONCE: usize = 16;
 
 /// Why a run is let go.
 enum LetGo {
@@ -118,7 +122,9 @@ impl Driver {
         let alert = Alert::from_event(&event).map_err(|malformed| corrupt("the alert", malformed.to_string()))?;
         let playbook = self.playbook(&run).await?;
         let alert_value = serde_json::to_value(&alert).map_err(|error| corrupt("the alert", error.to_string()))?;
-        Ok(Some(Driven { run, steps, playbook, alert, alert_value }))
+        let alerts = Value::Array(vec![alert_value.clone()]);
+        let recorded = tokio::sync::Mutex::new(Recorded { run: run.clone(), steps });
+        Ok(Some(Driven { begun: run, playbook, alert: Some(alert), alert_value, alerts, recorded }))
     }
 
     /// The playbook as it was when the run began.
@@ -138,58 +144,104 @@ impl Driver {
         Ok(playbook)
     }
 
-    async fn proceed(&self, mut it: Driven) -> Result<(), LetGo> {
-        let playbook = Arc::clone(&it.playbook);
-        // A run is found again at the next start, so nothing new is begun once the program should end.
-        while !self.stop.is_requested() {
-            let steps = it.steps.clone();
-            match machine::next(&playbook, &it.run, &steps, Timestamp::now()) {
-                Next::Plan(step) => {
-                    let record = plan(step, it.sight(), Timestamp::now());
-                    if record.state.is_final() {
-                        self.commit(&mut it, record, None).await?;
-                    } else {
-                        // Nothing is lost if this is forgotten: the same plan is made again.
-                        it.put(record);
+    /// Does what comes next until there is nothing to do for now. What can be done at once is done at once.
+    async fn proceed(&self, it: Driven) -> Result<(), LetGo> {
+        let mut under_way = FuturesUnordered::new();
+        let mut paths: HashSet<String> = HashSet::new();
+        let mut over = None;
+        loop {
+            // A run is found again at the next start, so nothing new is begun once the program should end.
+            if self.stop.is_requested() {
+                over = over.or(Some(LetGo::ForNow));
+            }
+            if over.is_none() {
+                let recorded = it.recorded.lock().await;
+                if let Next::Work(tasks) = machine::next(&it.playbook, &recorded.run, &recorded.steps, Timestamp::now()) {
+                    for task in tasks {
+                        let path = task.path();
+                        if under_way.len() < AT_ONCE && paths.insert(path.clone()) {
+                            let it = &it;
+                            under_way.push(async move { (path, self.take(it, task).await) });
+                        }
                     }
                 }
-                Next::Attempt(step, record) => self.attempt(&mut it, step, record.clone()).await?,
-                Next::Interrupted(step, record) => self.interrupted(&mut it, step, record.clone()).await?,
-                Next::Look(step, record) => self.look(&mut it, step, record.clone()).await?,
-                Next::Wait(_) | Next::End(..) => {
-                    let change = Change { run: it.advanced(), step: None, attempt: None };
-                    self.record(&mut it, change).await?;
+            }
+            match under_way.next().await {
+                Some((path, result)) => {
+                    paths.remove(&path);
+                    over = over.or(result.err());
                 }
+                None => break,
             }
         }
-        Err(LetGo::ForNow)
+        match over {
+            Some(over) => Err(over),
+            // The run was due and has nothing to do: it waits or has ended, which is not recorded yet.
+            None => {
+                let mut recorded = it.recorded.lock().await;
+                self.record(&it, &mut recorded, None, None).await
+            }
+        }
+    }
+
+    async fn take(&self, it: &Driven, task: Task<'_>) -> Result<(), LetGo> {
+        let spot = Spot { step: task.step, frame: &task.frame };
+        match task.doing {
+            Doing::Plan => {
+                let record = {
+                    let recorded = it.recorded.lock().await;
+                    plan::plan(spot.step, spot.frame, it.sight(&recorded), Timestamp::now())
+                };
+                // A plan that is forgotten is made again, so it is not worth a commit of its own.
+                match record.state {
+                    StepState::Planned => {
+                        it.recorded.lock().await.put(record);
+                        Ok(())
+                    }
+                    _other => self.commit(it, spot, record, None).await,
+                }
+            }
+            Doing::Attempt(record) => self.attempt(it, spot, record).await,
+            Doing::Interrupted(record) => self.interrupted(it, spot, record).await,
+            Doing::Look(record) => self.look(it, spot, record).await,
+            Doing::Close(record) => self.commit(it, spot, record, None).await,
+            Doing::Return(record) => {
+                let record = {
+                    let recorded = it.recorded.lock().await;
+                    plan::give_back(spot.step, spot.frame, record, it.sight(&recorded), Timestamp::now())
+                };
+                self.commit(it, spot, record, None).await
+            }
+        }
     }
 
     /// Records a changed step together with what it makes of the run.
-    async fn commit(&self, it: &mut Driven, record: StepRecord, attempt: Option<AttemptRecord>) -> Result<(), LetGo> {
-        it.put(record.clone());
-        let change = Change { run: it.advanced(), step: Some(record), attempt };
-        self.record(it, change).await
+    async fn commit(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, attempt: Option<AttemptRecord>) -> Result<(), LetGo> {
+        let mut recorded = it.recorded.lock().await;
+        plan::fall_back(spot.step, spot.frame, &mut record, it.sight(&recorded), Timestamp::now());
+        recorded.put(record.clone());
+        self.record(it, &mut recorded, Some(record), attempt).await
     }
 
-    async fn record(&self, it: &mut Driven, change: Change) -> Result<(), LetGo> {
-        let run = change.run.clone();
-        let step = change.step.clone();
-        if !self.store.record(change).await? {
+    async fn record(
+        &self,
+        it: &Driven,
+        recorded: &mut Recorded,
+        step: Option<StepRecord>,
+        attempt: Option<AttemptRecord>,
+    ) -> Result<(), LetGo> {
+        let run = recorded.advanced(&it.playbook, Timestamp::now());
+        if !self.store.record(Change { run: run.clone(), step: step.clone(), attempt }).await? {
             return Err(LetGo::Taken);
         }
         if let Some(step) = step.filter(|step| step.state.is_final()) {
             self.signals.step_ended(&run.id, &step.id, &step.action, step.state);
         }
-        it.run = run;
-        if it.run.state.is_final() {
-            self.signals.run_ended(&it.run.id, &it.run.playbook, it.run.state, &it.run.reason);
+        recorded.run = run;
+        let run = &recorded.run;
+        if run.state.is_final() {
+            self.signals.run_ended(&run.id, &run.playbook, run.state, &run.reason);
         }
-        match it.run.state {
-            RunState::Ready => Ok(()),
-            RunState::Waiting | RunState::Done | RunState::NoAction | RunState::Failed | RunState::Indeterminate | RunState::Cancelled => {
-                Err(LetGo::ForNow)
-            }
-        }
+        if run.state == RunState::Ready { Ok(()) } else { Err(LetGo::ForNow) }
     }
 }

@@ -3,35 +3,19 @@
 //! The time and the randomness are arguments. An unknown outcome is never guessed at: the class of the action decides
 //! whether to repeat, to look, or to stop and ask a person.
 
+mod walk;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+pub use walk::{Doing, Frame, Next, Task, next, trouble};
+
 use crate::{
     actions::{Done, Failure, FailureKind, ReadBack},
-    playbook::{OnError, Playbook, Step, StopOutcome},
+    playbook::StopOutcome,
     retry::RetryPolicy,
-    run::{Class, RunRecord, RunState, StepRecord, StepState},
+    run::{Class, RunState, StepRecord, StepState},
 };
-
-/// What a run has to do next.
-#[derive(Debug)]
-pub enum Next<'a> {
-    /// Begin this step: evaluate its condition and render its arguments.
-    Plan(&'a Step),
-    /// Attempt it.
-    Attempt(&'a Step, &'a StepRecord),
-    /// Take note that the program ended during an attempt.
-    Interrupted(&'a Step, &'a StepRecord),
-    /// Look at the target: what did an attempt do, or is what was accepted finished?
-    Look(&'a Step, &'a StepRecord),
-    /// Nothing until then.
-    Wait(Timestamp),
-    /// The run has ended.
-    End(RunState, String),
-}
-
-/// The word under which a `stop` step is recorded in place of an action.
-pub const STOP: &str = "stop";
 
 /// Partner Center is documented to answer a repeat from its own memory only for a while; ten minutes is on the safe side.
 const KEY_HOLDS: SignedDuration = SignedDuration::from_mins(10);
@@ -43,80 +27,17 @@ const CONFIRM_WITHIN: SignedDuration = SignedDuration::from_mins(30);
 const CONFIRM_FIRST: SignedDuration = SignedDuration::from_secs(2);
 const CONFIRM_LONGEST: SignedDuration = SignedDuration::from_secs(30);
 
-/// What comes next, given what is recorded.
-pub fn next<'a>(playbook: &'a Playbook, run: &RunRecord, steps: &'a [StepRecord], now: Timestamp) -> Next<'a> {
-    let overdue = now.duration_since(run.created_at) >= signed(playbook.timeout);
-    let (trouble, state) = match walk(&playbook.steps, steps, now, Tolerance::AsWritten) {
-        Walk::Through => return Next::End(RunState::Done, String::new()),
-        Walk::Stopped(state, reason) => return Next::End(state, reason),
-        Walk::Trouble(step) => (trouble_of(step), ending_of(step)),
-        Walk::At(next) if !overdue || may_be_under_way(&next, steps) => return next,
-        Walk::At(_) => (format!("the run did not end within {:?}", playbook.timeout), RunState::Failed),
-    };
-    match walk(&playbook.on_error, steps, now, Tolerance::All) {
-        Walk::At(next) => next,
-        Walk::Through | Walk::Stopped(..) | Walk::Trouble(_) => match steps.iter().find(|step| step.state == StepState::Indeterminate) {
-            // Also a step under `on_error`: whatever else is known, a person must look at this.
-            Some(doubtful) => Next::End(RunState::Indeterminate, trouble_of(doubtful)),
-            None => Next::End(state, trouble),
-        },
-    }
-}
-
-/// The step in trouble and what went wrong, for `on_error`.
-pub fn trouble<'a>(playbook: &Playbook, steps: &'a [StepRecord]) -> Option<&'a StepRecord> {
-    steps.iter().find(|record| {
-        let tolerated = playbook.steps.iter().find(|step| step.id == record.id).is_none_or(|step| step.on_error == OnError::Continue);
-        record.state == StepState::Indeterminate || record.state == StepState::Failed && !tolerated
-    })
-}
-
-enum Walk<'a> {
-    At(Next<'a>),
-    Through,
-    Stopped(RunState, String),
-    Trouble(&'a StepRecord),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Tolerance {
-    /// A failed step ends the sequence unless it says `on_error: continue`.
-    AsWritten,
-    /// Every step is tried, whatever became of those before it.
-    All,
-}
-
-fn walk<'a>(sequence: &'a [Step], records: &'a [StepRecord], now: Timestamp, tolerance: Tolerance) -> Walk<'a> {
-    for step in sequence {
-        let Some(record) = records.iter().find(|record| record.id == step.id) else { return Walk::At(Next::Plan(step)) };
-        let later = record.due_at.filter(|due| *due > now);
-        let tolerated = tolerance == Tolerance::All || step.on_error == OnError::Continue;
-        match (record.state, later) {
-            (StepState::Retrying | StepState::Verifying | StepState::Confirming, Some(due)) => return Walk::At(Next::Wait(due)),
-            (StepState::Planned | StepState::Retrying, _) => return Walk::At(Next::Attempt(step, record)),
-            (StepState::Executing, _) => return Walk::At(Next::Interrupted(step, record)),
-            (StepState::Verifying | StepState::Confirming, None) => return Walk::At(Next::Look(step, record)),
-            (StepState::Succeeded, _) if record.action == STOP => return stopped(record),
-            (StepState::Succeeded | StepState::Skipped | StepState::Shadowed, _) => {}
-            (StepState::Failed, _) if tolerated => {}
-            (StepState::Indeterminate, _) if tolerance == Tolerance::All => {}
-            (StepState::Failed | StepState::Indeterminate, _) => return Walk::Trouble(record),
-        }
-    }
-    Walk::Through
-}
-
-fn stopped<'a>(record: &StepRecord) -> Walk<'a> {
+fn stopped(record: &StepRecord) -> (RunState, String) {
     let reason = record.output.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned();
     let state = match record.output.get("outcome").and_then(Value::as_str) {
         Some("no_action") => RunState::NoAction,
         Some("failed") => RunState::Failed,
         Some(_) | None => RunState::Done,
     };
-    Walk::Stopped(state, reason)
+    (state, reason)
 }
 
-/// What a `stop` step leaves behind; [`next`] reads it.
+/// What a `stop` step leaves behind; the walk reads it.
 pub fn stop_output(outcome: StopOutcome, reason: &str) -> Value {
     let outcome = match outcome {
         StopOutcome::Done => "done",
@@ -135,15 +56,9 @@ fn ending_of(step: &StepRecord) -> RunState {
     if step.state == StepState::Indeterminate { RunState::Indeterminate } else { RunState::Failed }
 }
 
-/// Whether something may be happening outside, so that time running out must not end the run.
-fn may_be_under_way(next: &Next<'_>, steps: &[StepRecord]) -> bool {
-    match next {
-        Next::Interrupted(..) | Next::Look(..) => true,
-        Next::Wait(_) | Next::Attempt(..) => steps
-            .iter()
-            .any(|step| matches!(step.state, StepState::Verifying | StepState::Confirming) || !step.state.is_final() && step.uncertain),
-        Next::Plan(_) | Next::End(..) => false,
-    }
+/// The state of a step whose inner step is in trouble.
+fn doubt_of(inner: &StepRecord) -> StepState {
+    if inner.state == StepState::Indeterminate { StepState::Indeterminate } else { StepState::Failed }
 }
 
 /// An answer, and the circumstances in which it came.
@@ -201,6 +116,7 @@ pub fn abandoned(steps: &[StepRecord]) -> RunState {
     let in_doubt = |step: &StepRecord| match step.state {
         StepState::Executing | StepState::Verifying | StepState::Confirming | StepState::Indeterminate => true,
         StepState::Planned | StepState::Retrying => step.uncertain,
+        StepState::Running | StepState::Waiting => false,
         StepState::Succeeded | StepState::Skipped | StepState::Shadowed | StepState::Failed => false,
     };
     if steps.iter().any(in_doubt) { RunState::Indeterminate } else { RunState::Failed }

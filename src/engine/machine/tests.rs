@@ -9,7 +9,8 @@ use super::*;
 use crate::{
     actions::FailureKind,
     expression::Sandbox,
-    run::{Mode, RunId},
+    playbook::Playbook,
+    run::{Mode, RunId, RunRecord},
 };
 
 const PLAYBOOK: &str = "
@@ -41,7 +42,8 @@ fn after(seconds: i64) -> Timestamp {
 fn run() -> RunRecord {
     RunRecord {
         id: RunId("r".to_owned()),
-        alert: 1,
+        alert: Some(1),
+        inputs: Value::Null,
         playbook: "p".to_owned(),
         playbook_hash: "h".to_owned(),
         mode: Mode::Enforce,
@@ -51,6 +53,7 @@ fn run() -> RunRecord {
         created_at: start(),
         due_at: start(),
         ended_at: None,
+        cancel: false,
     }
 }
 
@@ -77,11 +80,19 @@ fn record(id: &str, class: Class, state: StepState) -> StepRecord {
 }
 
 fn described(next: &Next<'_>) -> String {
+    let doing = |task: &Task<'_>| {
+        let word = match &task.doing {
+            Doing::Plan => "plan",
+            Doing::Attempt(_) => "attempt",
+            Doing::Interrupted(_) => "interrupted",
+            Doing::Look(_) => "look",
+            Doing::Close(record) => &format!("close as {}", record.state),
+            Doing::Return(_) => "return",
+        };
+        format!("{word} {}", task.path())
+    };
     match next {
-        Next::Plan(step) => format!("plan {}", step.id),
-        Next::Attempt(step, _) => format!("attempt {}", step.id),
-        Next::Interrupted(step, _) => format!("interrupted {}", step.id),
-        Next::Look(step, _) => format!("look {}", step.id),
+        Next::Work(tasks) => tasks.iter().map(doing).collect::<Vec<_>>().join(", "),
         Next::Wait(until) => format!("wait {}", until.duration_since(start()).as_secs()),
         Next::End(state, reason) => format!("end {state} {reason}").trim_end().to_owned(),
     }
@@ -204,12 +215,10 @@ fn a_run_that_cannot_be_gone_on_with_is_failed_only_if_nothing_can_have_happened
 #[test]
 fn a_stop_ends_the_run_as_it_says() {
     for (outcome, state) in [(StopOutcome::Done, "done"), (StopOutcome::NoAction, "no_action"), (StopOutcome::Failed, "failed")] {
-        let stop = StepRecord {
-            action: STOP.to_owned(),
-            output: stop_output(outcome, "because"),
-            ..record("first", Class::Read, StepState::Succeeded)
-        };
-        assert_eq!(described(&next(&playbook(), &run(), &[stop], start())), format!("end {state} because"));
+        let text = "playbook: p\ntrigger: {alert: {}}\nsteps: [{id: first, stop: {outcome: done, reason: r}}]\n";
+        let playbook = Playbook::parse(&Sandbox::new(), Path::new("p.yaml"), text).unwrap().0;
+        let stop = StepRecord { output: stop_output(outcome, "because"), ..record("first", Class::Read, StepState::Succeeded) };
+        assert_eq!(described(&next(&playbook, &run(), &[stop], start())), format!("end {state} because"));
     }
 }
 

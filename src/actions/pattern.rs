@@ -1,0 +1,50 @@
+//! The names of actions as people group them: `subscription.suspend`, `subscription.*`.
+
+use serde::{Deserialize, Deserializer, de::Error};
+
+use super::CATALOG;
+use crate::{problem::nearest, run::Class};
+
+/// The name of an action, or a group such as `subscription.*`; it covers at least one action that changes something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// It covers no action that changes something; says what was probably meant.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let pattern = Self(text.to_owned());
+        if pattern.covered().next().is_some() {
+            return Ok(pattern);
+        }
+        let names = CATALOG.iter().filter(|entry| entry.class != Class::Read).map(|entry| entry.name);
+        let meant = nearest(text, names.clone()).map_or_else(
+            || format!("actions that change something are {}", names.collect::<Vec<_>>().join(", ")),
+            |name| format!("did you mean `{name}`?"),
+        );
+        Err(format!("`{text}` covers no action that changes something; {meant}"))
+    }
+
+    /// Whether it stands for an action.
+    pub fn covers(&self, action: &str) -> bool {
+        self.0.strip_suffix('*').map_or(self.0 == action, |group| action.starts_with(group))
+    }
+
+    /// The actions that it stands for and that change something.
+    pub fn covered(&self) -> impl Iterator<Item = &'static str> {
+        CATALOG.iter().filter(|entry| entry.class != Class::Read && self.covers(entry.name)).map(|entry| entry.name)
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}

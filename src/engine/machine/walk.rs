@@ -1,0 +1,490 @@
+//! What comes next in a run: a walk over the steps as written, and over what is recorded of them. Pure and total.
+//!
+//! Steps lie inside steps, so that a record is named by its path: `each[2]/tell` is the step `tell` for the third item of `each`.
+//! Nothing is remembered between two walks but the records; a run therefore goes on after a restart from the middle of anything.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{doubt_of, ending_of, later, signed, stopped, trouble_of};
+use crate::{
+    playbook::{Approval, Body, Join, OnError, OnTimeout, Playbook, Step},
+    run::{RunRecord, RunState, StepRecord, StepState},
+};
+
+/// What a run has to do next.
+#[derive(Debug)]
+pub enum Next<'p> {
+    /// All of this, in any order or at once.
+    Work(Vec<Task<'p>>),
+    /// Nothing until then.
+    Wait(Timestamp),
+    /// The run has ended.
+    End(RunState, String),
+}
+
+/// One thing to do.
+#[derive(Debug, Clone)]
+pub struct Task<'p> {
+    /// The step that it is about.
+    pub step: &'p Step,
+    /// Where the step stands.
+    pub frame: Frame<'p>,
+    /// What to do.
+    pub doing: Doing,
+}
+
+/// What to do about a step.
+#[derive(Debug, Clone)]
+pub enum Doing {
+    /// Begin it: evaluate its condition and render its arguments.
+    Plan,
+    /// Attempt it.
+    Attempt(StepRecord),
+    /// Take note that the program ended during an attempt.
+    Interrupted(StepRecord),
+    /// Look at the target: what did an attempt do, or is what was accepted finished?
+    Look(StepRecord),
+    /// Record that it ended so.
+    Close(StepRecord),
+    /// Record that the playbook it called has ended, with what that gives back.
+    Return(StepRecord),
+}
+
+/// Where a sequence of steps stands in a run.
+#[derive(Debug, Clone)]
+pub struct Frame<'p> {
+    /// The playbook that the steps are written in.
+    pub playbook: &'p Playbook,
+    /// What stands before the ids of that playbook's outermost steps.
+    pub base: String,
+    /// What stands before the ids of this sequence's steps.
+    pub prefix: String,
+    /// The items of the lists around, by name, innermost last.
+    pub items: Vec<(&'p str, Value)>,
+    /// The inputs and variables of a called playbook; the run's own hold otherwise.
+    pub given: Option<Value>,
+    /// The record of the step that this one undoes.
+    pub undoes: Option<Box<StepRecord>>,
+}
+
+impl<'p> Frame<'p> {
+    /// The outermost steps of a run.
+    pub fn outermost(playbook: &'p Playbook) -> Self {
+        Self { playbook, base: String::new(), prefix: String::new(), items: Vec::new(), given: None, undoes: None }
+    }
+
+    /// The name under which a step of this sequence is recorded.
+    pub fn path(&self, step: &Step) -> String {
+        match &self.undoes {
+            Some(undone) => format!("{}.rollback", undone.id),
+            None => format!("{}{}", self.prefix, step.id),
+        }
+    }
+}
+
+impl Task<'_> {
+    /// The name under which the step is recorded.
+    pub fn path(&self) -> String {
+        self.frame.path(self.step)
+    }
+
+    /// Whether it is about something that may be happening outside, so that time running out must not end it.
+    fn is_under_way(&self) -> bool {
+        match &self.doing {
+            Doing::Interrupted(_) | Doing::Look(_) => true,
+            Doing::Attempt(record) => record.uncertain,
+            Doing::Plan | Doing::Close(_) | Doing::Return(_) => false,
+        }
+    }
+}
+
+/// How far a sequence has come.
+enum Flow<'p> {
+    Open(Open<'p>),
+    Through,
+    Stopped(RunState, String),
+    /// In trouble: the record of the step that failed, and what follows.
+    Trouble(Box<StepRecord>, &'p Step),
+}
+
+#[derive(Default)]
+struct Open<'p> {
+    tasks: Vec<Task<'p>>,
+    wait: Option<Timestamp>,
+    /// Whether what is waited for may be happening outside.
+    under_way: bool,
+}
+
+impl<'p> Open<'p> {
+    fn task(step: &'p Step, frame: &Frame<'p>, doing: Doing) -> Flow<'p> {
+        Flow::Open(Self { tasks: vec![Task { step, frame: frame.clone(), doing }], wait: None, under_way: false })
+    }
+
+    fn wait(until: Timestamp, under_way: bool) -> Flow<'p> {
+        Flow::Open(Self { tasks: Vec::new(), wait: Some(until), under_way })
+    }
+
+    fn add(&mut self, other: Self) {
+        self.tasks.extend(other.tasks);
+        self.wait = [self.wait, other.wait].into_iter().flatten().min();
+        self.under_way |= other.under_way;
+    }
+
+    /// What remains when nothing new may begin.
+    fn drained(mut self) -> Option<Self> {
+        self.tasks.retain(Task::is_under_way);
+        if !self.under_way {
+            self.wait = None;
+        }
+        (!self.tasks.is_empty() || self.wait.is_some()).then_some(self)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tolerance {
+    /// A failed step ends the sequence unless it says that the run goes on.
+    AsWritten,
+    /// Every step is tried, whatever became of those before it.
+    All,
+}
+
+/// What comes next, given what is recorded.
+pub fn next<'p>(playbook: &'p Playbook, run: &RunRecord, steps: &[StepRecord], now: Timestamp) -> Next<'p> {
+    let walk = Walk { records: steps.iter().map(|record| (record.id.as_str(), record)).collect(), steps, now };
+    let frame = Frame::outermost(playbook);
+    let flow = if run.cancel { walk.cancelled(&frame) } else { walk.playbook(&frame, run.created_at) };
+    match flow {
+        Ok(open) if !open.tasks.is_empty() => Next::Work(open.tasks),
+        Ok(open) => Next::Wait(open.wait.unwrap_or(now)),
+        Err((state, reason)) => Next::End(state, reason),
+    }
+}
+
+/// The step in trouble and what went wrong, for `on_error`: the first among the outermost steps of a playbook.
+pub fn trouble<'a>(frame: &Frame<'_>, steps: &'a [StepRecord]) -> Option<&'a StepRecord> {
+    steps.iter().find(|record| {
+        let own = record.id.strip_prefix(&frame.base).filter(|id| !id.contains('/'));
+        let Some(step) = own.and_then(|id| frame.playbook.step(id)) else { return false };
+        record.state == StepState::Indeterminate || record.state == StepState::Failed && !goes_on(step)
+    })
+}
+
+fn goes_on(step: &Step) -> bool {
+    matches!(step.on_error, OnError::Continue | OnError::Instead(_))
+}
+
+struct Walk<'r> {
+    records: HashMap<&'r str, &'r StepRecord>,
+    steps: &'r [StepRecord],
+    now: Timestamp,
+}
+
+/// What a playbook has to do next, or how it ended.
+type Course<'p> = Result<Open<'p>, (RunState, String)>;
+
+impl Walk<'_> {
+    /// A playbook as a whole: its steps, and what follows when they get into trouble.
+    fn playbook<'p>(&self, frame: &Frame<'p>, begun: Timestamp) -> Course<'p> {
+        let playbook = frame.playbook;
+        let is_overdue = self.now.duration_since(begun) >= signed(playbook.timeout);
+        let (state, reason, undo) = match self.sequence(&playbook.steps, frame, Tolerance::AsWritten) {
+            Flow::Through => return Err((RunState::Done, String::new())),
+            Flow::Stopped(state, reason) => return Err((state, reason)),
+            Flow::Trouble(record, step) => (ending_of(&record), trouble_of(&record), matches!(step.on_error, OnError::Rollback)),
+            Flow::Open(open) if !is_overdue => return Ok(open.until(later(begun, signed(playbook.timeout)))),
+            Flow::Open(open) => match open.drained() {
+                Some(open) => return Ok(open),
+                None => (RunState::Failed, format!("the run did not end within {:?}", playbook.timeout), false),
+            },
+        };
+        if undo && let Some(open) = self.undo(frame) {
+            return Ok(open);
+        }
+        if let Flow::Open(open) = self.sequence(&playbook.on_error, frame, Tolerance::All) {
+            return Ok(open);
+        }
+        let inside = |record: &&StepRecord| record.id.starts_with(&frame.base);
+        // Also a step under `on_error`: whatever else is known, a person must look at this.
+        match self.steps.iter().filter(inside).find(|record| record.state == StepState::Indeterminate) {
+            Some(doubtful) => Err((RunState::Indeterminate, trouble_of(doubtful))),
+            None => Err((state, reason)),
+        }
+    }
+
+    /// Nothing new begins; what may be under way is seen to its end.
+    fn cancelled<'p>(&self, frame: &Frame<'p>) -> Course<'p> {
+        let flow = self.sequence(&frame.playbook.steps, frame, Tolerance::AsWritten);
+        let open = if let Flow::Open(open) = flow { open.drained() } else { None };
+        if let Some(open) = open {
+            return Ok(open);
+        }
+        match self.steps.iter().find(|record| record.state == StepState::Indeterminate) {
+            Some(doubtful) => Err((RunState::Indeterminate, trouble_of(doubtful))),
+            None => Err((RunState::Cancelled, "it was cancelled".to_owned())),
+        }
+    }
+
+    /// What earlier steps did is undone, the last first, each whatever became of the others.
+    fn undo<'p>(&self, frame: &Frame<'p>) -> Option<Open<'p>> {
+        for record in self.steps.iter().rev().filter(|record| record.state == StepState::Succeeded && record.id.starts_with(&frame.base)) {
+            let id = record.id.rsplit('/').next().unwrap_or_default();
+            let Some(rollback) = frame.playbook.step(id).and_then(|step| step.rollback.as_ref()) else { continue };
+            let ended = record.ended_at.unwrap_or(self.now);
+            if rollback.expires.is_some_and(|expires| self.now.duration_since(ended) > signed(expires)) {
+                continue;
+            }
+            let frame = Frame { undoes: Some(Box::new(record.clone())), ..frame.clone() };
+            if let Flow::Open(open) = self.sequence(std::slice::from_ref(&*rollback.step), &frame, Tolerance::All) {
+                return Some(open);
+            }
+        }
+        None
+    }
+
+    fn sequence<'p>(&self, sequence: &'p [Step], frame: &Frame<'p>, tolerance: Tolerance) -> Flow<'p> {
+        for step in sequence {
+            let Some(record) = self.records.get(frame.path(step).as_str()).copied() else { return Open::task(step, frame, Doing::Plan) };
+            let due = record.due_at.filter(|due| *due > self.now);
+            let task = |doing: fn(StepRecord) -> Doing| Open::task(step, frame, doing(record.clone()));
+            match (record.state, due) {
+                (StepState::Retrying, Some(due)) => return Open::wait(due, record.uncertain),
+                (StepState::Verifying | StepState::Confirming, Some(due)) => return Open::wait(due, true),
+                (StepState::Planned | StepState::Retrying, _) => return task(Doing::Attempt),
+                (StepState::Executing, _) => return task(Doing::Interrupted),
+                (StepState::Verifying | StepState::Confirming, None) => return task(Doing::Look),
+                (StepState::Waiting, Some(due)) if record.output.is_null() => return Open::wait(due, false),
+                (StepState::Waiting, _) => return Open::task(step, frame, Doing::Close(waited(step, record, self.now))),
+                (StepState::Running, _) => return self.inside(step, record, frame),
+                (StepState::Succeeded, _) => match after(step, record, frame.playbook) {
+                    Some((state, reason)) => return Flow::Stopped(state, reason),
+                    None => {}
+                },
+                (StepState::Skipped | StepState::Shadowed, _) => {}
+                (StepState::Failed, _) if tolerance == Tolerance::All || goes_on(step) => {}
+                (StepState::Indeterminate, _) if tolerance == Tolerance::All => {}
+                (StepState::Failed | StepState::Indeterminate, _) => return Flow::Trouble(Box::new(record.clone()), step),
+            }
+        }
+        Flow::Through
+    }
+
+    /// A step whose inner steps are being taken: what they have to do, or how it ends.
+    fn inside<'p>(&self, step: &'p Step, record: &StepRecord, frame: &Frame<'p>) -> Flow<'p> {
+        let close = |closed: StepRecord| Open::task(step, frame, Doing::Close(closed));
+        match &step.body {
+            Body::Switch { cases, otherwise } => {
+                let case = record.plan.get("case").and_then(Value::as_u64).and_then(|at| cases.get(usize::try_from(at).ok()?));
+                match self.sequence(case.map_or(otherwise, |case| &case.steps), frame, Tolerance::AsWritten) {
+                    Flow::Through => close(self.succeeded(record, record.plan.clone())),
+                    Flow::Trouble(inner, _) => close(self.failed(record, &inner, "")),
+                    other @ (Flow::Open(_) | Flow::Stopped(..)) => other,
+                }
+            }
+            Body::Foreach { name, max_parallel, steps, .. } => self.each((step, record), frame, (name, *max_parallel, steps)),
+            Body::Parallel { branches, join } => self.branches((step, record), frame, (branches, *join)),
+            Body::Call { playbook, .. } => self.call((step, record), frame, playbook),
+            // Nothing lies inside these; a record that says otherwise is damaged.
+            Body::Action { .. } | Body::Stop { .. } | Body::Script(_) | Body::Wait(_) | Body::Approval(_) => {
+                close(self.broken(record, "the record of the step does not fit the playbook"))
+            }
+        }
+    }
+
+    fn each<'p>(
+        &self,
+        (step, record): (&'p Step, &StepRecord),
+        frame: &Frame<'p>,
+        (name, max_parallel, steps): (&'p String, u32, &'p [Step]),
+    ) -> Flow<'p> {
+        let items = record.plan.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let (mut open, mut open_items, mut trouble, mut stopped) = (Open::default(), 0_u32, None, None);
+        for (at, item) in items.iter().enumerate() {
+            let prefix = format!("{}[{at}]/", record.id);
+            let has_begun = steps.first().is_some_and(|first| self.records.contains_key(format!("{prefix}{}", first.id).as_str()));
+            // One that failed ends the list, but not what has begun.
+            if !has_begun && (open_items >= max_parallel || trouble.is_some() || stopped.is_some()) {
+                continue;
+            }
+            let mut inner = Frame { prefix, ..frame.clone() };
+            inner.items.push((name, item.clone()));
+            match self.sequence(steps, &inner, Tolerance::AsWritten) {
+                Flow::Open(more) => {
+                    open_items += 1;
+                    open.add(more);
+                }
+                Flow::Through => {}
+                Flow::Stopped(state, reason) => stopped = stopped.or(Some((state, reason))),
+                Flow::Trouble(inner, _) => trouble = worse(trouble, (inner, format!("item {}: ", at + 1))),
+            }
+        }
+        self.joined((step, record), frame, Joined { open, trouble, stopped, output: || self.outputs(record, items.len(), steps) })
+    }
+
+    /// For every item the outputs of its steps, by their ids.
+    fn outputs(&self, record: &StepRecord, items: usize, steps: &[Step]) -> Value {
+        let of_item = |at: usize| {
+            let found =
+                steps.iter().filter_map(|step| Some((step, self.records.get(format!("{}[{at}]/{}", record.id, step.id).as_str())?)));
+            Value::Object(found.map(|(step, inner)| (step.id.clone(), inner.output.clone())).collect())
+        };
+        (0..items).map(of_item).collect()
+    }
+
+    fn branches<'p>(
+        &self,
+        (step, record): (&'p Step, &StepRecord),
+        frame: &Frame<'p>,
+        (branches, join): (&'p [(String, Vec<Step>)], Join),
+    ) -> Flow<'p> {
+        let (mut open, mut through, mut failed, mut trouble, mut stopped) = (Open::default(), 0_u32, 0_u32, None, None);
+        let mut states = serde_json::Map::new();
+        for (name, steps) in branches {
+            let state = match self.sequence(steps, frame, Tolerance::AsWritten) {
+                Flow::Open(more) => {
+                    open.add(more);
+                    "given_up"
+                }
+                Flow::Through => {
+                    through += 1;
+                    "succeeded"
+                }
+                Flow::Stopped(state, reason) => {
+                    stopped = stopped.or(Some((state, reason)));
+                    "stopped"
+                }
+                Flow::Trouble(inner, _) => {
+                    failed += 1;
+                    trouble = worse(trouble, (inner, format!("branch `{name}`: ")));
+                    "failed"
+                }
+            };
+            states.insert(name.clone(), json!(state));
+        }
+        let all = u32::try_from(branches.len()).unwrap_or(u32::MAX);
+        let wanted = match join {
+            Join::All => all,
+            Join::AtLeast(number) => number.min(all),
+        };
+        let is_doubtful = trouble.as_ref().is_some_and(|(inner, _)| inner.state == StepState::Indeterminate);
+        if through >= wanted {
+            open = open.drained().unwrap_or_default();
+            trouble = trouble.filter(|_| is_doubtful);
+        } else if all - failed >= wanted && !is_doubtful {
+            trouble = None;
+        }
+        self.joined((step, record), frame, Joined { open, trouble, stopped, output: || Value::Object(states) })
+    }
+
+    fn joined<'p>(&self, (step, record): (&'p Step, &StepRecord), frame: &Frame<'p>, it: Joined<'p, impl FnOnce() -> Value>) -> Flow<'p> {
+        let Joined { open, trouble, stopped, output } = it;
+        let open = if stopped.is_some() { open.drained() } else { Some(open).filter(|open| !open.tasks.is_empty() || open.wait.is_some()) };
+        match (open, stopped, trouble) {
+            (Some(open), _, _) => Flow::Open(open),
+            (None, Some((state, reason)), _) => Flow::Stopped(state, reason),
+            (None, None, Some((inner, whose))) => Open::task(step, frame, Doing::Close(self.failed(record, &inner, &whose))),
+            (None, None, None) => Open::task(step, frame, Doing::Close(self.succeeded(record, output()))),
+        }
+    }
+
+    fn call<'p>(&self, (step, record): (&'p Step, &StepRecord), frame: &Frame<'p>, name: &str) -> Flow<'p> {
+        let close = |closed: StepRecord| Open::task(step, frame, Doing::Close(closed));
+        let Some(called) = frame.playbook.called(name) else {
+            return close(self.broken(record, &format!("the playbook `{name}` is not there any more")));
+        };
+        let prefix = format!("{}/", record.id);
+        let given = Some(record.plan.clone());
+        let inner = Frame { playbook: called, base: prefix.clone(), prefix, items: Vec::new(), given, undoes: None };
+        match self.playbook(&inner, record.started_at) {
+            Ok(open) => Flow::Open(open),
+            Err((RunState::Done | RunState::NoAction, reason)) => {
+                let state = StepRecord { error: Some(reason).filter(|it| !it.is_empty()), ..record.clone() };
+                Open::task(step, frame, Doing::Return(state))
+            }
+            Err((RunState::Indeterminate, reason)) => close(self.ended(record, StepState::Indeterminate, Value::Null, Some(reason))),
+            Err((_, reason)) => close(self.broken(record, &format!("the playbook `{name}`: {reason}"))),
+        }
+    }
+
+    fn succeeded(&self, record: &StepRecord, output: Value) -> StepRecord {
+        self.ended(record, StepState::Succeeded, output, None)
+    }
+
+    fn failed(&self, record: &StepRecord, inner: &StepRecord, whose: &str) -> StepRecord {
+        let state = doubt_of(inner);
+        self.ended(record, state, Value::Null, Some(format!("{whose}{}", trouble_of(inner))))
+    }
+
+    fn broken(&self, record: &StepRecord, why: &str) -> StepRecord {
+        self.ended(record, StepState::Failed, Value::Null, Some(why.to_owned()))
+    }
+
+    fn ended(&self, record: &StepRecord, state: StepState, output: Value, error: Option<String>) -> StepRecord {
+        StepRecord { state, output, error, due_at: None, ended_at: Some(self.now), ..record.clone() }
+    }
+}
+
+/// What several sequences have come to together.
+struct Joined<'p, F> {
+    open: Open<'p>,
+    trouble: Option<(Box<StepRecord>, String)>,
+    stopped: Option<(RunState, String)>,
+    output: F,
+}
+
+impl Open<'_> {
+    /// A run is looked at again when its time has run out, whatever it waits for.
+    fn until(mut self, latest: Timestamp) -> Self {
+        self.wait = self.wait.map(|wait| wait.min(latest));
+        self
+    }
+}
+
+/// Of two troubles the one that a person must see.
+fn worse(one: Option<(Box<StepRecord>, String)>, other: (Box<StepRecord>, String)) -> Option<(Box<StepRecord>, String)> {
+    match one {
+        Some(one) if one.0.state == StepState::Indeterminate || other.0.state != StepState::Indeterminate => Some(one),
+        Some(_) | None => Some(other),
+    }
+}
+
+/// A step whose time has come: a `wait` is over, an approval was answered or nobody answered it.
+fn waited(step: &Step, record: &StepRecord, now: Timestamp) -> StepRecord {
+    let mut record = StepRecord { state: StepState::Succeeded, due_at: None, ended_at: Some(now), ..record.clone() };
+    if let (Body::Approval(approval), true) = (&step.body, record.output.is_null()) {
+        let decision = match approval.on_timeout {
+            OnTimeout::Reject => "expired",
+            OnTimeout::Approve => "approved",
+        };
+        record.output = json!({"decision": decision, "by": [], "reason": "nobody answered in time"});
+    }
+    record
+}
+
+/// Whether a step that succeeded ends its playbook.
+fn after(step: &Step, record: &StepRecord, playbook: &Playbook) -> Option<(RunState, String)> {
+    match &step.body {
+        Body::Stop { .. } => Some(stopped(record)),
+        Body::Approval(approval) => refused(step, approval, record, playbook),
+        Body::Action { .. }
+        | Body::Switch { .. }
+        | Body::Foreach { .. }
+        | Body::Parallel { .. }
+        | Body::Script(_)
+        | Body::Wait(_)
+        | Body::Call { .. } => None,
+    }
+}
+
+/// Without a "yes" the run ends, unless the author handles that in the conditions of the steps that were asked about.
+fn refused(step: &Step, approval: &Approval, record: &StepRecord, playbook: &Playbook) -> Option<(RunState, String)> {
+    let decision = record.output.get("decision").and_then(Value::as_str).unwrap_or("rejected");
+    if decision == "approved" || approval.for_steps.iter().all(|id| playbook.step(id).is_some_and(|asked| asked.asks(&step.id))) {
+        return None;
+    }
+    let reason = record.output.get("reason").and_then(Value::as_str).unwrap_or_default();
+    let state = if decision == "expired" { RunState::Expired } else { RunState::Rejected };
+    Some((state, format!("step `{}`: {decision}{}{reason}", step.id, if reason.is_empty() { "" } else { ": " })))
+}
