@@ -5,6 +5,7 @@
 
 // Words: plain data, no I/O.
 pub mod alert;
+pub mod clock;
 pub mod duration;
 pub mod problem;
 pub mod retry;

@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &str)] = &[
     // Words.
     ("word", ""),
     ("alert", "word"),
+    ("clock", ""),
     ("duration", ""),
     ("problem", ""),
     ("retry", ""),
@@ -24,13 +25,13 @@ const MAY_USE: &[(&str, &str)] = &[
     ("net", "retry secret"),
     ("expression", "alert problem"),
     // The path of an alert, from its end to its start.
-    ("store", "alert lifecycle run telemetry"),
+    ("store", "alert clock lifecycle run telemetry"),
     ("connections", "lifecycle net secret store"),
     ("channels", "alert connections net problem secret"),
     ("actions", "alert channels connections net problem run"),
     ("playbook", "actions alert duration expression problem retry run"),
     ("bus", "alert lifecycle retry secret store"),
-    ("engine", "actions alert bus duration expression lifecycle playbook problem retry run store telemetry"),
+    ("engine", "actions alert bus clock duration expression lifecycle playbook problem retry run store telemetry"),
     ("adapters", "alert bus connections duration expression lifecycle net problem retry secret store telemetry"),
     // The edge.
     ("web", "adapters lifecycle telemetry"),

@@ -179,6 +179,25 @@ impl<A: Action> Perform for A {
     }
 }
 
+/// Makes actions out of rendered parameters.
+pub trait Stage: Send + Sync {
+    /// The action that a step performs.
+    ///
+    /// # Errors
+    /// Names the parameter that is unknown, missing or of the wrong type.
+    fn prepare(&self, entry: &'static Entry, step: &str, with: Value) -> Result<Prepared, serde_json::Error>;
+}
+
+/// The stage on which actions are what they say.
+#[derive(Debug, Clone, Copy)]
+pub struct World;
+
+impl Stage for World {
+    fn prepare(&self, entry: &'static Entry, _step: &str, with: Value) -> Result<Prepared, serde_json::Error> {
+        entry.prepare(with)
+    }
+}
+
 /// A line of the catalog.
 #[derive(Debug, Clone, Copy)]
 #[expect(missing_docs, reason = "they are the constants of `Action`")]

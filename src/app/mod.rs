@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use self::parts::{Ground, Parts, Unusable, faults_alone};
 use crate::{
-    actions::Services,
+    actions::{Services, World},
     bus::{Bus, embedded::EmbeddedBus, rabbitmq::RabbitMq},
     config::Config,
     engine::{Acting, Engine},
@@ -78,6 +78,7 @@ impl App {
             bus: Arc::clone(&bus),
             library,
             services: Arc::new(Services { net, connections, channels }),
+            stage: Arc::new(World),
             guardrails: Arc::new(config.guardrails.clone()),
             acting,
             signals,

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     actions::{Entry, Pattern},
     duration::Span,
+    playbook::{OnExceed, OwnLimit, Playbook},
     store::Guard,
 };
 
@@ -38,6 +39,17 @@ pub struct Limit {
     pub per: Span,
 }
 
+/// What a step is judged by, besides what it would do.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// The playbook that it is written in, whose own limits hold as well.
+    pub playbook: &'a Playbook,
+    /// When what it answers happened.
+    pub detected_at: Timestamp,
+    /// Whether people agreed to it.
+    pub is_approved: bool,
+}
+
 /// Why a step is held back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldBack {
@@ -63,33 +75,39 @@ impl Guardrails {
     ///
     /// # Errors
     /// [`HeldBack`] says which rule holds it.
-    pub fn judge(&self, entry: &Entry, plan: &Value, detected_at: Timestamp, now: Timestamp) -> Result<Vec<Guard>, HeldBack> {
+    pub fn judge(&self, entry: &Entry, plan: &Value, case: Case<'_>, now: Timestamp) -> Result<Vec<Guard>, HeldBack> {
         if entry.destructive {
-            self.judge_destructive(entry, plan, detected_at, now)?;
+            self.judge_destructive(entry, plan, case, now)?;
         }
-        let limits = self.limits.iter().filter(|limit| limit.action.covers(entry.name));
-        Ok(limits
-            .map(|limit| Guard {
-                rule: limit.action.text().to_owned(),
-                actions: limit.action.covered().collect(),
-                most: limit.max,
-                per: limit.per.signed(),
-            })
-            .collect())
+        let guard = |action: &Pattern, most, per, playbook: Option<&str>| Guard {
+            rule: action.text().to_owned(),
+            actions: action.covered().collect(),
+            most,
+            per,
+            playbook: playbook.map(ToOwned::to_owned),
+        };
+        let site = self.limits.iter().filter(|limit| limit.action.covers(entry.name));
+        let site = site.map(|limit| guard(&limit.action, limit.max, limit.per.signed(), None));
+        // Beyond a limit that asks for approval, those who approved have the word.
+        let binds =
+            |limit: &&OwnLimit| limit.action.covers(entry.name) && !(case.is_approved && limit.on_exceed == OnExceed::RequireApproval);
+        let own = case.playbook.guardrails.iter().filter(binds);
+        let own = own.map(|limit| guard(&limit.action, limit.max, signed(limit.per), Some(&case.playbook.name)));
+        Ok(site.chain(own).collect())
     }
 
-    fn judge_destructive(&self, entry: &Entry, plan: &Value, detected_at: Timestamp, now: Timestamp) -> Result<(), HeldBack> {
+    fn judge_destructive(&self, entry: &Entry, plan: &Value, case: Case<'_>, now: Timestamp) -> Result<(), HeldBack> {
         if let Some(id) = self.protected.iter().find(|id| mentions(plan, id)) {
             return Err(HeldBack { rule: "protected", detail: format!("`{id}` is under `guardrails.protected`") });
         }
-        if !self.without_approval.iter().any(|pattern| pattern.covers(entry.name)) {
+        if !case.is_approved && !self.without_approval.iter().any(|pattern| pattern.covers(entry.name)) {
             let detail = format!(
                 "`{}` needs a person's approval, which this version cannot ask for; the site allows it by naming it under `guardrails.without_approval`",
                 entry.name
             );
             return Err(HeldBack { rule: "approval", detail });
         }
-        let age = now.duration_since(detected_at);
+        let age = now.duration_since(case.detected_at);
         if age > self.max_alert_age.signed() {
             let hours = age.as_hours();
             let detail =
@@ -103,7 +121,13 @@ impl Guardrails {
 /// Why a reserved number was not available.
 pub fn exceeded(guard: &Guard) -> HeldBack {
     let per: SignedDuration = guard.per;
-    HeldBack { rule: "limit", detail: format!("`guardrails.limits` allows {} of `{}` in {per:#}", guard.most, guard.rule) }
+    let whose =
+        guard.playbook.as_ref().map_or_else(|| "`guardrails.limits`".to_owned(), |name| format!("`guardrails` of the playbook `{name}`"));
+    HeldBack { rule: "limit", detail: format!("{whose} allows {} of `{}` in {per:#}", guard.most, guard.rule) }
+}
+
+fn signed(duration: std::time::Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
 /// A limit over no time at all would never hold anything back.
@@ -128,20 +152,22 @@ fn plain(id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use serde_json::json;
 
     use super::*;
-    use crate::actions;
+    use crate::{actions, expression::Sandbox};
 
     const NOW: &str = "2026-03-03T12:00:00Z";
 
     fn judged(settings: &str, action: &str, plan: &Value, detected_at: &str) -> Result<usize, &'static str> {
         let guardrails: Guardrails = serde_yaml::from_str(settings).unwrap();
         let entry = actions::find(action).unwrap();
-        guardrails
-            .judge(entry, plan, detected_at.parse().unwrap(), NOW.parse().unwrap())
-            .map(|guards| guards.len())
-            .map_err(|held| held.rule)
+        let text = "playbook: p\ntrigger: {alert: {}}\nsteps: [{id: s, stop: {outcome: done, reason: r}}]\n";
+        let playbook = Playbook::parse(&Sandbox::new(), Path::new("p.yaml"), text).unwrap().0;
+        let case = Case { playbook: &playbook, detected_at: detected_at.parse().unwrap(), is_approved: false };
+        guardrails.judge(entry, plan, case, NOW.parse().unwrap()).map(|guards| guards.len()).map_err(|held| held.rule)
     }
 
     #[test]

@@ -11,17 +11,18 @@ pub mod plan;
 
 mod driver;
 mod intake;
+mod rehearsal;
 mod scheduler;
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use tokio::sync::Notify;
 
 pub use guardrails::Guardrails;
+pub use rehearsal::Rehearsal;
 
 use crate::{
-    actions::Services,
+    actions::{Services, Stage},
     alert::Alert,
     bus::Bus,
     lifecycle::{Stop, Tasks},
@@ -38,6 +39,8 @@ pub struct Engine {
     pub bus: Arc<dyn Bus>,
     pub library: Arc<Library>,
     pub services: Arc<Services>,
+    /// Makes the actions.
+    pub stage: Arc<dyn Stage>,
     pub guardrails: Arc<Guardrails>,
     pub acting: Acting,
     pub signals: Signals,
@@ -129,7 +132,8 @@ impl Engine {
     fn decide_one(&self, undecided: Undecided) -> (Undecided, Option<Alert>, Decision) {
         match Alert::from_event(&undecided.event) {
             Ok(alert) => {
-                let mut decision = decide::decide(&self.library, (undecided.number, undecided.is_revision), &alert, Timestamp::now());
+                let mut decision =
+                    decide::decide(&self.library, (undecided.number, undecided.is_revision), &alert, self.store.clock().now());
                 if self.acting == Acting::DryRun {
                     decision.silence();
                 }
@@ -157,7 +161,7 @@ impl Engine {
             }
         }
         if let Some(alert) = alert {
-            let since = Timestamp::now().duration_since(alert.received_at).unsigned_abs();
+            let since = self.store.clock().now().duration_since(alert.received_at).unsigned_abs();
             self.signals.alert_decided(&id, matched, since);
         }
     }

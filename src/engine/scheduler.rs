@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore};
 
 use super::{Acting, Engine, driver::Driver};
@@ -68,7 +67,7 @@ impl Scheduler {
 
     /// Starts what is due and not under way; waits for places. Returns how many were started.
     async fn start_due_runs(&self) -> usize {
-        let Ok(due) = self.store.due_runs(Timestamp::now(), self.only, LOOK_AT).await else { return 0 };
+        let Ok(due) = self.store.due_runs(self.store.clock().now(), self.only, LOOK_AT).await else { return 0 };
         let mut started = 0;
         for run in due {
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return started };

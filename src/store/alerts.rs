@@ -130,7 +130,7 @@ impl Store {
     /// # Errors
     /// The store cannot be written; nothing of it was taken in, and the messages must not be acknowledged.
     pub async fn take_in(&self, arrivals: Vec<Arrival>) -> Result<Vec<bool>, StoreError> {
-        let now = Timestamp::now().as_microsecond();
+        let now = self.clock.now().as_microsecond();
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
@@ -163,7 +163,7 @@ impl Store {
     /// # Errors
     /// The store cannot be written; nothing was decided.
     pub async fn decide(&self, decisions: Vec<Decision>) -> Result<Vec<(i64, NewRun)>, StoreError> {
-        let now = Timestamp::now().as_microsecond();
+        let now = self.clock.now().as_microsecond();
         self.writer
             .write(move |connection| {
                 Box::pin(async move {

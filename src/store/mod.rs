@@ -28,6 +28,7 @@ pub use queue::Queued;
 pub use runs::{Change, Guard, Held, Intent, Progress, RunFilter, Timeline};
 
 use crate::{
+    clock::Clock,
     lifecycle::{Stop, Tasks},
     telemetry::signals::Signals,
 };
@@ -39,6 +40,7 @@ pub struct Store {
     writer: writer::Handle,
     /// Told when a message was put into the embedded queue.
     queued: Arc<Notify>,
+    clock: Clock,
 }
 
 /// Why the store did not do it.
@@ -98,7 +100,19 @@ impl Store {
             .map_err(|error| unusable(format!("open the store `{}`: {error}", path.display())))?;
         schema::migrate(&writing, &path).await?;
         let readers = pool(READERS).connect_with(options.create_if_missing(false)).await?;
-        Ok(Self { readers, writer: writer::start(writing, tasks, signals), queued: Arc::default() })
+        Ok(Self { readers, writer: writer::start(writing, tasks, signals), queued: Arc::default(), clock: Clock::default() })
+    }
+
+    /// The same journal, dated by another clock.
+    #[must_use]
+    pub fn dated_by(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The clock that dates what is written.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Waits until the database can be written, or the program should end.

@@ -37,6 +37,8 @@ pub struct Guard {
     pub actions: Vec<&'static str>,
     pub most: u32,
     pub per: SignedDuration,
+    /// Counts only the runs of this playbook.
+    pub playbook: Option<String>,
 }
 
 /// Why an intent was not recorded. Nothing may be sent.
@@ -96,6 +98,16 @@ impl Store {
         let only = only.map(Mode::as_str);
         let found: Vec<(String,)> = sqlx::query_as(query).bind(now.as_microsecond()).bind(only).bind(most).fetch_all(&self.readers).await?;
         Ok(found.into_iter().map(|(id,)| RunId(id)).collect())
+    }
+
+    /// When an open run has something to do next.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let query = "SELECT min(due_at) FROM run WHERE state IN ('ready', 'waiting')";
+        let (due,): (Option<i64>,) = sqlx::query_as(query).fetch_one(&self.readers).await?;
+        due.map(rows::time).transpose()
     }
 
     /// The runs that have not ended.
@@ -283,9 +295,10 @@ async fn intend(connection: &mut SqliteConnection, intent: &Intent) -> Result<Op
 /// A clock that was set back does not open the while again: what lies in the future counts as well.
 async fn used(connection: &mut SqliteConnection, guard: &Guard, now: Timestamp) -> Result<i64, sqlx::Error> {
     let since = now.as_microsecond().saturating_sub(i64::try_from(guard.per.as_micros()).unwrap_or(i64::MAX));
-    let query = "SELECT count(*) FROM step WHERE action IN (SELECT value FROM json_each($1)) AND first_intent_at > $2";
+    let query = "SELECT count(*) FROM step WHERE action IN (SELECT value FROM json_each($1)) AND first_intent_at > $2
+                   AND ($3 IS NULL OR run IN (SELECT id FROM run WHERE playbook = $3))";
     let actions = serde_json::json!(guard.actions).to_string();
-    let (count,): (i64,) = sqlx::query_as(query).bind(actions).bind(since).fetch_one(connection).await?;
+    let (count,): (i64,) = sqlx::query_as(query).bind(actions).bind(since).bind(&guard.playbook).fetch_one(connection).await?;
     Ok(count)
 }
 

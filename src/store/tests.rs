@@ -152,8 +152,13 @@ async fn a_target_is_locked_until_its_step_is_known_to_have_ended() {
 #[tokio::test]
 async fn a_guard_is_reserved_with_the_intent() {
     let it = fixture().await;
-    let guard =
-        Guard { rule: "subscription.*".to_owned(), actions: vec!["subscription.suspend"], most: 1, per: SignedDuration::from_hours(1) };
+    let guard = Guard {
+        rule: "subscription.*".to_owned(),
+        actions: vec!["subscription.suspend"],
+        most: 1,
+        per: SignedDuration::from_hours(1),
+        playbook: None,
+    };
     let (first, second) = (begun(&it.store, "a").await, begun(&it.store, "b").await);
     assert_eq!(it.store.intend(intent(&first, "plan:1", vec![guard.clone()])).await.unwrap(), None);
     assert_eq!(it.store.intend(intent(&second, "plan:2", vec![guard.clone()])).await.unwrap(), Some(Held::Exceeded(guard)));
@@ -163,7 +168,13 @@ async fn a_guard_is_reserved_with_the_intent() {
 #[tokio::test]
 async fn a_guard_also_counts_where_a_look_at_the_target_failed_first() {
     let it = fixture().await;
-    let guard = Guard { rule: "none".to_owned(), actions: vec!["subscription.suspend"], most: 0, per: SignedDuration::from_hours(1) };
+    let guard = Guard {
+        rule: "none".to_owned(),
+        actions: vec!["subscription.suspend"],
+        most: 0,
+        per: SignedDuration::from_hours(1),
+        playbook: None,
+    };
     let run = begun(&it.store, "a").await;
     let mut second = intent(&run, "plan:1", vec![guard.clone()]);
     second.attempt.number = 2;

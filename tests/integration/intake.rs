@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use quell::{
-    actions::Services,
+    actions::{Services, World},
     bus::Message,
     channels::Channels,
     connections::Connections,
@@ -32,6 +32,7 @@ impl Setup {
             bus: Arc::clone(&self.bus),
             library: Arc::new(Library::default()),
             services: Arc::new(Services { net, connections: Connections::default(), channels }),
+            stage: Arc::new(World),
             guardrails: Arc::new(Guardrails::default()),
             acting: Acting::AsWritten,
             signals: Signals::new(Metrics::new().unwrap()),

@@ -106,7 +106,7 @@ pub(crate) async fn holds(lab: &Lab, store: &Store, load: &Load, found: &(Vec<Al
     assert!(alerts.iter().all(|row| row.outcome == "matched"), "every alert is decided about");
     assert_eq!(runs.len(), alerts.len(), "one run for each alert");
     for run in runs {
-        let alert = alerts.iter().find(|row| row.number == run.run.alert).expect("the run's alert");
+        let alert = alerts.iter().find(|row| Some(row.number) == run.run.alert).expect("the run's alert");
         let too_late = run.run.state == RunState::NoAction && load.rivals.contains(&alert.id);
         assert!(run.run.state == RunState::Done || too_late, "{run:#?}");
     }

@@ -12,7 +12,7 @@ use crate::load::Load;
 
 /// Holds the world to the load and the journal.
 pub(crate) fn agrees(simulator: &Simulator, load: &Load, (alerts, runs): &(Vec<AlertRow>, Vec<Timeline>), restarts: usize) {
-    let too_late: BTreeSet<_> = runs.iter().filter(|run| run.run.state == RunState::NoAction).map(|run| run.run.alert).collect();
+    let too_late: BTreeSet<_> = runs.iter().filter(|run| run.run.state == RunState::NoAction).filter_map(|run| run.run.alert).collect();
     let acted: BTreeSet<_> = alerts.iter().filter(|row| !too_late.contains(&row.number)).map(|row| row.id.clone()).collect();
     let customers = simulator.world().into_iter();
     let emptied = customers.filter(|it| it.plan.entitlements.iter().all(|entitlement| load.entitlements.contains(&entitlement.id)));

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::{Driven, Driver, LetGo, Spot};
 use crate::{
-    actions::{self, Done, Entry, Failure, FailureKind, Observed, Perform},
+    actions::{self, Done, Entry, Failure, FailureKind, Observed, Perform, Prepared},
     engine::{
-        guardrails::{self, HeldBack},
+        guardrails::{self, Case, HeldBack},
         machine::{self, Moment},
     },
     playbook::Step,
@@ -22,8 +22,8 @@ const TARGET_BUSY: SignedDuration = SignedDuration::from_secs(5);
 
 impl Driver {
     pub(super) async fn attempt(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord) -> Result<(), LetGo> {
-        let now = Timestamp::now();
-        let (entry, action) = match prepare(&record) {
+        let now = self.now();
+        let (entry, action) = match self.prepare(&record) {
             Ok(prepared) => prepared,
             Err(failure) => return self.fail(it, spot, record, failure.message).await,
         };
@@ -37,7 +37,8 @@ impl Driver {
             record.attempts += 1;
             return self.perform(it, spot, (record, now), &*action).await;
         }
-        if let Err(held) = self.guardrails.judge(entry, &record.plan, it.detected_at(), now) {
+        let case = self.case(it, spot).await;
+        if let Err(held) = self.guardrails.judge(entry, &record.plan, case, now) {
             return self.hold(it, spot, record, held).await;
         }
         if record.class != Class::Idempotent && record.precondition.is_none() {
@@ -47,13 +48,13 @@ impl Driver {
             match self.within(spot.step, action.observe(&it.context(&record, &Value::Null, &self.services))).await {
                 Ok(Observed::Ready(seen)) => record.precondition = Some(seen),
                 Ok(Observed::AlreadyDone(output)) => {
-                    machine::after_attempt(&mut record, &spot.step.retry, Ok(Done::Now(output)), moment());
+                    machine::after_attempt(&mut record, &spot.step.retry, Ok(Done::Now(output)), self.moment());
                     return self.commit(it, spot, record, None).await;
                 }
                 Err(failure) => {
                     record.attempts += 1;
-                    let attempt = ended(&record, now, Some(&failure));
-                    machine::after_attempt(&mut record, &spot.step.retry, Err(not_done(failure)), moment());
+                    let attempt = ended(&record, now, Some(&failure), self.now());
+                    machine::after_attempt(&mut record, &spot.step.retry, Err(not_done(failure)), self.moment());
                     return self.commit(it, spot, record, Some(attempt)).await;
                 }
             }
@@ -78,12 +79,13 @@ impl Driver {
         (mut record, entry): (StepRecord, &'static Entry),
         action: &dyn Perform,
     ) -> Result<(), LetGo> {
-        let intent_at = Timestamp::now();
+        let intent_at = self.now();
         let seen = record.precondition.clone().unwrap_or_default();
         // Only what was observed tells which plan an Azure subscription stands under.
         record.target = action.target(&it.context(&record, &seen, &self.services));
         let touched = json!([record.plan, seen, record.target]);
-        let guards = match self.guardrails.judge(entry, &touched, it.detected_at(), intent_at) {
+        let case = self.case(it, spot).await;
+        let guards = match self.guardrails.judge(entry, &touched, case, intent_at) {
             Ok(guards) => guards,
             Err(held) => return self.hold(it, spot, record, held).await,
         };
@@ -124,33 +126,33 @@ impl Driver {
         let begun = Instant::now();
         let result = self.within(spot.step, action.perform(&it.context(&record, &precondition, &self.services))).await;
         self.signals.attempt_ended(&record.action, begun.elapsed());
-        let mut attempt = ended(&record, intent_at, result.as_ref().err());
+        let mut attempt = ended(&record, intent_at, result.as_ref().err(), self.now());
         if matches!(result, Ok(Done::Accepted(_))) {
             attempt.outcome = Some(AttemptOutcome::Accepted);
         }
         if result.is_ok() && record.class != Class::Read {
-            self.signals.acted(Timestamp::now().duration_since(it.received_at()).unsigned_abs());
+            self.signals.acted(self.now().duration_since(it.received_at()).unsigned_abs());
         }
-        machine::after_attempt(&mut record, &spot.step.retry, result, moment());
+        machine::after_attempt(&mut record, &spot.step.retry, result, self.moment());
         self.commit(it, spot, record, Some(attempt)).await
     }
 
     /// The program ended during an attempt, and nobody noted what became of it.
     pub(super) async fn interrupted(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord) -> Result<(), LetGo> {
         let intent_at = record.first_intent_at.unwrap_or(record.started_at);
-        let attempt = ended(&record, intent_at, Some(&machine::interruption()));
-        machine::after_attempt(&mut record, &spot.step.retry, Err(machine::interruption()), moment());
+        let attempt = ended(&record, intent_at, Some(&machine::interruption()), self.now());
+        machine::after_attempt(&mut record, &spot.step.retry, Err(machine::interruption()), self.moment());
         self.commit(it, spot, record, Some(attempt)).await
     }
 
     pub(super) async fn look(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord) -> Result<(), LetGo> {
-        let (_, action) = match prepare(&record) {
+        let (_, action) = match self.prepare(&record) {
             Ok(prepared) => prepared,
             Err(failure) => return self.fail(it, spot, record, failure.message).await,
         };
         let precondition = record.precondition.clone().unwrap_or_default();
         let seen = self.within(spot.step, action.read_back(&it.context(&record, &precondition, &self.services))).await;
-        machine::after_look(&mut record, &spot.step.retry, seen, moment());
+        machine::after_look(&mut record, &spot.step.retry, seen, self.moment());
         self.commit(it, spot, record, None).await
     }
 
@@ -160,8 +162,25 @@ impl Driver {
     }
 
     async fn fail(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, why: String) -> Result<(), LetGo> {
-        machine::refuse(&mut record, &why, Timestamp::now());
+        machine::refuse(&mut record, &why, self.now());
         self.commit(it, spot, record, None).await
+    }
+
+    fn prepare(&self, record: &StepRecord) -> Result<(&'static Entry, Prepared), Failure> {
+        let entry = actions::find(&record.action).ok_or_else(|| Failure::rejected(format!("there is no action `{}`", record.action)))?;
+        let action = self.stage.prepare(entry, &record.id, record.plan.clone());
+        let action = action.map_err(|error| Failure::rejected(format!("`with` of `{}`: {error}", record.action)))?;
+        Ok((entry, action))
+    }
+
+    async fn case<'a>(&self, it: &Driven, spot: Spot<'a>) -> Case<'a> {
+        let recorded = it.recorded.lock().await;
+        let is_approved = machine::is_approved(spot.step, spot.frame, &recorded.steps);
+        Case { playbook: spot.frame.playbook, detected_at: it.detected_at(), is_approved }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { now: self.now(), jitter: fastrand::f64() }
     }
 
     /// Gives a call up after the step's time limit; what it did is then not known.
@@ -173,13 +192,6 @@ impl Driver {
     }
 }
 
-fn prepare(record: &StepRecord) -> Result<(&'static Entry, Box<dyn Perform>), Failure> {
-    let entry = actions::find(&record.action).ok_or_else(|| Failure::rejected(format!("there is no action `{}`", record.action)))?;
-    let action =
-        entry.prepare(record.plan.clone()).map_err(|error| Failure::rejected(format!("`with` of `{}`: {error}", record.action)))?;
-    Ok((entry, action))
-}
-
 /// A look at the target changes nothing, so a failed one left nothing behind.
 fn not_done(failure: Failure) -> Failure {
     let kind = match failure.kind {
@@ -189,7 +201,7 @@ fn not_done(failure: Failure) -> Failure {
     Failure { kind, ..failure }
 }
 
-fn ended(record: &StepRecord, intent_at: Timestamp, failure: Option<&Failure>) -> AttemptRecord {
+fn ended(record: &StepRecord, intent_at: Timestamp, failure: Option<&Failure>, now: Timestamp) -> AttemptRecord {
     let outcome = match failure.map(|failure| failure.kind) {
         None => AttemptOutcome::Ok,
         Some(FailureKind::NotDone | FailureKind::Conflict) => AttemptOutcome::NotDone,
@@ -202,10 +214,6 @@ fn ended(record: &StepRecord, intent_at: Timestamp, failure: Option<&Failure>) -
         outcome: Some(outcome),
         http_status: failure.and_then(|failure| failure.http_status),
         message: failure.map(|failure| failure.message.clone()).unwrap_or_default(),
-        ended_at: Some(Timestamp::now()),
+        ended_at: Some(now),
     }
-}
-
-fn moment() -> Moment {
-    Moment { now: Timestamp::now(), jitter: fastrand::f64() }
 }

@@ -23,7 +23,7 @@ use super::{
     plan,
 };
 use crate::{
-    actions::Services,
+    actions::{Services, Stage},
     alert::Alert,
     lifecycle::Stop,
     playbook::{Library, Playbook},
@@ -37,6 +37,7 @@ use crate::{
 pub(super) struct Driver {
     store: Store,
     services: Arc<Services>,
+    stage: Arc<dyn Stage>,
     guardrails: Arc<Guardrails>,
     signals: Signals,
     library: Arc<Library>,
@@ -70,12 +71,17 @@ impl Driver {
         Self {
             store: engine.store.clone(),
             services: Arc::clone(&engine.services),
+            stage: Arc::clone(&engine.stage),
             guardrails: Arc::clone(&engine.guardrails),
             signals: engine.signals.clone(),
             library: Arc::clone(&engine.library),
             stop,
             playbooks: Arc::new(Mutex::new(playbooks.collect())),
         }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.store.clock().now()
     }
 
     /// Takes a run as far as it goes now.
@@ -106,7 +112,7 @@ impl Driver {
         let Some(Progress { mut run, steps, .. }) = self.store.progress(id).await? else { return Ok(()) };
         run.state = machine::abandoned(&steps);
         why.clone_into(&mut run.reason);
-        run.ended_at = Some(Timestamp::now());
+        run.ended_at = Some(self.now());
         if self.store.record(Change { run: run.clone(), step: None, attempt: None }).await? {
             self.signals.run_ended(&run.id, &run.playbook, run.state, &run.reason);
         }
@@ -156,7 +162,7 @@ impl Driver {
             }
             if over.is_none() {
                 let recorded = it.recorded.lock().await;
-                if let Next::Work(tasks) = machine::next(&it.playbook, &recorded.run, &recorded.steps, Timestamp::now()) {
+                if let Next::Work(tasks) = machine::next(&it.playbook, &recorded.run, &recorded.steps, self.now()) {
                     for task in tasks {
                         let path = task.path();
                         if under_way.len() < AT_ONCE && paths.insert(path.clone()) {
@@ -190,7 +196,7 @@ impl Driver {
             Doing::Plan => {
                 let record = {
                     let recorded = it.recorded.lock().await;
-                    plan::plan(spot.step, spot.frame, it.sight(&recorded), Timestamp::now())
+                    plan::plan(spot.step, spot.frame, it.sight(&recorded), self.now())
                 };
                 // A plan that is forgotten is made again, so it is not worth a commit of its own.
                 match record.state {
@@ -208,7 +214,7 @@ impl Driver {
             Doing::Return(record) => {
                 let record = {
                     let recorded = it.recorded.lock().await;
-                    plan::give_back(spot.step, spot.frame, record, it.sight(&recorded), Timestamp::now())
+                    plan::give_back(spot.step, spot.frame, record, it.sight(&recorded), self.now())
                 };
                 self.commit(it, spot, record, None).await
             }
@@ -218,7 +224,7 @@ impl Driver {
     /// Records a changed step together with what it makes of the run.
     async fn commit(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, attempt: Option<AttemptRecord>) -> Result<(), LetGo> {
         let mut recorded = it.recorded.lock().await;
-        plan::fall_back(spot.step, spot.frame, &mut record, it.sight(&recorded), Timestamp::now());
+        plan::fall_back(spot.step, spot.frame, &mut record, it.sight(&recorded), self.now());
         recorded.put(record.clone());
         self.record(it, &mut recorded, Some(record), attempt).await
     }
@@ -230,7 +236,7 @@ impl Driver {
         step: Option<StepRecord>,
         attempt: Option<AttemptRecord>,
     ) -> Result<(), LetGo> {
-        let run = recorded.advanced(&it.playbook, Timestamp::now());
+        let run = recorded.advanced(&it.playbook, self.now());
         if !self.store.record(Change { run: run.clone(), step: step.clone(), attempt }).await? {
             return Err(LetGo::Taken);
         }

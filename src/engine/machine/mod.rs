@@ -8,7 +8,7 @@ mod walk;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-pub use walk::{Doing, Frame, Next, Task, next, trouble};
+pub use walk::{Doing, Frame, Next, Task, is_approved, next, trouble};
 
 use crate::{
     actions::{Done, Failure, FailureKind, ReadBack},

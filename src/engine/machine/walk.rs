@@ -172,6 +172,17 @@ pub fn trouble<'a>(frame: &Frame<'_>, steps: &'a [StepRecord]) -> Option<&'a Ste
     })
 }
 
+/// Whether people agreed to a step: an approval for it stands in the same playbook, and was given.
+pub fn is_approved(step: &Step, frame: &Frame<'_>, steps: &[StepRecord]) -> bool {
+    steps.iter().any(|record| {
+        let (around, id) = record.id.split_at(record.id.rfind('/').map_or(0, |at| at + 1));
+        let is_seen = around.starts_with(&frame.base) && frame.prefix.starts_with(around);
+        let asked = frame.playbook.step(id).filter(|_| is_seen);
+        let covers = asked.is_some_and(|asked| matches!(&asked.body, Body::Approval(approval) if approval.for_steps.contains(&step.id)));
+        covers && record.state == StepState::Succeeded && record.output.get("decision").and_then(Value::as_str) == Some("approved")
+    })
+}
+
 fn goes_on(step: &Step) -> bool {
     matches!(step.on_error, OnError::Continue | OnError::Instead(_))
 }
