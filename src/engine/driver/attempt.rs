@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 
 use super::{Driven, Driver, LetGo, Spot};
 use crate::{
-    actions::{self, Done, Entry, Failure, FailureKind, Observed, Perform, Prepared},
+    actions::{self, Done, Entry, Failure, FailureKind, Observed, Perform, Prepared, ReadBack},
     engine::{
         guardrails::{self, Case, HeldBack},
         machine::{self, Moment},
+        plan,
     },
-    playbook::Step,
+    playbook::{Step, Verify},
     run::{AttemptOutcome, AttemptRecord, Class, Mode, StepRecord, StepState},
     store::{Held, Intent},
 };
@@ -27,7 +28,11 @@ impl Driver {
             Ok(prepared) => prepared,
             Err(failure) => return self.fail(it, spot, record, failure.message).await,
         };
-        record.class = action.class();
+        record.class = match action.class() {
+            // Its author knows where to look, so that nobody has to decide at once.
+            Class::Unsafe if spot.step.verify.is_some() => Class::Verified,
+            class => class,
+        };
         if it.begun.mode == Mode::Shadow && record.class != Class::Read {
             record.state = StepState::Shadowed;
             record.ended_at = Some(now);
@@ -151,9 +156,35 @@ impl Driver {
             Err(failure) => return self.fail(it, spot, record, failure.message).await,
         };
         let precondition = record.precondition.clone().unwrap_or_default();
-        let seen = self.within(spot.step, action.read_back(&it.context(&record, &precondition, &self.services))).await;
+        let seen = match &spot.step.verify {
+            Some(verify) => self.inquire(it, spot, &record, verify).await,
+            None => self.within(spot.step, action.read_back(&it.context(&record, &precondition, &self.services))).await,
+        };
         machine::after_look(&mut record, &spot.step.retry, seen, self.moment());
         self.commit(it, spot, record, None).await
+    }
+
+    /// Looks where the author of the playbook said. What does not show yet may show later, and never proves that it did not happen.
+    async fn inquire(&self, it: &Driven, spot: Spot<'_>, record: &StepRecord, verify: &Verify) -> Result<ReadBack, Failure> {
+        let doubtful = |why: String| Ok(ReadBack::CannotTell(format!("`verify`: {why}")));
+        let with = {
+            let recorded = it.recorded.lock().await;
+            plan::inquiry(verify, spot.frame, it.sight(&recorded), self.now())
+        };
+        let action = match with.map(|with| self.stage.prepare(verify.entry, &format!("{}.verify", record.id), with)) {
+            Ok(Ok(action)) => action,
+            Ok(Err(error)) => return doubtful(error.to_string()),
+            Err(error) => return doubtful(error.to_string()),
+        };
+        let output = match self.within(spot.step, action.perform(&it.context(record, &Value::Null, &self.services))).await? {
+            Done::Now(output) | Done::Accepted(output) => output,
+        };
+        let recorded = it.recorded.lock().await;
+        match plan::is_reached(verify, spot.frame, &output, it.sight(&recorded), self.now()) {
+            Ok(true) => Ok(ReadBack::Reached(output)),
+            Ok(false) => doubtful("what it looks at does not show that the step happened".to_owned()),
+            Err(error) => doubtful(error.to_string()),
+        }
     }
 
     async fn hold(&self, it: &Driven, spot: Spot<'_>, record: StepRecord, held: HeldBack) -> Result<(), LetGo> {
