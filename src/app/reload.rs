@@ -190,7 +190,7 @@ async fn hung_up(hangup: &mut Option<Signal>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn shown(mut problems: Vec<String>) -> Vec<String> {

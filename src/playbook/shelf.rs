@@ -224,7 +224,7 @@ mod tests {
         let new = Arc::new(library(&path, &[("a", "2"), ("b", "2")]));
         let hash = |library: &Library, name: &str| library.get(name).unwrap().hash.clone();
         let shelf = Shelf::new(Arc::clone(&old));
-        shelf.clone().replace(Arc::clone(&new));
+        shelf.replace(Arc::clone(&new));
         assert_eq!(hash(&shelf.current(), "a"), hash(&new, "a"));
         assert!(shelf.find(&hash(&old, "a")).is_some() && shelf.find(&hash(&new, "a")).is_some());
 
