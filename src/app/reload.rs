@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot, watch},
+    task::spawn_blocking,
 };
 use tracing::warn;
 
@@ -112,7 +113,8 @@ impl Reloader {
     async fn reload(&mut self) -> Reloaded {
         let Some(new) = self.read().await else {
             let problems = vec!["the program failed while it read the folder; its log says where".to_owned()];
-            return self.refuse(problems, 0);
+            self.last = Arc::default();
+            return self.refuse(problems, 1);
         };
         let known = self.last.sources == new.sources && self.last.problems == new.problems;
         self.last = Arc::clone(&new);
@@ -141,12 +143,11 @@ impl Reloader {
         let mut tries = 0;
         loop {
             let folder = self.folder.clone();
-            let read = move || (Look::at(&folder), Library::load(&folder), Look::at(&folder));
-            let (before, library, after) = tokio::task::spawn_blocking(read).await.ok()?;
+            self.looked = spawn_blocking(move || Look::at(&folder)).await.ok()?;
+            let folder = self.folder.clone();
+            let (library, after) = spawn_blocking(move || (Library::load(&folder), Look::at(&folder))).await.ok()?;
             tries += 1;
-            let rests = before == after;
-            self.looked = before;
-            if rests || tries == MOST_TRIES {
+            if self.looked == after || tries == MOST_TRIES {
                 return Some(Arc::new(library));
             }
             tokio::time::sleep(QUIET).await;
@@ -164,7 +165,7 @@ impl Reloader {
 
     fn refuse(&self, problems: Vec<String>, files: usize) -> Reloaded {
         let playbooks = self.shelf.current().playbooks.len();
-        self.signals.playbooks_refused(&problems, files.max(1), playbooks);
+        self.signals.playbooks_refused(&problems, files, playbooks);
         self.state.send_modify(|state| state.problems = shown(problems.clone()));
         Reloaded::Refused { playbooks, problems }
     }
