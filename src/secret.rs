@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{
     Deserialize, Deserializer,
@@ -25,6 +26,14 @@ impl Secret {
     /// The text itself. Lend it to the one call that needs it.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
+    }
+
+    /// Whether a guess is right. It takes the same time for every guess, so that it does not tell how much of one is right.
+    pub fn is(&self, guess: &str) -> bool {
+        // Comparing digests leaves nothing to measure but the guess's own length; the key is of no importance.
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[]);
+        let expected = hmac::sign(&key, self.expose().as_bytes());
+        hmac::verify(&key, guess.as_bytes(), expected.as_ref()).is_ok()
     }
 }
 
@@ -137,6 +146,15 @@ mod tests {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret:?}"), "***");
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn a_guess_is_right_only_as_a_whole() {
+        let secret = Secret::new("hunter2");
+        assert!(secret.is("hunter2"));
+        for guess in ["", "hunter", "hunter22", "Hunter2"] {
+            assert!(!secret.is(guess), "{guess}");
+        }
     }
 
     #[test]

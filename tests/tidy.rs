@@ -34,7 +34,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("engine", "actions alert bus clock duration expression lifecycle playbook problem retry run store telemetry"),
     ("adapters", "alert bus connections duration expression lifecycle net problem retry secret store telemetry"),
     // The edge.
-    ("web", "adapters lifecycle telemetry"),
+    ("web", "adapters lifecycle secret telemetry"),
     ("config", "adapters bus connections engine net problem telemetry web"),
     ("app", "actions adapters bus channels config connections engine lifecycle net playbook store telemetry web"),
     ("cli", "alert app bus config engine lifecycle playbook problem run store telemetry"),

@@ -2,21 +2,28 @@
 
 pub mod parts;
 
-use std::{path::Path, sync::Arc, time::Duration};
+mod folder;
+mod reload;
+
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
-use self::parts::{Ground, Parts, Unusable, faults_alone};
+use self::{
+    parts::{Ground, Parts, Unusable, faults_alone},
+    reload::{Handle, Reloader},
+};
 use crate::{
     actions::{Services, World},
+    adapters::Hook,
     bus::{Bus, embedded::EmbeddedBus, rabbitmq::RabbitMq},
     config::Config,
     engine::{Acting, Engine},
-    lifecycle::Tasks,
-    playbook::Library,
+    lifecycle::{Stop, Tasks},
     store::{Lock, Store},
     telemetry::{Metrics, signals::Signals},
-    web::{Readiness, Web},
+    web::{Behind, Readiness, Web},
 };
 
 /// A program that runs.
@@ -30,6 +37,14 @@ pub struct App {
     pub metrics: Metrics,
     tasks: Tasks,
     _lock: Lock,
+}
+
+/// Whether the parts that alerts flow through work.
+#[derive(Debug, Clone, Copy, Default)]
+struct Health {
+    store: bool,
+    bus: bool,
+    consuming: bool,
 }
 
 /// Most calls end within their own limit of fifteen seconds, and a container is killed after thirty. What takes longer is found again.
@@ -58,25 +73,27 @@ impl App {
         metrics.process_start.set(seconds(Timestamp::now()));
         let signals = Signals::new(metrics.clone());
         let store = Store::open(&config.store.url, &tasks, Some(signals.clone())).await?;
-        let library = Arc::new(load_playbooks(&config.playbooks));
-        signals.playbooks_loaded(library.playbooks.len(), library.refused());
+        // Taken before anything is started: it would end a program that is not yet ready for it.
+        let hangup = reload::hangup();
+        let (reloader, playbooks) = Reloader::load(config.playbooks.clone(), store.clone(), signals.clone());
+        let library = reloader.shelf().current();
         let bus = open_bus(config, &store, &tasks)?;
         let ground = Ground { store: store.clone(), bus: Arc::clone(&bus), library: &library, signals: signals.clone(), tasks: &tasks };
         let Parts { net, connections, channels, adapters } = Parts::build(config, &ground)?;
-        let readiness = tokio::sync::watch::Sender::new(Readiness::default());
+        let readiness = watch::Sender::new(Health::default());
         let (mut hooks, mut polls) = (Vec::new(), Vec::new());
         for adapter in adapters {
             hooks.extend(adapter.hook);
             polls.extend(adapter.task);
         }
-        let ready = readiness.subscribe();
-        let web = Web::bind(&config.web, hooks, metrics.clone(), Arc::new(move || *ready.borrow())).await?;
+        let behind = behind(hooks, metrics.clone(), readiness.subscribe(), playbooks);
+        let web = Web::bind(&config.web, behind).await?;
         let address = web.address();
 
         let engine = Engine {
             store: store.clone(),
             bus: Arc::clone(&bus),
-            library,
+            shelf: reloader.shelf().clone(),
             services: Arc::new(Services { net, connections, channels }),
             stage: Arc::new(World),
             guardrails: Arc::new(config.guardrails.clone()),
@@ -85,6 +102,7 @@ impl App {
         };
         engine.start(&tasks).await?;
         tasks.spawn("health", watch_health(bus, store.clone(), metrics.clone(), readiness, tasks.stop()));
+        tasks.spawn_vital("reloader", reloader.run(hangup, tasks.stop()));
         tasks.spawn("web", web.run(tasks.stop()));
         for poll in polls {
             tasks.spawn("poll", poll.run(tasks.stop()));
@@ -123,22 +141,17 @@ pub fn open_bus(config: &Config, store: &Store, tasks: &Tasks) -> anyhow::Result
     Ok(Arc::new(bus))
 }
 
-/// The folder of playbooks; those that cannot be used are reported, and the others run.
-fn load_playbooks(folder: &Path) -> Library {
-    let library = Library::load(folder);
-    for problem in &library.problems {
-        tracing::warn!("{problem}");
-    }
-    library
+/// What the web shows and passes on.
+fn behind(hooks: Vec<Hook>, metrics: Metrics, health: watch::Receiver<Health>, playbooks: Handle) -> Behind {
+    let Handle { state, reload } = playbooks;
+    let ready = move || {
+        let Health { store, bus, consuming } = *health.borrow();
+        Readiness { bus, store, consuming, playbooks: state.borrow().clone() }
+    };
+    Behind { hooks, metrics, ready: Arc::new(ready), reload }
 }
 
-async fn watch_health(
-    bus: Arc<dyn Bus>,
-    store: Store,
-    metrics: Metrics,
-    readiness: tokio::sync::watch::Sender<Readiness>,
-    stop: crate::lifecycle::Stop,
-) {
+async fn watch_health(bus: Arc<dyn Bus>, store: Store, metrics: Metrics, readiness: watch::Sender<Health>, stop: Stop) {
     let mut rounds = 0_u32;
     let mut writable = false;
     loop {
@@ -150,7 +163,7 @@ async fn watch_health(
         let health = bus.health().await;
         metrics.bus_queue_depth.set(health.depth.unwrap_or_default());
         let consuming = metrics.bus_connected.get() == 1;
-        readiness.send_replace(Readiness { store: writable, bus: health.publishing, consuming });
+        readiness.send_replace(Health { store: writable, bus: health.publishing, consuming });
         if !stop.sleep(LOOK_EVERY).await {
             return;
         }

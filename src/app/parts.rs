@@ -94,7 +94,7 @@ impl Parts {
 pub(super) fn faults_alone(config: &Config) -> Vec<String> {
     let store = store::file_of(&config.store.url).map_err(|error: StoreError| error.to_string());
     let log = logs::check(&config.telemetry.log).map_err(|error| format!("`telemetry.log`: {error}"));
-    config.bus.faults().into_iter().chain(store.err()).chain(log.err()).collect()
+    config.bus.faults().into_iter().chain(store.err()).chain(log.err()).chain(config.web.fault()).collect()
 }
 
 fn connect(config: &Config, net: &Net, ground: &Ground<'_>) -> Result<Connections, Vec<String>> {

@@ -26,7 +26,7 @@ use crate::{
     alert::Alert,
     bus::Bus,
     lifecycle::{Stop, Tasks},
-    playbook::Library,
+    playbook::{Library, Shelf},
     store::{Decision, Store, StoreError, Undecided, Verdict},
     telemetry::signals::Signals,
 };
@@ -37,7 +37,7 @@ use crate::{
 pub struct Engine {
     pub store: Store,
     pub bus: Arc<dyn Bus>,
-    pub library: Arc<Library>,
+    pub shelf: Shelf,
     pub services: Arc<Services>,
     /// Makes the actions.
     pub stage: Arc<dyn Stage>,
@@ -114,7 +114,10 @@ impl Engine {
     /// Decides about the alerts that wait, up to a number; returns how many there were.
     async fn decide_some(&self) -> Result<usize, StoreError> {
         let waiting = self.store.undecided(BATCH).await?;
-        let decided: Vec<(Undecided, Option<Alert>, Decision)> = waiting.into_iter().map(|alert| self.decide_one(alert)).collect();
+        // One set for the whole batch: a reload in between is for the next one.
+        let library = self.shelf.current();
+        let decide_one = |alert| self.decide_one(&library, alert);
+        let decided: Vec<(Undecided, Option<Alert>, Decision)> = waiting.into_iter().map(decide_one).collect();
         let count = decided.len();
         if count == 0 {
             return Ok(0);
@@ -129,11 +132,11 @@ impl Engine {
         Ok(count)
     }
 
-    fn decide_one(&self, undecided: Undecided) -> (Undecided, Option<Alert>, Decision) {
+    fn decide_one(&self, library: &Library, undecided: Undecided) -> (Undecided, Option<Alert>, Decision) {
         match Alert::from_event(&undecided.event) {
             Ok(alert) => {
-                let mut decision =
-                    decide::decide(&self.library, (undecided.number, undecided.is_revision), &alert, self.store.clock().now());
+                let now = self.store.clock().now();
+                let mut decision = decide::decide(library, (undecided.number, undecided.is_revision), &alert, now);
                 if self.acting == Acting::DryRun {
                     decision.silence();
                 }

@@ -2,7 +2,8 @@
 //!
 //! A [`Playbook`] is always valid: [`Playbook::parse`] reads the YAML into a tree that knows its places (`node`), takes the values out of it
 //! and collects every problem (`reader`), and checks what expressions name (`visible`) and what actions take (`schema`, `secrets`). What is compiled
-//! there once — conditions, templates, regular expressions — is only evaluated later. A [`Library`] is a folder of playbooks.
+//! there once — conditions, templates, regular expressions — is only evaluated later. A [`Library`] is a folder of playbooks,
+//! and the [`Shelf`] has the library in use.
 //!
 //! Nothing here acts or waits. A [`Trigger`] gives a [`Verdict`] for an alert, a [`Step`] says what is [`Planned`]; the engine does the rest.
 
@@ -17,6 +18,7 @@ mod planned;
 mod reader;
 mod schema;
 mod secrets;
+mod shelf;
 #[cfg(test)]
 mod shipped;
 mod step;
@@ -34,6 +36,7 @@ pub use clause::Clause;
 pub use codes::CODES;
 pub use library::Library;
 pub use planned::{MOST_ITEMS, Planned};
+pub use shelf::{Changes, Reading, Shelf};
 pub use step::{Approval, Body, Case, Escalation, Join, OnError, OnTimeout, Rollback, Step, StopOutcome, Verify, Wait};
 pub use trigger::{AlertTrigger, CatchUp, Schedule, Trigger, Verdict};
 

@@ -1,5 +1,7 @@
 //! Runs, their steps and attempts: begun in `alerts`, carried on and read here.
 
+use std::collections::HashSet;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
@@ -118,6 +120,16 @@ impl Store {
         let query = "SELECT id, playbook FROM run WHERE state IN ('ready', 'waiting') ORDER BY due_at";
         let found: Vec<(String, String)> = sqlx::query_as(query).fetch_all(&self.readers).await?;
         Ok(found.into_iter().map(|(id, playbook)| (RunId(id), playbook)).collect())
+    }
+
+    /// The hashes of the texts that open runs use.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn texts_in_use(&self) -> Result<HashSet<String>, StoreError> {
+        let query = "SELECT DISTINCT playbook_hash FROM run WHERE state IN ('ready', 'waiting')";
+        let found: Vec<(String,)> = sqlx::query_as(query).fetch_all(&self.readers).await?;
+        Ok(found.into_iter().map(|(hash,)| hash).collect())
     }
 
     /// How many runs wait for a person because nobody knows whether a step happened.

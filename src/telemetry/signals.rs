@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tracing::{debug, error, info, warn};
 
 use super::Metrics;
@@ -55,14 +56,58 @@ impl Signals {
         warn!(playbook, alert, reason, "playbook {playbook} cannot be evaluated on alert {alert}: {reason}");
     }
 
-    /// The playbooks were loaded.
-    pub fn playbooks_loaded(&self, usable: usize, refused: usize) {
-        self.0.playbooks_loaded.set(i64::try_from(usable).unwrap_or(i64::MAX));
+    /// The playbooks were loaded for the first time.
+    pub fn playbooks_loaded(&self, usable: usize, refused: usize, now: Timestamp) {
+        self.playbooks_in_use(usable, now);
+        self.playbooks_broken(refused);
         if refused == 0 {
             info!(usable, "{usable} playbooks loaded");
         } else {
-            warn!(usable, refused, "{usable} playbooks loaded, {refused} refused; `quell check` shows why");
+            warn!(
+                usable,
+                refused,
+                "{usable} playbooks loaded; {refused} files cannot be used and are left out, as there is no earlier set; `quell check` shows why"
+            );
         }
+    }
+
+    /// Other playbooks took the place of those in use. `changes` says how many, `names` which.
+    pub fn playbooks_replaced(&self, changes: &str, names: &str, usable: usize, now: Timestamp) {
+        self.playbooks_in_use(usable, now);
+        self.playbooks_broken(0);
+        self.0.playbook_reloads.with_label_values(&["replaced"]).inc();
+        info!(names, usable, "playbooks replaced: {changes}");
+    }
+
+    /// The folder of playbooks was read and holds what is in use; `again` if it held something that was refused before.
+    pub fn playbooks_unchanged(&self, refused: usize, again: bool) {
+        self.playbooks_broken(refused);
+        if again {
+            self.0.playbook_reloads.with_label_values(&["restored"]).inc();
+            info!("the folder of playbooks holds again what is in use");
+        } else {
+            debug!("the folder of playbooks holds what is in use");
+        }
+    }
+
+    /// The folder of playbooks cannot be used as it is now; those in use stay in use.
+    pub fn playbooks_refused(&self, problems: &[String], files: usize, usable: usize) {
+        self.playbooks_broken(files);
+        self.0.playbook_reloads.with_label_values(&["refused"]).inc();
+        for problem in problems {
+            error!("{problem}");
+        }
+        error!(files, usable, "the changed playbooks are refused, as {files} files cannot be used; the {usable} in use stay in use");
+    }
+
+    fn playbooks_in_use(&self, usable: usize, now: Timestamp) {
+        self.0.playbooks_loaded.set(i64::try_from(usable).unwrap_or(i64::MAX));
+        self.0.playbooks_since.set(now.as_duration().as_secs_f64());
+    }
+
+    fn playbooks_broken(&self, files: usize) {
+        self.0.playbooks_refused.set(i64::try_from(files).unwrap_or(i64::MAX));
+        self.0.playbook_reload_ok.set(i64::from(files == 0));
     }
 
     /// A run began.

@@ -1,7 +1,8 @@
-//! The web: one listener for webhooks, health, metrics and a page that says what is running.
+//! The web: one listener for webhooks, health, metrics, the API and a page that says what is running.
 //!
 //! This file keeps connections within limits and ends them; [`routes`] says what is where.
 
+mod reload;
 mod routes;
 
 use std::{
@@ -25,15 +26,20 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-pub use self::routes::{Readiness, Ready};
-use crate::{adapters::Hook, lifecycle::Stop, telemetry::Metrics};
+pub use self::{
+    reload::{Reload, Reloaded},
+    routes::{Behind, Playbooks, Readiness, Ready},
+};
+use crate::{lifecycle::Stop, secret::Secret};
 
-/// Where the web listens.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// Where the web listens, and whom it obeys.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebConfig {
     /// The address.
     pub listen: SocketAddr,
+    /// What a request below `/api/` shows as `Authorization: Bearer …`. Without it nothing is served there.
+    pub api_token: Option<Secret>,
 }
 
 /// A bound listener with everything that it answers.
@@ -54,6 +60,9 @@ const MOST_HEADER_BYTES: usize = 16 * 1024;
 /// Who needs longer for a request's head is not sending one. It also ends idle connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Nobody limits how often a token is guessed, so it must not be guessable.
+const SHORTEST_TOKEN: usize = 16;
+
 /// However busy it is, a connection makes room after a while.
 const LONGEST_CONNECTION: Duration = Duration::from_mins(10);
 
@@ -63,7 +72,15 @@ const GRACE: Duration = routes::REQUEST_TIMEOUT;
 impl Default for WebConfig {
     /// This machine alone: what should be reachable from elsewhere is a decision.
     fn default() -> Self {
-        Self { listen: (Ipv4Addr::LOCALHOST, 8080).into() }
+        Self { listen: (Ipv4Addr::LOCALHOST, 8080).into(), api_token: None }
+    }
+}
+
+impl WebConfig {
+    /// What is wrong with the settings, if anything is.
+    pub fn fault(&self) -> Option<String> {
+        let is_guessed = self.api_token.as_ref().is_some_and(|token| token.expose().len() < SHORTEST_TOKEN);
+        is_guessed.then(|| format!("`web.api_token` is shorter than {SHORTEST_TOKEN} characters; `openssl rand -hex 32` makes one"))
     }
 }
 
@@ -72,12 +89,12 @@ impl Web {
     ///
     /// # Errors
     /// The address is taken or not ours.
-    pub async fn bind(config: &WebConfig, hooks: Vec<Hook>, metrics: Metrics, ready: Ready) -> anyhow::Result<Self> {
+    pub async fn bind(config: &WebConfig, behind: Behind) -> anyhow::Result<Self> {
         let wanted = config.listen;
         let advice = |error| anyhow::anyhow!("listen on {wanted}: {error}; end the program that has it, or set `web.listen` to another");
         let listener = TcpListener::bind(wanted).await.map_err(advice)?;
         let address = listener.local_addr().map_err(advice)?;
-        Ok(Self { listener, address, router: routes::router(hooks, metrics, ready) })
+        Ok(Self { listener, address, router: routes::router(config, behind) })
     }
 
     /// Where it listens; tells the port when any was asked for.

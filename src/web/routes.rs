@@ -1,4 +1,4 @@
-//! What is where: webhooks below `/hooks/`, health and metrics for machines, and one page for people.
+//! What is where: webhooks below `/hooks/`, health and metrics for machines, what obeys below `/api/`, and one page for people.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -10,23 +10,49 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::{any, get},
 };
+use jiff::Timestamp;
 use serde::Serialize;
 
+use super::{
+    WebConfig,
+    reload::{self, Reload},
+};
 use crate::{
     adapters::{Hook, Refusal},
     telemetry::Metrics,
 };
 
+/// What the web shows and passes on.
+#[expect(missing_docs, reason = "the types say it")]
+pub struct Behind {
+    pub hooks: Vec<Hook>,
+    pub metrics: Metrics,
+    pub ready: Ready,
+    pub reload: Reload,
+}
+
 /// Asks whether alerts flow. It is called often and must not wait.
 pub type Ready = Arc<dyn Fn() -> Readiness + Send + Sync>;
 
 /// Whether alerts flow, part by part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Readiness {
     pub bus: bool,
     pub store: bool,
     pub consuming: bool,
+    pub playbooks: Playbooks,
+}
+
+/// The playbooks in use. Alerts flow with whichever there are, so this does not decide whether the program is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Playbooks {
+    /// How many there are.
+    pub loaded: usize,
+    /// What is wrong with the folder as it is now, the first few.
+    pub problems: Vec<String>,
+    /// Since when these are in use.
+    pub since: Timestamp,
 }
 
 /// The bus is given five seconds, and reading from Microsoft some more.
@@ -52,7 +78,9 @@ struct Served {
 }
 
 /// Everything that the web answers.
-pub(super) fn router(hooks: Vec<Hook>, metrics: Metrics, ready: Ready) -> Router {
+pub(super) fn router(config: &WebConfig, behind: Behind) -> Router {
+    let Behind { hooks, metrics, ready, reload } = behind;
+    let api = config.api_token.clone().map(|token| reload::router(token, reload)).unwrap_or_default();
     let hooks = Arc::new(hooks.into_iter().map(|hook| (hook.path.clone(), hook)).collect());
     Router::new()
         .route("/", get(front))
@@ -64,8 +92,9 @@ pub(super) fn router(hooks: Vec<Hook>, metrics: Metrics, ready: Ready) -> Router
         .method_not_allowed_fallback(async || {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this page is only read", "use `GET`")
         })
-        .layer(middleware::from_fn(guarded))
         .with_state(Served { hooks, metrics, ready })
+        .merge(api)
+        .layer(middleware::from_fn(guarded))
 }
 
 /// Every answer comes in time and with the headers.
@@ -86,9 +115,10 @@ async fn hook(State(served): State<Served>, request: Request) -> Response {
 }
 
 async fn readiness(State(served): State<Served>) -> Response {
-    let Readiness { bus, store, consuming } = (served.ready)();
-    let status = if bus && store && consuming { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { bus, store, consuming })).into_response()
+    let readiness = (served.ready)();
+    let flows = readiness.bus && readiness.store && readiness.consuming;
+    let status = if flows { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness)).into_response()
 }
 
 async fn metrics_text(State(served): State<Served>) -> Response {

@@ -10,8 +10,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::{
-    adapters::testing::{Bench, hook},
+    adapters::{
+        Hook,
+        testing::{Bench, hook},
+    },
     lifecycle::Tasks,
+    telemetry::Metrics,
 };
 
 struct Running {
@@ -26,11 +30,16 @@ impl Running {
     }
 
     async fn with(hooks: Vec<Hook>) -> Self {
+        Self::obeying(None, hooks).await
+    }
+
+    async fn obeying(api_token: Option<Secret>, hooks: Vec<Hook>) -> Self {
         let flows = Arc::new(AtomicBool::new(true));
         let asked = Arc::clone(&flows);
-        let ready: Ready = Arc::new(move || Readiness { bus: true, store: true, consuming: asked.load(Ordering::Relaxed) });
-        let config = WebConfig { listen: "127.0.0.1:0".parse().unwrap() };
-        let web = Web::bind(&config, hooks, Metrics::new().unwrap(), ready).await.unwrap();
+        let ready: Ready =
+            Arc::new(move || Readiness { bus: true, store: true, consuming: asked.load(Ordering::Relaxed), ..no_playbooks() });
+        let config = WebConfig { listen: "127.0.0.1:0".parse().unwrap(), api_token };
+        let web = Web::bind(&config, behind(hooks, ready)).await.unwrap();
         let (address, tasks) = (web.address(), Tasks::default());
         drop(tasks.spawn("web", web.run(tasks.stop())));
         Self { address, tasks, flows }
@@ -53,6 +62,16 @@ impl Running {
     }
 }
 
+fn behind(hooks: Vec<Hook>, ready: Ready) -> Behind {
+    let reload: Reload = Arc::new(|| Box::pin(async { Some(Reloaded::Replaced { playbooks: 2 }) }));
+    Behind { hooks, metrics: Metrics::new().unwrap(), ready, reload }
+}
+
+fn no_playbooks() -> Readiness {
+    let since = "2026-03-02T04:11:09Z".parse().unwrap();
+    Readiness { playbooks: Playbooks { loaded: 0, problems: vec!["P1".to_owned()], since }, ..Readiness::default() }
+}
+
 fn status(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|it| it.parse().ok()).unwrap_or_default()
 }
@@ -62,7 +81,9 @@ async fn machines_are_told_whether_it_lives_and_whether_alerts_flow() {
     let web = Running::new().await;
     assert_eq!((web.get("/healthz").await.0, web.get("/healthz").await.2.as_str()), (200, "ok\n"));
     let (status, _, body) = web.get("/readyz").await;
-    assert_eq!((status, serde_json::from_str::<Value>(&body).unwrap()), (200, json!({"bus": true, "store": true, "consuming": true})));
+    let playbooks = json!({"loaded": 0, "problems": ["P1"], "since": "2026-03-02T04:11:09Z"});
+    let expected = json!({"bus": true, "store": true, "consuming": true, "playbooks": playbooks});
+    assert_eq!((status, serde_json::from_str::<Value>(&body).unwrap()), (200, expected), "broken playbooks do not stop the others");
     web.flows.store(false, Ordering::Relaxed);
     let (status, _, body) = web.get("/readyz").await;
     assert_eq!((status, serde_json::from_str::<Value>(&body).unwrap()["consuming"].as_bool()), (503, Some(false)));
@@ -165,10 +186,42 @@ async fn the_end_lets_go_of_idle_connections_and_of_the_address() {
 #[tokio::test]
 async fn a_taken_address_is_named_with_what_to_do() {
     let web = Running::new().await;
-    let config = WebConfig { listen: web.address };
-    let ready: Ready = Arc::new(|| Readiness { bus: true, store: true, consuming: true });
-    let fault = Web::bind(&config, Vec::new(), Metrics::new().unwrap(), ready).await.unwrap_err().to_string();
+    let config = WebConfig { listen: web.address, api_token: None };
+    let fault = Web::bind(&config, behind(Vec::new(), Arc::new(no_playbooks))).await.unwrap_err().to_string();
     assert!(fault.contains(&web.address.to_string()) && fault.contains("`web.listen`"), "{fault}");
+}
+
+#[tokio::test]
+async fn who_has_the_token_is_obeyed_and_nobody_without_one() {
+    let post =
+        |credential: &str| format!("POST /api/v1/reload HTTP/1.1\r\nHost: x\r\n{credential}Content-Length: 0\r\nConnection: close\r\n\r\n");
+    let right = "Authorization: Bearer a-token-of-the-site\r\n";
+    let web = Running::new().await;
+    assert_eq!(status(&web.exchange(post(right)).await), 404, "nobody is obeyed where no token is set");
+
+    let web = Running::obeying(Some(Secret::new("a-token-of-the-site")), Vec::new()).await;
+    let wrong = ["", "Authorization: Bearer \r\n", "Authorization: Bearer a-token\r\n", "Authorization: Basic a-token-of-the-site\r\n"];
+    for credential in wrong {
+        let answer = web.exchange(post(credential)).await;
+        assert!(status(&answer) == 401 && answer.contains("www-authenticate: Bearer"), "{credential}: {answer}");
+        assert!(!answer.contains("a-token"), "{answer}");
+    }
+    let answer = web.exchange(post(right)).await;
+    assert!(status(&answer) == 200 && answer.ends_with(r#"{"outcome":"replaced","playbooks":2}"#), "{answer}");
+    assert!(answer.contains("x-content-type-options: nosniff"), "{answer}");
+    let (status, _, body) = web.get("/api/v1/reload").await;
+    assert!(status == 405 && body.contains("`POST`"), "{body}");
+}
+
+#[test]
+fn a_token_that_can_be_guessed_is_refused_and_not_shown() {
+    let config = |token: &str| WebConfig { api_token: Some(Secret::new(token)), ..WebConfig::default() };
+    for guessable in ["", "hunter2"] {
+        let fault = config(guessable).fault().unwrap();
+        assert!(fault.contains("`web.api_token`") && !fault.contains("hunter2"), "{fault}");
+    }
+    assert_eq!(config("0123456789abcdef").fault(), None);
+    assert_eq!(WebConfig::default().fault(), None);
 }
 
 #[test]

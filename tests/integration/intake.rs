@@ -10,7 +10,7 @@ use quell::{
     connections::Connections,
     engine::{Acting, Engine, Guardrails},
     net::{Net, NetConfig},
-    playbook::Library,
+    playbook::{Library, Shelf},
     store::AlertFilter,
     telemetry::{Metrics, signals::Signals},
 };
@@ -30,7 +30,7 @@ impl Setup {
         let engine = Engine {
             store: self.store.clone(),
             bus: Arc::clone(&self.bus),
-            library: Arc::new(Library::default()),
+            shelf: Shelf::new(Arc::new(Library::default())),
             services: Arc::new(Services { net, connections: Connections::default(), channels }),
             stage: Arc::new(World),
             guardrails: Arc::new(Guardrails::default()),

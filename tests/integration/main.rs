@@ -37,6 +37,7 @@ mod commands;
 mod intake;
 mod kill;
 mod load;
+mod reload;
 mod shipped;
 mod signals;
 mod spine;

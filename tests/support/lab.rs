@@ -262,9 +262,14 @@ impl Quell {
 
     /// SIGTERM, then waits for the end.
     pub fn terminate(mut self) -> ExitStatus {
-        let ended = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("run kill");
-        assert!(ended.success());
+        self.signal("TERM");
         self.child.wait().expect("wait for quell")
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().expect("run kill");
+        assert!(sent.success());
     }
 
     /// The end of what it wrote.

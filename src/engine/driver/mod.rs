@@ -3,13 +3,7 @@
 mod attempt;
 mod driven;
 
-use std::{
-    collections::{HashMap, HashSet},
-    panic::AssertUnwindSafe,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, panic::AssertUnwindSafe, path::Path, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
@@ -26,7 +20,7 @@ use crate::{
     actions::{Services, Stage},
     alert::Alert,
     lifecycle::Stop,
-    playbook::{Library, Playbook},
+    playbook::{Playbook, Shelf},
     run::{AttemptRecord, RunId, RunRecord, RunState, StepRecord, StepState},
     store::{Change, Progress, Store, StoreError},
     telemetry::signals::Signals,
@@ -40,10 +34,9 @@ pub(super) struct Driver {
     stage: Arc<dyn Stage>,
     guardrails: Arc<Guardrails>,
     signals: Signals,
-    library: Arc<Library>,
+    /// It has playbooks by the hash of their text: a run keeps the text it began with.
+    shelf: Shelf,
     stop: Stop,
-    /// Playbooks by the hash of their text: a run keeps the text it began with.
-    playbooks: Arc<Mutex<HashMap<String, Arc<Playbook>>>>,
 }
 
 /// Steps of one run that are worked on at once: enough for every subscription of a customer, too few to drown anybody.
@@ -67,16 +60,14 @@ impl From<StoreError> for LetGo {
 
 impl Driver {
     pub(super) fn new(engine: &Engine, stop: Stop) -> Self {
-        let playbooks = engine.library.playbooks.iter().map(|playbook| (playbook.hash.clone(), Arc::clone(playbook)));
         Self {
             store: engine.store.clone(),
             services: Arc::clone(&engine.services),
             stage: Arc::clone(&engine.stage),
             guardrails: Arc::clone(&engine.guardrails),
             signals: engine.signals.clone(),
-            library: Arc::clone(&engine.library),
+            shelf: engine.shelf.clone(),
             stop,
-            playbooks: Arc::new(Mutex::new(playbooks.collect())),
         }
     }
 
@@ -135,18 +126,17 @@ impl Driver {
 
     /// The playbook as it was when the run began.
     async fn playbook(&self, run: &RunRecord) -> Result<Arc<Playbook>, LetGo> {
-        let known = self.playbooks.lock().unwrap_or_else(PoisonError::into_inner).get(&run.playbook_hash).cloned();
-        if let Some(playbook) = known {
+        if let Some(playbook) = self.shelf.find(&run.playbook_hash) {
             return Ok(playbook);
         }
         let text = self.store.playbook_text(&run.playbook_hash).await?.unwrap_or_default();
-        let playbook = self.library.compile(Path::new(&run.playbook), &text).map_err(|problems| {
+        let playbook = self.shelf.current().compile(Path::new(&run.playbook), &text).map_err(|problems| {
             let problem = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             error!(run.id = %run.id, playbook = run.playbook, "the playbook text of run {} cannot be used any more: {problem}", run.id);
             StoreError::Corrupt { what: format!("the playbook `{}`", run.playbook), why: problem }
         })?;
         let playbook = Arc::new(playbook);
-        self.playbooks.lock().unwrap_or_else(PoisonError::into_inner).insert(run.playbook_hash.clone(), Arc::clone(&playbook));
+        self.shelf.keep(Arc::clone(&playbook));
         Ok(playbook)
     }
 

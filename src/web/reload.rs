@@ -1,0 +1,62 @@
+//! `POST /api/v1/reload`: the folder of playbooks is read again now. Served only where the settings have a token.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use serde::Serialize;
+
+use crate::{adapters::Refusal, secret::Secret};
+
+/// Has the folder read again; says what came of it, or nothing when the program ends.
+pub type Reload = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<Reloaded>> + Send>> + Send + Sync>;
+
+/// What came of reading the folder again, with the number of playbooks in use now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Reloaded {
+    Replaced { playbooks: usize },
+    Unchanged { playbooks: usize },
+    Refused { playbooks: usize, problems: Vec<String> },
+}
+
+#[derive(Clone)]
+struct Served {
+    token: Secret,
+    reload: Reload,
+}
+
+/// The scheme in RFC 6750.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"quell\"");
+
+/// What answers who has the token.
+pub(super) fn router(token: Secret, reload: Reload) -> Router {
+    let only_post = async || Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this changes something", "use `POST`");
+    Router::new().route("/api/v1/reload", post(answer).fallback(only_post)).with_state(Served { token, reload })
+}
+
+async fn answer(State(served): State<Served>, headers: HeaderMap) -> Response {
+    if !is_bearer(&headers, &served.token) {
+        let help = "send `Authorization: Bearer …` with the token of `web.api_token`";
+        let refusal = Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", "the request is not authenticated", help);
+        return refusal.with(header::WWW_AUTHENTICATE, CHALLENGE).into_response();
+    }
+    match (served.reload)().await {
+        Some(reloaded @ (Reloaded::Replaced { .. } | Reloaded::Unchanged { .. })) => Json(reloaded).into_response(),
+        Some(reloaded @ Reloaded::Refused { .. }) => (StatusCode::UNPROCESSABLE_ENTITY, Json(reloaded)).into_response(),
+        None => {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the program ends", "ask again after its start").into_response()
+        }
+    }
+}
+
+fn is_bearer(headers: &HeaderMap, token: &Secret) -> bool {
+    let presented = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok()).and_then(|it| it.split_once(' '));
+    presented.is_some_and(|(scheme, guess)| scheme.eq_ignore_ascii_case("bearer") && token.is(guess.trim()))
+}
