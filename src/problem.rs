@@ -20,6 +20,17 @@ pub struct Problem {
     pub place: Place,
     /// What to do about it.
     pub help: Option<String>,
+    /// The change that mends it, where only one can be meant and a program may make it.
+    pub fix: Option<Fix>,
+}
+
+/// A change to the file of a problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fix {
+    /// The bytes that go.
+    pub span: Range<usize>,
+    /// What comes in their place.
+    pub text: String,
 }
 
 /// Whether a problem makes its file unusable.
@@ -48,7 +59,7 @@ pub struct Place {
 impl Problem {
     /// An error at a place.
     pub fn error(code: &'static str, message: impl Into<String>, place: Place) -> Self {
-        Self { code, severity: Severity::Error, message: message.into(), place, help: None }
+        Self { code, severity: Severity::Error, message: message.into(), place, help: None, fix: None }
     }
 
     /// A warning at a place.
@@ -92,6 +103,13 @@ impl Place {
         Self { path: path.into(), span, line, column }
     }
 
+    /// The line and column behind the last character, in the text that it is a place of.
+    pub fn end(&self, text: &str) -> (usize, usize) {
+        let end = text.ceil_char_boundary(self.span.end);
+        let last = Self::in_text(PathBuf::new(), text, end..end);
+        (last.line, last.column)
+    }
+
     /// A whole file.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), ..Self::default() }
@@ -120,28 +138,44 @@ impl fmt::Display for Problem {
 
 /// The known name that is nearest to a misspelt one, if any is near enough to be meant.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|it| (distance(name, it), it))
-        .filter(|(distance, it)| *distance <= 1.max(name.len().min(it.len()) / 3))
-        .min()
-        .map(|(_, it)| it)
+    near(name, known).min().map(|(_, it)| it)
 }
 
-/// How many insertions, removals and replacements turn one text into the other.
+/// The only known name that can be meant by a misspelt one; `None` also where two are near enough, however much nearer one of them is.
+pub fn only_near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let mut near = near(name, known);
+    let (_, found) = near.next()?;
+    near.next().is_none().then_some(found)
+}
+
+/// The known names that are near enough to be meant, each with its distance.
+fn near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = (usize, &'a str)> {
+    known.into_iter().filter_map(move |it| {
+        let most = 1.max(name.len().min(it.len()) / 3);
+        // A name that is much longer cannot be near, and comparing it takes as long as it is.
+        let may_be_near = name.len().abs_diff(it.len()) <= most * char::MAX_LEN_UTF8;
+        may_be_near.then(|| (distance(name, it), it)).filter(|(distance, _)| *distance <= most)
+    })
+}
+
+/// How many insertions, removals, replacements and swaps of neighbours turn one text into the other.
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
+    // The row above the last one, and the letter that it was for: a swap reaches back over both.
+    let mut earlier: Vec<usize> = Vec::new();
+    let mut letter_before = None;
     for (at, a) in left.chars().enumerate() {
-        let mut diagonal = at;
-        let mut before = at + 1;
-        let mut next = vec![before];
-        for (b, above) in right.iter().zip(row.iter().skip(1)) {
-            before = (before + 1).min(above + 1).min(diagonal + usize::from(a != *b));
-            diagonal = *above;
-            next.push(before);
+        let mut next = vec![at + 1];
+        for (column, b) in right.iter().enumerate() {
+            let cell = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX - 1);
+            let changed = cell(&row, column) + usize::from(a != *b);
+            let is_swap = letter_before == Some(*b) && column.checked_sub(1).and_then(|it| right.get(it)) == Some(&a);
+            let swapped = if is_swap { cell(&earlier, column - 1) + 1 } else { usize::MAX };
+            next.push(changed.min(cell(&row, column + 1) + 1).min(cell(&next, column) + 1).min(swapped));
         }
-        row = next;
+        earlier = std::mem::replace(&mut row, next);
+        letter_before = Some(a);
     }
     row.last().copied().unwrap_or_default()
 }
@@ -154,7 +188,32 @@ mod tests {
     fn the_nearest_name_is_offered_only_when_it_is_near() {
         assert_eq!(nearest("severty", ["severity", "status"]), Some("severity"));
         assert_eq!(nearest("notifi", ["notify", "log"]), Some("notify"));
+        assert_eq!(nearest("stesp", ["steps", "mode"]), Some("steps"), "two letters that changed places are one slip");
         assert_eq!(nearest("elephant", ["notify", "log"]), None);
+        assert_eq!(nearest(&"x".repeat(100_000), ["notify"]), None);
+    }
+
+    #[test]
+    fn a_name_is_certain_only_where_no_other_is_near() {
+        assert_eq!(only_near("sevrity", ["severity", "status"]), Some("severity"));
+        assert_eq!(only_near("lts", ["lt", "lte", "gt"]), None, "`lt` and `lte` are near");
+        assert_eq!(only_near("elephant", ["notify", "log"]), None);
+    }
+
+    #[test]
+    fn distances_count_single_slips() {
+        for (left, right, expected) in
+            [("", "", 0), ("", "abc", 3), ("abc", "", 3), ("abc", "acb", 1), ("abcd", "badc", 2), ("kitten", "sitting", 3)]
+        {
+            assert_eq!((distance(left, right), distance(right, left)), (expected, expected), "{left} {right}");
+        }
+    }
+
+    #[test]
+    fn a_place_ends_behind_its_last_character() {
+        let text = "a: ü\nb: x";
+        assert_eq!(Place::in_text("a", text, 3..5).end(text), (1, 5));
+        assert_eq!(Place::in_text("a", text, 9..10).end(text), (2, 5));
     }
 
     #[test]

@@ -58,10 +58,11 @@ impl Signals {
     /// The playbooks were loaded.
     pub fn playbooks_loaded(&self, usable: usize, refused: usize) {
         self.0.playbooks_loaded.set(i64::try_from(usable).unwrap_or(i64::MAX));
+        let playbooks = if usable == 1 { "playbook" } else { "playbooks" };
         if refused == 0 {
-            info!(usable, "{usable} playbooks loaded");
+            info!(usable, "{usable} {playbooks} loaded");
         } else {
-            warn!(usable, refused, "{usable} playbooks loaded, {refused} refused; `quell check` shows why");
+            warn!(usable, refused, "{usable} {playbooks} loaded, {refused} refused; `quell check` shows why");
         }
     }
 

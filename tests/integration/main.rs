@@ -33,6 +33,7 @@ macro_rules! on_both_buses {
 
 mod broker_down;
 mod bus;
+mod check;
 mod commands;
 mod intake;
 mod kill;
