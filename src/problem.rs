@@ -59,7 +59,7 @@ pub struct Place {
 impl Problem {
     /// An error at a place.
     pub fn error(code: &'static str, message: impl Into<String>, place: Place) -> Self {
-        Self { code, severity: Severity::Error, message: message.into(), place, help: None, fix: None }
+        Self { code, severity: Severity::Error, message: shortened(message.into()), place, help: None, fix: None }
     }
 
     /// A warning at a place.
@@ -133,6 +133,16 @@ impl fmt::Display for Problem {
             write!(f, "; {help}")?;
         }
         Ok(())
+    }
+}
+
+/// A sentence that people read: a name of a thousand letters in it is cut.
+const LONGEST_MESSAGE: usize = 500;
+
+fn shortened(message: String) -> String {
+    match message.char_indices().nth(LONGEST_MESSAGE).and_then(|(end, _)| message.get(..end)) {
+        Some(start) => format!("{start}…"),
+        None => message,
     }
 }
 
