@@ -4,7 +4,7 @@
 
 use std::{fmt, ops::Range, path::PathBuf};
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
 /// One thing wrong in a file.
@@ -81,10 +81,14 @@ impl Problem {
             Severity::Warning => Level::WARNING,
         };
         let path = self.place.path.display().to_string();
-        // The file may have changed since it was read.
-        let span = source.floor_char_boundary(self.place.span.start)..source.ceil_char_boundary(self.place.span.end);
-        let mut group = Group::with_title(level.primary_title(self.message.as_str()).id(self.code))
-            .element(Snippet::source(source).path(path.as_str()).annotation(AnnotationKind::Primary.span(span)));
+        let title = Group::with_title(level.primary_title(self.message.as_str()).id(self.code));
+        let mut group = if self.place.line == 0 {
+            title.element(Origin::path(path.as_str()))
+        } else {
+            // The file may have changed since it was read.
+            let span = source.floor_char_boundary(self.place.span.start)..source.ceil_char_boundary(self.place.span.end);
+            title.element(Snippet::source(source).path(path.as_str()).annotation(AnnotationKind::Primary.span(span)))
+        };
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
@@ -146,26 +150,27 @@ fn shortened(message: String) -> String {
     }
 }
 
-/// The known name that is nearest to a misspelt one, if any is near enough to be meant.
+/// The known name that is nearest to a misspelt one, if any is near enough to be meant. One that goes on where the other ends, as
+/// `subscription_id` after `subscription`, is nearer than any slip.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    near(name, known).min().map(|(_, it)| it)
+    let goes_on = |it: &str| !name.is_empty() && it.strip_prefix(name).is_some_and(|rest| rest.starts_with(['_', '.']));
+    let nearness = |it: &'a str| Some((if goes_on(it) { 0 } else { slips(name, it)? }, it));
+    known.into_iter().filter_map(nearness).min().map(|(_, it)| it)
 }
 
-/// The only known name that can be meant by a misspelt one; `None` also where two are near enough, however much nearer one of them is.
+/// The only known name of which a misspelt one can be a slip; `None` also where two are near enough, however much nearer one of them is.
 pub fn only_near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let mut near = near(name, known);
-    let (_, found) = near.next()?;
+    let mut near = known.into_iter().filter(|it| slips(name, it).is_some());
+    let found = near.next()?;
     near.next().is_none().then_some(found)
 }
 
-/// The known names that are near enough to be meant, each with its distance.
-fn near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = (usize, &'a str)> {
-    known.into_iter().filter_map(move |it| {
-        let most = 1.max(name.len().min(it.len()) / 3);
-        // A name that is much longer cannot be near, and comparing it takes as long as it is.
-        let may_be_near = name.len().abs_diff(it.len()) <= most * char::MAX_LEN_UTF8;
-        may_be_near.then(|| (distance(name, it), it)).filter(|(distance, _)| *distance <= most)
-    })
+/// How many slips lie between two names, if so few that one can be meant by the other. Capitals are none.
+fn slips(name: &str, known: &str) -> Option<usize> {
+    let most = 1.max(name.len().min(known.len()) / 3);
+    // A name that is much longer cannot be near, and comparing it takes as long as it is.
+    let may_be_near = name.len().abs_diff(known.len()) <= most * char::MAX_LEN_UTF8;
+    may_be_near.then(|| distance(&name.to_ascii_lowercase(), &known.to_ascii_lowercase())).filter(|distance| *distance <= most)
 }
 
 /// How many insertions, removals, replacements and swaps of neighbours turn one text into the other.
@@ -199,6 +204,8 @@ mod tests {
         assert_eq!(nearest("severty", ["severity", "status"]), Some("severity"));
         assert_eq!(nearest("notifi", ["notify", "log"]), Some("notify"));
         assert_eq!(nearest("stesp", ["steps", "mode"]), Some("steps"), "two letters that changed places are one slip");
+        assert_eq!(nearest("LOG", ["notify", "log"]), Some("log"));
+        assert_eq!(nearest("subscription", ["description", "subscription_id"]), Some("subscription_id"));
         assert_eq!(nearest("elephant", ["notify", "log"]), None);
         assert_eq!(nearest(&"x".repeat(100_000), ["notify"]), None);
     }
@@ -207,6 +214,7 @@ mod tests {
     fn a_name_is_certain_only_where_no_other_is_near() {
         assert_eq!(only_near("sevrity", ["severity", "status"]), Some("severity"));
         assert_eq!(only_near("lts", ["lt", "lte", "gt"]), None, "`lt` and `lte` are near");
+        assert_eq!(only_near("on", ["on_error", "owner"]), None, "what goes on is no slip");
         assert_eq!(only_near("elephant", ["notify", "log"]), None);
     }
 
