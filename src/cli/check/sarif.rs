@@ -41,19 +41,24 @@ fn rule(code: &Code) -> Value {
         Some(meaning) => (true, meaning),
         None => (false, code.meaning),
     };
-    let mut rule = json!({
+    let rule = json!({
         "id": code.id,
         "shortDescription": {"text": meaning},
         "fullDescription": {"text": first_paragraph(code.page)},
         "defaultConfiguration": {"level": if is_warning { "warning" } else { "error" }},
         "help": {"text": code.page, "markdown": code.page},
     });
-    // A relative address is not valid here; without a public home of the source, `help` has to do.
-    let home = env!("CARGO_PKG_REPOSITORY");
-    if !home.is_empty() {
-        rule["helpUri"] = format!("{home}/blob/main/docs/problems/{}.md", code.id).into();
+    // A relative address is not valid here; where the source has no public home, `help` has to do.
+    let home = Some(env!("CARGO_PKG_REPOSITORY")).filter(|home| !home.is_empty());
+    with(rule, "helpUri", home.map(|home| format!("{home}/blob/main/docs/problems/{}.md", code.id).into()))
+}
+
+/// An object with one property more, if it has a value: SARIF knows no null.
+fn with(mut object: Value, name: &str, value: Option<Value>) -> Value {
+    if let (Some(properties), Some(value)) = (object.as_object_mut(), value) {
+        properties.insert(name.to_owned(), value);
     }
-    rule
+    object
 }
 
 fn first_paragraph(page: &str) -> String {
@@ -63,9 +68,8 @@ fn first_paragraph(page: &str) -> String {
 
 fn result(problem: &Problem, source: &str) -> Value {
     let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
-    let mut result = json!({
+    let result = json!({
         "ruleId": problem.code,
-        "ruleIndex": CODES.iter().position(|code| code.id == problem.code),
         "level": match problem.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
@@ -73,18 +77,13 @@ fn result(problem: &Problem, source: &str) -> Value {
         "message": {"text": format!("{}{help}", problem.message)},
         "locations": [{"physicalLocation": location(&problem.place, source)}],
     });
-    if let Some(fix) = &problem.fix {
-        result["fixes"] = json!([change(fix, &problem.place.path, source)]);
-    }
-    result
+    let result = with(result, "ruleIndex", CODES.iter().position(|code| code.id == problem.code).map(Value::from));
+    with(result, "fixes", problem.fix.as_ref().map(|fix| json!([change(fix, &problem.place.path, source)])))
 }
 
 fn location(place: &Place, source: &str) -> Value {
-    let mut location = json!({"artifactLocation": {"uri": uri(&place.path)}});
-    if place.line > 0 {
-        location["region"] = region(place, source);
-    }
-    location
+    let location = json!({"artifactLocation": {"uri": uri(&place.path)}});
+    with(location, "region", (place.line > 0).then(|| region(place, source)))
 }
 
 fn region(place: &Place, source: &str) -> Value {
