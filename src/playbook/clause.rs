@@ -77,6 +77,7 @@ impl Clause {
                     let help = did_you_mean(&operator.name, OPERATORS.iter().copied())
                         .unwrap_or_else(|| format!("operators are {}", listed(OPERATORS)));
                     reader.report_with_help(codes::OPERATOR, &operator.span, format!("unknown operator `{}`", operator.name), Some(help));
+                    reader.offer_fix(&operator.name, OPERATORS);
                 }
             }
             return clauses;

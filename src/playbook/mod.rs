@@ -33,7 +33,7 @@ use serde_json::{Map, Value};
 
 pub use arguments::Arguments;
 pub use clause::Clause;
-pub use codes::CODES;
+pub use codes::{CODES, Code};
 pub use library::Library;
 pub use planned::{MOST_ITEMS, Planned};
 pub use shelf::{Changes, Reading, Shelf};

@@ -102,13 +102,27 @@ impl Node {
     }
 }
 
+/// What the reader of YAML says of each limit, and what that means.
+const LIMITS: &[(&str, &str)] = &[
+    ("budget breached: Depth", "over 32 levels"),
+    ("recursion limit exceeded", "over 32 levels"),
+    ("budget breached: Nodes", "over 5000 values"),
+    ("budget breached: Documents", "a second document"),
+    ("budget breached: Aliases", "over 20 aliases"),
+    ("budget breached: Anchors", "over 20 anchors"),
+    ("budget breached: RecordedAnchorEvents", "aliases that stand for over 5000 values"),
+    ("budget breached: MergeKeys", "a merge key `<<`, which is not supported"),
+    ("recursive references", "an anchor that holds itself"),
+    ("budget breached: ", "too much of it"),
+];
+
 /// The error's first sentence, without the place and the excerpt, which problems bring themselves.
 fn reason(error: &serde_yaml::Error) -> String {
     let text = error.without_snippet().to_string();
     let first = text.lines().next().unwrap_or_default();
     let first = first.split(" at line ").next().unwrap_or(first);
-    if let Some(limit) = first.strip_prefix("budget breached: ") {
-        return format!("the file is larger, deeper or more repetitive than a playbook needs: {limit}");
+    if let Some((_, meaning)) = LIMITS.iter().find(|(words, _)| first.contains(words)) {
+        return format!("the file is larger, deeper or more repetitive than a playbook needs: {meaning}");
     }
     if let Some(key) = first.strip_prefix("duplicate mapping key: ") {
         return format!("the key `{}` is there twice", key.split(", set ").next().unwrap_or(key));

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     duration::Span,
     expression::{Expression, ExpressionError, Sandbox, Template},
-    problem::{Place, Problem, nearest},
+    problem::{Fix, Place, Problem, nearest, only_near},
 };
 
 /// The file being read and its problems so far.
@@ -22,6 +22,9 @@ pub(super) struct Reader<'a> {
     text: &'a str,
     problems: Vec<Problem>,
 }
+
+/// A playbook acts only where its author wrote so.
+const ONLY_BY_HAND: &[&str] = &["enforce"];
 
 /// The entries of a map whose keys are known.
 pub(super) struct Fields<'n> {
@@ -56,6 +59,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Lets `--fix` write what the last problem's misspelt name must mean. Only for the file's own words: what an action, a step or a channel
+    /// is called is nothing to guess at.
+    pub(super) fn offer_fix(&mut self, name: &str, known: &[&str]) {
+        let Some(meant) = only_near(name, known.iter().copied()).filter(|meant| !ONLY_BY_HAND.contains(meant)) else { return };
+        let Some(problem) = self.problems.last_mut() else { return };
+        // A name in quotes, with escapes or behind an alias does not stand in the file as it reads.
+        if self.text.get(problem.place.span.clone()) == Some(name) {
+            problem.fix = Some(Fix { span: problem.place.span.clone(), text: meant.to_owned() });
+        }
+    }
+
     pub(super) fn warn(&mut self, code: &'static str, span: &Range<usize>, message: impl Into<String>) {
         self.problems.push(Problem::warning(code, message, place_in(self.path, self.text, span)));
     }
@@ -67,6 +81,7 @@ impl<'a> Reader<'a> {
             if !known.contains(&key.name.as_str()) {
                 let help = did_you_mean(&key.name, known.iter().copied()).unwrap_or_else(|| format!("{what} takes {}", listed(known)));
                 self.report_with_help(codes::UNKNOWN_KEY, &key.span, format!("unknown key `{}`", key.name), Some(help));
+                self.offer_fix(&key.name, &absent(known, entries));
             }
         }
         Some(Fields { entries: entries.iter().map(|(key, value)| (key, value)).collect(), place: node.place() })
@@ -141,6 +156,7 @@ impl<'a> Reader<'a> {
             let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             let help = did_you_mean(text, names.iter().copied()).unwrap_or_else(|| format!("it is one of {}", listed(&names)));
             self.report_with_help(codes::WORD, &node.span, format!("{what} cannot be `{text}`"), Some(help));
+            self.offer_fix(text, &names);
         }
         found
     }
@@ -256,6 +272,11 @@ impl<'n> Fields<'n> {
         }
         found
     }
+}
+
+/// The known keys that are not there yet: a key that is written twice is refused.
+fn absent<'k>(known: &[&'k str], entries: &[(Key, Node)]) -> Vec<&'k str> {
+    known.iter().copied().filter(|name| entries.iter().all(|(key, _)| key.name != *name)).collect()
 }
 
 /// A place in a file that begins and ends between characters, as whoever shows it needs it.

@@ -15,7 +15,9 @@ pub(super) fn check(reader: &mut Reader<'_>, action: &str, schema: &Value, with:
     let none = Vec::new();
     let given = match with.map(|it| &it.kind) {
         Some(Kind::Map(entries)) => entries,
-        Some(Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::List(_)) | None => &none,
+        // That it is no map was reported; what it should hold is no further problem.
+        Some(Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::List(_)) => return,
+        None => &none,
     };
     let empty = serde_json::Map::new();
     let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);

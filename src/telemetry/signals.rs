@@ -60,13 +60,14 @@ impl Signals {
     pub fn playbooks_loaded(&self, usable: usize, refused: usize, now: Timestamp) {
         self.playbooks_in_use(usable, now);
         self.playbooks_broken(refused);
+        let playbooks = if usable == 1 { "playbook" } else { "playbooks" };
         if refused == 0 {
-            info!(usable, "{usable} playbooks loaded");
+            info!(usable, "{usable} {playbooks} loaded");
         } else {
             warn!(
                 usable,
                 refused,
-                "{usable} playbooks loaded; {refused} files cannot be used and are left out, as there is no earlier set; `quell check` shows why"
+                "{usable} {playbooks} loaded; {refused} files cannot be used and are left out, as there is no earlier set; `quell check` shows why"
             );
         }
     }

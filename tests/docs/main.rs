@@ -14,6 +14,7 @@
 mod contributing;
 mod lists;
 mod markdown;
+mod problems;
 mod references;
 mod settings;
 mod walk;

@@ -237,11 +237,11 @@ async fn a_message_released_as_it_came_is_malformed_once_more_and_not_lost() {
 async fn a_check_shows_every_problem_with_its_place() {
     let lab = Lab::embedded().await;
     lab.playbook("note", LOG);
-    assert_ends(&lab.quell(&["check"]), 0, &["1 playbooks can be used; 0 errors, 0 warnings"]);
+    assert_ends(&lab.quell(&["check"]), 0, &["1 playbook can be used; 0 errors, 0 warnings"]);
 
     lab.playbook("broken", "playbook: broken\nstesp: []\n");
     let text = lab.quell(&["check"]);
-    assert_ends(&text, 1, &["broken.yaml:2:1", "stesp: []", "^^^^^", "help: ", "`steps`", "1 playbooks can be used"]);
+    assert_ends(&text, 1, &["broken.yaml:2:1", "stesp: []", "^^^^^", "help: ", "`steps`", "1 playbook can be used"]);
     let output = lab.quell(&["check", "--format", "json"]);
     assert_ends(&output, 1, &[]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -257,7 +257,7 @@ async fn a_check_of_broken_settings_says_where_and_is_json_on_request() {
     lab.playbook("note", LOG);
     lab.change_settings("bus: {url: embedded}", "bus: {urll: embedded}");
     assert_ends(&lab.quell(&["check"]), 1, &["quell.yaml", "urll", "line 1"]);
-    assert_ends(&lab.quell(&["check", "playbooks"]), 1, &["urll", "1 playbooks can be used; 1 errors"]);
+    assert_ends(&lab.quell(&["check", "playbooks"]), 1, &["urll", "1 playbook can be used; 1 error"]);
     for arguments in [&["check", "--format", "json"][..], &["check", "--json"], &["check", "playbooks", "--json"]] {
         let output = lab.quell(arguments);
         assert_ends(&output, 1, &[]);
@@ -323,7 +323,7 @@ async fn a_check_warns_of_channels_that_are_not_there() {
             "action: notify, with: {channels: ['log:default', 'slack:nobody', 'slack:${alert.kind}'], text: '${alert.id}'}",
         ),
     );
-    let expected = ["P0026", "tell.yaml:4:", "there is no channel `slack:nobody`", "1 playbooks can be used; 0 errors, 1 warnings"];
+    let expected = ["P0026", "tell.yaml:4:", "there is no channel `slack:nobody`", "1 playbook can be used; 0 errors, 1 warning"];
     assert_ends(&lab.quell(&["check"]), 0, &expected);
 }
 

@@ -31,8 +31,10 @@ macro_rules! on_both_buses {
     };
 }
 
+mod broken;
 mod broker_down;
 mod bus;
+mod check;
 mod commands;
 mod intake;
 mod kill;

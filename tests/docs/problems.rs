@@ -1,0 +1,74 @@
+//! The pages about problems: one for each code, and what they show as wrong has that problem alone, what they show as right has none.
+
+use std::{collections::BTreeSet, fs};
+
+use quell::playbook::{CODES, Library};
+
+use crate::{
+    markdown::{blocks, section},
+    root, text,
+};
+
+/// Codes whose problems nothing reports yet; their pages are shown, and not held to their examples.
+const NOT_CHECKED_YET: &[&str] = &["P0028", "P0029", "P0030", "P0031", "P0032", "P0033", "P0034", "P0035", "P0036", "P0037", "P0038"];
+
+/// What no block of text can show.
+const NOT_A_TEXT: &[&str] = &["P0022"];
+
+/// The sections of a page, in order.
+const SECTIONS: &[&str] = &["## Wrong", "## Why it matters", "## How to mend it"];
+
+#[test]
+fn every_code_has_a_page_and_every_page_a_code() {
+    let files: BTreeSet<String> =
+        fs::read_dir(root().join("docs/problems")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(files, CODES.iter().map(|code| format!("{}.md", code.id)).collect());
+    for code in CODES {
+        assert_eq!(code.page, text(&format!("docs/problems/{}.md", code.id)), "{}: the page of another code", code.id);
+        assert!(code.page.starts_with(&format!("# {}: ", code.id)), "{}: the title begins with the code", code.id);
+        let sections: Vec<&str> = code.page.lines().filter(|line| line.starts_with("## ")).collect();
+        assert_eq!(sections, SECTIONS, "{}", code.id);
+    }
+}
+
+#[test]
+fn what_a_page_shows_as_wrong_has_its_problem_alone() {
+    for code in checked() {
+        let found = problems(code.page, "Wrong");
+        let codes: BTreeSet<&str> = found.iter().map(|(code, _)| *code).collect();
+        assert_eq!(codes, BTreeSet::from([code.id]), "{}: {found:#?}", code.id);
+        let is_warning = code.meaning.starts_with("warning: ");
+        assert!(
+            found.iter().all(|(_, severity)| (severity == "Warning") == is_warning),
+            "{}: `meaning` says whether it is a warning",
+            code.id
+        );
+    }
+}
+
+#[test]
+fn what_a_page_shows_as_right_has_no_problem() {
+    for code in checked() {
+        let found = problems(code.page, "How to mend it");
+        assert!(found.is_empty(), "{}: {found:#?}", code.id);
+    }
+}
+
+fn checked() -> impl Iterator<Item = &'static quell::playbook::Code> {
+    CODES.iter().filter(|code| !NOT_CHECKED_YET.contains(&code.id) && !NOT_A_TEXT.contains(&code.id))
+}
+
+/// The problems of the files that a section shows, in a folder of their own where only `log` is a channel.
+fn problems(page: &str, heading: &str) -> Vec<(&'static str, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    let files = blocks(section(page, heading));
+    assert!(!files.is_empty(), "{page}");
+    for block in files {
+        let path = folder.path().join(block.file().unwrap_or("example.yaml"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, block.text).unwrap();
+    }
+    let mut library = Library::load(folder.path());
+    library.check_channels(|channel| if channel.starts_with("log:") { Ok(()) } else { Err("no such channel".to_owned()) });
+    library.problems.iter().map(|problem| (problem.code, format!("{:?}", problem.severity))).collect()
+}
