@@ -31,7 +31,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("actions", "alert channels connections net problem run"),
     ("playbook", "actions alert duration expression problem retry run"),
     ("bus", "alert lifecycle retry secret store"),
-    ("engine", "actions alert bus clock duration expression lifecycle playbook problem retry run store telemetry"),
+    ("engine", "actions alert bus duration expression lifecycle playbook problem retry run store telemetry"),
     ("adapters", "alert bus connections duration expression lifecycle net problem retry secret store telemetry"),
     // The edge.
     ("web", "adapters lifecycle secret telemetry"),

@@ -115,7 +115,7 @@ impl Action for AlertUpdateStatus {
 
 impl AlertUpdateStatus {
     fn alert_id<'a>(&'a self, ctx: &Context<'a>) -> Result<&'a str, Failure> {
-        let id = self.alert_id.as_deref().or(ctx.alert.map(|alert| alert.id.as_str()));
+        let id = self.alert_id.as_deref().or_else(|| ctx.alert.map(|alert| alert.id.as_str()));
         id.ok_or_else(|| Failure::rejected("this run was not begun by an alert; give `alert_id`"))
     }
 

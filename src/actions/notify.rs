@@ -66,7 +66,7 @@ impl Notify {
             id: ctx.request_id.to_string(),
             title: title.to_owned(),
             text: self.text.clone(),
-            severity: self.severity.or(alert.map(|alert| alert.severity)).unwrap_or(Severity::Informational),
+            severity: self.severity.or_else(|| alert.map(|alert| alert.severity)).unwrap_or(Severity::Informational),
             facts: facts
                 .into_iter()
                 .filter(|(_, value)| !value.is_empty())

@@ -146,18 +146,15 @@ fn blank(step: &Step, frame: &Frame<'_>, sight: Sight<'_>, now: Timestamp) -> St
 /// The names that a step's expressions see.
 fn scope(frame: &Frame<'_>, sight: Sight<'_>, now: Timestamp) -> Scope {
     let mut scope = Scope::new(now);
-    match &frame.given {
-        // A called playbook sees what it was given, and nothing of the run that called it.
-        Some(given) => {
-            scope.set("inputs", given.get("inputs").unwrap_or(&Value::Null));
-            scope.set("vars", given.get("vars").unwrap_or(&Value::Null));
-        }
-        None => {
-            scope.set("alert", sight.alert);
-            scope.set("alerts", sight.alerts);
-            scope.set("inputs", &sight.run.inputs);
-            scope.set("vars", &sight.run.vars);
-        }
+    // A called playbook sees what it was given, and nothing of the run that called it.
+    if let Some(given) = &frame.given {
+        scope.set("inputs", given.get("inputs").unwrap_or(&Value::Null));
+        scope.set("vars", given.get("vars").unwrap_or(&Value::Null));
+    } else {
+        scope.set("alert", sight.alert);
+        scope.set("alerts", sight.alerts);
+        scope.set("inputs", &sight.run.inputs);
+        scope.set("vars", &sight.run.vars);
     }
     scope.set("run", &json!({"id": sight.run.id, "playbook": sight.run.playbook, "alert": sight.run.alert}));
     scope.set("steps", &Value::Object(steps(frame, sight.steps)));

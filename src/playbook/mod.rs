@@ -76,7 +76,7 @@ pub struct Playbook {
     /// What it gives back to the playbook that called it.
     pub output: Option<Arguments>,
     /// The playbooks that its steps call, by name.
-    pub called: BTreeMap<String, Arc<Playbook>>,
+    pub called: BTreeMap<String, Arc<Self>>,
     /// After how long a run ends as failed.
     pub timeout: Duration,
     /// Values that are computed when a run starts.

@@ -56,7 +56,7 @@ impl Step {
     /// When its condition or one of its expressions fails; the step then fails without having done anything.
     pub fn plan(&self, playbook: &Playbook, scope: &mut Scope, now: Timestamp) -> Result<Planned, ExpressionError> {
         if let Some(condition) = &self.condition
-            && !condition.boolean(scope).map_err(|error| told("`if`", error))?
+            && !condition.boolean(scope).map_err(|error| told("`if`", &error))?
         {
             return Ok(Planned::Skip);
         }
@@ -65,7 +65,7 @@ impl Step {
             Body::Stop { outcome, reason } => Ok(Planned::Stop { outcome: *outcome, reason: reason.render_text(scope)? }),
             Body::Switch { cases, otherwise } => {
                 for (at, case) in cases.iter().enumerate() {
-                    if case.condition.boolean(scope).map_err(|error| told(&format!("case {}", at + 1), error))? {
+                    if case.condition.boolean(scope).map_err(|error| told(&format!("case {}", at + 1), &error))? {
                         return Ok(Planned::Case(Some(at)));
                     }
                 }
@@ -85,7 +85,7 @@ impl Step {
                 let inputs = called.take_inputs(&inputs.render(scope)?).map_err(ExpressionError::new)?;
                 let mut inside = Scope::new(now);
                 inside.set("inputs", &inputs);
-                let vars = called.render_vars(&mut inside).map_err(|error| told(&format!("playbook `{name}`"), error))?;
+                let vars = called.render_vars(&mut inside).map_err(|error| told(&format!("playbook `{name}`"), &error))?;
                 Ok(Planned::Call { inputs, vars })
             }
             Body::Approval(approval) => approval.plan(scope, now),
@@ -185,8 +185,8 @@ fn until(value: &Value) -> Result<Timestamp, ExpressionError> {
     found.ok_or_else(|| ExpressionError::new(format!("`until` needs a time such as `2026-03-02T04:11:09Z`, and this is {}", shown(value))))
 }
 
-fn told(whose: &str, error: ExpressionError) -> ExpressionError {
-    ExpressionError { message: format!("{whose}: {error}"), ..error }
+fn told(whose: &str, error: &ExpressionError) -> ExpressionError {
+    ExpressionError { message: format!("{whose}: {error}"), ..*error }
 }
 
 fn shown(value: &Value) -> String {

@@ -19,7 +19,7 @@ pub enum Trigger {
     /// An alert.
     Alert(AlertTrigger),
     /// The clock.
-    Schedule(Schedule),
+    Schedule(Box<Schedule>),
     /// A person, or another playbook.
     Manual,
 }

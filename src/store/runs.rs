@@ -246,9 +246,13 @@ async fn record(connection: &mut SqliteConnection, change: &Change) -> Result<bo
         write_step(connection, &run.id, step, change.attempt.as_ref()).await?;
         let nothing_is_under_way = match step.state {
             StepState::Executing | StepState::Verifying | StepState::Confirming | StepState::Indeterminate => false,
-            StepState::Running | StepState::Waiting => true,
             StepState::Planned | StepState::Retrying => !step.uncertain,
-            StepState::Succeeded | StepState::Skipped | StepState::Shadowed | StepState::Failed => true,
+            StepState::Running
+            | StepState::Waiting
+            | StepState::Succeeded
+            | StepState::Skipped
+            | StepState::Shadowed
+            | StepState::Failed => true,
         };
         if nothing_is_under_way {
             let query = "DELETE FROM target_lock WHERE run = $1 AND step = $2";

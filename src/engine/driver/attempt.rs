@@ -48,7 +48,7 @@ impl Driver {
         }
         if record.class != Class::Idempotent && record.precondition.is_none() {
             if let Some(by) = self.lock(it, &record, &*action, now).await? {
-                return self.wait_for_target(it, spot, record, &by, now).await;
+                return self.wait_for_target(it, spot, record, &by).await;
             }
             match self.within(spot.step, action.observe(&it.context(&record, &Value::Null, &self.services))).await {
                 Ok(Observed::Ready(seen)) => record.precondition = Some(seen),
@@ -104,18 +104,18 @@ impl Driver {
             None => self.perform(it, spot, (record, intent_at), action).await,
             Some(Held::Ended) => Err(LetGo::Taken),
             Some(Held::Exceeded(guard)) => self.hold(it, spot, before, guardrails::exceeded(&guard)).await,
-            Some(Held::Locked { by }) => self.wait_for_target(it, spot, before, &by, intent_at).await,
+            Some(Held::Locked { by }) => self.wait_for_target(it, spot, before, &by).await,
         }
     }
 
     /// Another step works on the target. What was seen of it will not be true any more when its turn comes.
-    async fn wait_for_target(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, by: &str, now: Timestamp) -> Result<(), LetGo> {
+    async fn wait_for_target(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, by: &str) -> Result<(), LetGo> {
         record.state = StepState::Retrying;
         if !record.uncertain {
             record.precondition = None;
         }
         record.error = Some(format!("waits for run {by}, which works on the same target"));
-        record.due_at = now.checked_add(TARGET_BUSY).ok();
+        record.due_at = self.now().checked_add(TARGET_BUSY).ok();
         self.commit(it, spot, record, None).await
     }
 

@@ -165,19 +165,17 @@ impl Driver {
             match under_way.next().await {
                 Some((path, result)) => {
                     paths.remove(&path);
-                    over = over.or(result.err());
+                    over = over.or_else(|| result.err());
                 }
                 None => break,
             }
         }
-        match over {
-            Some(over) => Err(over),
-            // The run was due and has nothing to do: it waits or has ended, which is not recorded yet.
-            None => {
-                let mut recorded = it.recorded.lock().await;
-                self.record(&it, &mut recorded, None, None).await
-            }
+        if let Some(over) = over {
+            return Err(over);
         }
+        // The run was due and has nothing to do: it waits or has ended, which is not recorded yet.
+        let mut recorded = it.recorded.lock().await;
+        self.record(&it, &mut recorded, None, None).await
     }
 
     async fn take(&self, it: &Driven, task: Task<'_>) -> Result<(), LetGo> {

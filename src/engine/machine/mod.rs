@@ -3,12 +3,14 @@
 //! The time and the randomness are arguments. An unknown outcome is never guessed at: the class of the action decides
 //! whether to repeat, to look, or to stop and ask a person.
 
+mod frame;
 mod walk;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-pub use walk::{Doing, Frame, Next, Task, is_approved, next, trouble};
+pub use frame::{Doing, Frame, Next, Task};
+pub use walk::{is_approved, next, trouble};
 
 use crate::{
     actions::{Done, Failure, FailureKind, ReadBack},
@@ -116,8 +118,9 @@ pub fn abandoned(steps: &[StepRecord]) -> RunState {
     let in_doubt = |step: &StepRecord| match step.state {
         StepState::Executing | StepState::Verifying | StepState::Confirming | StepState::Indeterminate => true,
         StepState::Planned | StepState::Retrying => step.uncertain,
-        StepState::Running | StepState::Waiting => false,
-        StepState::Succeeded | StepState::Skipped | StepState::Shadowed | StepState::Failed => false,
+        StepState::Running | StepState::Waiting | StepState::Succeeded | StepState::Skipped | StepState::Shadowed | StepState::Failed => {
+            false
+        }
     };
     if steps.iter().any(in_doubt) { RunState::Indeterminate } else { RunState::Failed }
 }

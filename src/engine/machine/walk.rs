@@ -8,98 +8,15 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{doubt_of, ending_of, later, signed, stopped, trouble_of};
+use super::{
+    doubt_of, ending_of,
+    frame::{Doing, Frame, Next, Task},
+    later, signed, stopped, trouble_of,
+};
 use crate::{
     playbook::{Approval, Body, Join, OnError, OnTimeout, Playbook, Step},
     run::{RunRecord, RunState, StepRecord, StepState},
 };
-
-/// What a run has to do next.
-#[derive(Debug)]
-pub enum Next<'p> {
-    /// All of this, in any order or at once.
-    Work(Vec<Task<'p>>),
-    /// Nothing until then.
-    Wait(Timestamp),
-    /// The run has ended.
-    End(RunState, String),
-}
-
-/// One thing to do.
-#[derive(Debug, Clone)]
-pub struct Task<'p> {
-    /// The step that it is about.
-    pub step: &'p Step,
-    /// Where the step stands.
-    pub frame: Frame<'p>,
-    /// What to do.
-    pub doing: Doing,
-}
-
-/// What to do about a step.
-#[derive(Debug, Clone)]
-pub enum Doing {
-    /// Begin it: evaluate its condition and render its arguments.
-    Plan,
-    /// Attempt it.
-    Attempt(StepRecord),
-    /// Take note that the program ended during an attempt.
-    Interrupted(StepRecord),
-    /// Look at the target: what did an attempt do, or is what was accepted finished?
-    Look(StepRecord),
-    /// Record that it ended so.
-    Close(StepRecord),
-    /// Record that the playbook it called has ended, with what that gives back.
-    Return(StepRecord),
-}
-
-/// Where a sequence of steps stands in a run.
-#[derive(Debug, Clone)]
-pub struct Frame<'p> {
-    /// The playbook that the steps are written in.
-    pub playbook: &'p Playbook,
-    /// What stands before the ids of that playbook's outermost steps.
-    pub base: String,
-    /// What stands before the ids of this sequence's steps.
-    pub prefix: String,
-    /// The items of the lists around, by name, innermost last.
-    pub items: Vec<(&'p str, Value)>,
-    /// The inputs and variables of a called playbook; the run's own hold otherwise.
-    pub given: Option<Value>,
-    /// The record of the step that this one undoes.
-    pub undoes: Option<Box<StepRecord>>,
-}
-
-impl<'p> Frame<'p> {
-    /// The outermost steps of a run.
-    pub fn outermost(playbook: &'p Playbook) -> Self {
-        Self { playbook, base: String::new(), prefix: String::new(), items: Vec::new(), given: None, undoes: None }
-    }
-
-    /// The name under which a step of this sequence is recorded.
-    pub fn path(&self, step: &Step) -> String {
-        match &self.undoes {
-            Some(undone) => format!("{}.rollback", undone.id),
-            None => format!("{}{}", self.prefix, step.id),
-        }
-    }
-}
-
-impl Task<'_> {
-    /// The name under which the step is recorded.
-    pub fn path(&self) -> String {
-        self.frame.path(self.step)
-    }
-
-    /// Whether it is about something that may be happening outside, so that time running out must not end it.
-    fn is_under_way(&self) -> bool {
-        match &self.doing {
-            Doing::Interrupted(_) | Doing::Look(_) => true,
-            Doing::Attempt(record) => record.uncertain,
-            Doing::Plan | Doing::Close(_) | Doing::Return(_) => false,
-        }
-    }
-}
 
 /// How far a sequence has come.
 enum Flow<'p> {
@@ -269,10 +186,11 @@ impl Walk<'_> {
                 (StepState::Waiting, Some(due)) if record.output.is_null() => return Open::wait(due, false),
                 (StepState::Waiting, _) => return Open::task(step, frame, Doing::Close(waited(step, record, self.now))),
                 (StepState::Running, _) => return self.inside(step, record, frame),
-                (StepState::Succeeded, _) => match after(step, record, frame.playbook) {
-                    Some((state, reason)) => return Flow::Stopped(state, reason),
-                    None => {}
-                },
+                (StepState::Succeeded, _) => {
+                    if let Some((state, reason)) = after(step, record, frame.playbook) {
+                        return Flow::Stopped(state, reason);
+                    }
+                }
                 (StepState::Skipped | StepState::Shadowed, _) => {}
                 (StepState::Failed, _) if tolerance == Tolerance::All || goes_on(step) => {}
                 (StepState::Indeterminate, _) if tolerance == Tolerance::All => {}
@@ -328,7 +246,7 @@ impl Walk<'_> {
                 }
                 Flow::Through => {}
                 Flow::Stopped(state, reason) => stopped = stopped.or(Some((state, reason))),
-                Flow::Trouble(inner, _) => trouble = worse(trouble, (inner, format!("item {}: ", at + 1))),
+                Flow::Trouble(inner, _) => trouble = Some(worse(trouble, (inner, format!("item {}: ", at + 1)))),
             }
         }
         self.joined((step, record), frame, Joined { open, trouble, stopped, output: || self.outputs(record, items.len(), steps) })
@@ -368,7 +286,7 @@ impl Walk<'_> {
                 }
                 Flow::Trouble(inner, _) => {
                     failed += 1;
-                    trouble = worse(trouble, (inner, format!("branch `{name}`: ")));
+                    trouble = Some(worse(trouble, (inner, format!("branch `{name}`: "))));
                     "failed"
                 }
             };
@@ -437,10 +355,13 @@ impl Walk<'_> {
     }
 }
 
+/// A step in trouble, and in front of what went wrong the words for where.
+type Fault = (Box<StepRecord>, String);
+
 /// What several sequences have come to together.
 struct Joined<'p, F> {
     open: Open<'p>,
-    trouble: Option<(Box<StepRecord>, String)>,
+    trouble: Option<Fault>,
     stopped: Option<(RunState, String)>,
     output: F,
 }
@@ -454,10 +375,10 @@ impl Open<'_> {
 }
 
 /// Of two troubles the one that a person must see.
-fn worse(one: Option<(Box<StepRecord>, String)>, other: (Box<StepRecord>, String)) -> Option<(Box<StepRecord>, String)> {
+fn worse(one: Option<Fault>, other: Fault) -> Fault {
     match one {
-        Some(one) if one.0.state == StepState::Indeterminate || other.0.state != StepState::Indeterminate => Some(one),
-        Some(_) | None => Some(other),
+        Some(one) if one.0.state == StepState::Indeterminate || other.0.state != StepState::Indeterminate => one,
+        Some(_) | None => other,
     }
 }
 
