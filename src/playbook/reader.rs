@@ -23,6 +23,9 @@ pub(super) struct Reader<'a> {
     problems: Vec<Problem>,
 }
 
+/// More than a person reads. What comes after it in a file costs no memory, and is found once these are mended.
+const MOST_PROBLEMS: usize = 500;
+
 /// A playbook acts only where its author wrote so.
 const ONLY_BY_HAND: &[&str] = &["enforce"];
 
@@ -49,20 +52,28 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn report(&mut self, code: &'static str, span: &Range<usize>, message: impl Into<String>) {
-        self.problems.push(Problem::error(code, message, place_in(self.path, self.text, span)));
+        self.report_with_help(code, span, message, None);
     }
 
     pub(super) fn report_with_help(&mut self, code: &'static str, span: &Range<usize>, message: impl Into<String>, help: Option<String>) {
-        self.report(code, span, message);
-        if let (Some(problem), Some(help)) = (self.problems.last_mut(), help) {
-            problem.help = Some(help);
+        if !self.is_full() {
+            let problem = Problem::error(code, message, place_in(self.path, self.text, span));
+            self.problems.push(Problem { help, ..problem });
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.problems.len() >= MOST_PROBLEMS
     }
 
     /// Lets `--fix` write what the last problem's misspelt name must mean. Only for the file's own words: what an action, a step or a channel
     /// is called is nothing to guess at.
     pub(super) fn offer_fix(&mut self, name: &str, known: &[&str]) {
         let Some(meant) = only_near(name, known.iter().copied()).filter(|meant| !ONLY_BY_HAND.contains(meant)) else { return };
+        if self.is_full() {
+            // The last problem need not be the one that is meant.
+            return;
+        }
         let Some(problem) = self.problems.last_mut() else { return };
         // A name in quotes, with escapes or behind an alias does not stand in the file as it reads.
         if self.text.get(problem.place.span.clone()) == Some(name) {
@@ -71,7 +82,9 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn warn(&mut self, code: &'static str, span: &Range<usize>, message: impl Into<String>) {
-        self.problems.push(Problem::warning(code, message, place_in(self.path, self.text, span)));
+        if !self.is_full() {
+            self.problems.push(Problem::warning(code, message, place_in(self.path, self.text, span)));
+        }
     }
 
     /// The entries of a map; reports every key that is not among the known ones, and whatever is not a map.
@@ -178,7 +191,7 @@ impl<'a> Reader<'a> {
         }
         match self.sandbox.expression(&text, visible.names) {
             Ok(expression) => {
-                visible.check(self, node, &text, 0);
+                self.check_names(node, &text, 0, visible);
                 Some(expression)
             }
             Err(error) => {
@@ -194,7 +207,7 @@ impl<'a> Reader<'a> {
         match self.sandbox.template(text, visible.names) {
             Ok(template) => {
                 for (expression, start) in template.expressions() {
-                    visible.check(self, node, expression.text(), start);
+                    self.check_names(node, expression.text(), start, visible);
                 }
                 Some(template)
             }
@@ -202,6 +215,13 @@ impl<'a> Reader<'a> {
                 self.expression_error(node, &error);
                 None
             }
+        }
+    }
+
+    /// Looking for what was meant by each wrong name takes time, so it ends where nothing more is reported.
+    fn check_names(&mut self, node: &Node, text: &str, start: usize, visible: &Visible<'_>) {
+        if !self.is_full() {
+            visible.check(self, node, text, start);
         }
     }
 

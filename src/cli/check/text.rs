@@ -24,9 +24,9 @@ pub(super) fn print(report: &Report) {
     }
     for (path, more) in shown.into_iter().filter_map(|(path, all)| Some((path, all.checked_sub(MOST_OF_A_FILE).filter(|it| *it > 0)?))) {
         output::print(&format!(
-            "`{}` has {} more; mend these first, or see all with `--format json`\n",
+            "`{}` has {}; mend these first, or see all with `--format json`\n",
             path.display(),
-            counted(more, "problem")
+            counted(more, "more problem")
         ));
     }
     output::print(&format!(
