@@ -5,11 +5,13 @@
 mod alert_update_status;
 mod entitlement_cancel;
 mod entitlement_find;
+mod entitlement_reactivate;
 mod http_request;
 mod log;
 mod notify;
 mod pattern;
 mod subscription_get;
+mod subscription_reactivate;
 mod subscription_suspend;
 
 use std::{pin::Pin, sync::Arc};
@@ -35,8 +37,10 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<notify::Notify>(),
     Entry::of::<subscription_get::SubscriptionGet>(),
     Entry::of::<subscription_suspend::SubscriptionSuspend>(),
+    Entry::of::<subscription_reactivate::SubscriptionReactivate>(),
     Entry::of::<entitlement_find::EntitlementFind>(),
     Entry::of::<entitlement_cancel::EntitlementCancel>(),
+    Entry::of::<entitlement_reactivate::EntitlementReactivate>(),
     Entry::of::<alert_update_status::AlertUpdateStatus>(),
     Entry::of::<http_request::HttpRequest>(),
     Entry::of::<log::Log>(),

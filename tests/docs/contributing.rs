@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// What a build of the library needs of the tree.
-const TREE: &[&str] = &["src", "benches", "examples", "playbooks", "Cargo.toml", "Cargo.lock", "clippy.toml"];
+const TREE: &[&str] = &["src", "docs", "benches", "examples", "playbooks", "Cargo.toml", "Cargo.lock", "clippy.toml"];
 
 #[test]
 fn the_examples_compile_as_they_stand() {

@@ -59,10 +59,10 @@ pub struct Found {
     pub others: Vec<Entitlement>,
 }
 
-/// How Partner Center took a suspension.
+/// How Partner Center took a suspension, or the end of one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Suspension {
-    /// The plan is suspended.
+    /// The plan is as wanted.
     Done,
     /// It will be, and a later read tells.
     Accepted,
@@ -143,23 +143,44 @@ impl Microsoft {
         Ok(())
     }
 
+    /// Makes a cancelled Azure subscription active again. Success means accepted: a later read tells.
+    ///
+    /// # Errors
+    /// [`Failure`]; after an unknown outcome the same request id may be used again for a while.
+    pub async fn reactivate_entitlement(&self, at: EntitlementAt<'_>, request_id: Uuid) -> Result<(), Failure> {
+        let url = self.entitlement(at, Some("reactivate"));
+        drop(self.write(Audience::PartnerCenter, request(Method::POST, url, request_id)).await?);
+        Ok(())
+    }
+
     /// Suspends a plan, provided that it is still exactly as given.
     ///
     /// # Errors
     /// Conflict when somebody changed it meanwhile; after an unknown outcome only a read tells.
     pub async fn suspend_plan(&self, customer: &CustomerId, plan: &Subscription, request_id: Uuid) -> Result<Suspension, Failure> {
+        self.set_status(customer, plan, "suspended", request_id).await
+    }
+
+    /// Makes a suspended plan active again, provided that it is still exactly as given.
+    ///
+    /// # Errors
+    /// Conflict when somebody changed it meanwhile; after an unknown outcome only a read tells.
+    pub async fn reactivate_plan(&self, customer: &CustomerId, plan: &Subscription, request_id: Uuid) -> Result<Suspension, Failure> {
+        self.set_status(customer, plan, "active", request_id).await
+    }
+
+    async fn set_status(&self, customer: &CustomerId, plan: &Subscription, status: &str, request_id: Uuid) -> Result<Suspension, Failure> {
         let url = self.customer(customer, &["subscriptions", plan.id.as_str()]);
         let mut body = plan.body.clone();
         let key = body.as_object().and_then(|fields| fields.keys().find(|key| key.eq_ignore_ascii_case("status")).cloned());
         if let Some(fields) = body.as_object_mut() {
-            fields.insert(key.unwrap_or_else(|| "status".to_owned()), "suspended".into());
+            fields.insert(key.unwrap_or_else(|| "status".to_owned()), status.into());
         }
         let request = request(Method::PATCH, url, request_id).header("If-Match", &format!("\"{}\"", plan.etag)).json(&body);
         let reply = self.call(Audience::PartnerCenter, request).await?;
         if reply.is_success() {
-            let is_suspended =
-                document(Audience::PartnerCenter, &reply)?.is_some_and(|it| text(&it, "status").eq_ignore_ascii_case("suspended"));
-            return Ok(if is_suspended { Suspension::Done } else { Suspension::Accepted });
+            let is_reached = document(Audience::PartnerCenter, &reply)?.is_some_and(|it| text(&it, "status").eq_ignore_ascii_case(status));
+            return Ok(if is_reached { Suspension::Done } else { Suspension::Accepted });
         }
         let refusal = Refusal::read(&reply);
         if refusal.code == "900115" {
