@@ -4,10 +4,12 @@
 
 mod alerts;
 mod check;
+mod new;
 mod output;
 mod quarantine;
 mod run;
 mod runs;
+mod schema;
 mod send;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -66,6 +68,17 @@ enum Command {
     /// Messages that are not alerts: look at them, put them on the bus again, or drop them.
     #[command(subcommand)]
     Quarantine(quarantine::Quarantine),
+    /// Print the JSON Schema of what can be written, for editors.
+    Schema {
+        /// Of what.
+        #[arg(value_enum)]
+        of: schema::Schema,
+    },
+    /// What there is to write with, with examples.
+    #[command(subcommand)]
+    Catalog(schema::Catalog),
+    /// Write a playbook and its test to begin with; nothing that is there is overwritten.
+    New(new::New),
     /// Print a completion script, e.g. `quell completions bash > /etc/bash_completion.d/quell`.
     Completions {
         /// For which shell.
@@ -96,6 +109,8 @@ impl Cli {
                 clap_complete::generate(shell, &mut Self::command(), "quell", &mut std::io::stdout());
                 Exit::Done
             }
+            Command::Schema { of } => of.execute(),
+            Command::Catalog(catalog) => catalog.execute(json),
             Command::Check(check) => check.execute(settings(), json).await,
             other => match settings() {
                 Ok(config) => other.execute(&config, json).await,
@@ -107,15 +122,17 @@ impl Cli {
 
 impl Command {
     async fn execute(self, config: &Config, json: bool) -> Exit {
-        if let Self::Run(run) = self {
-            return run.execute(config).await;
-        }
+        let other = match self {
+            Self::Run(run) => return run.execute(config).await,
+            Self::New(new) => return new.execute(config),
+            other => other,
+        };
         let journal = match store::file_of(&config.store.url) {
             Ok(journal) => journal,
             Err(error) => return Exit::usage(&error.to_string()),
         };
         // A look makes nothing; only what puts an alert on the embedded bus may make its table.
-        if !matches!(self, Self::Send(_)) && !journal.exists() {
+        if !matches!(other, Self::Send(_)) && !journal.exists() {
             return Exit::problem(&format!("there is no journal at `{}` yet; `quell run` makes it", journal.display()));
         }
         let tasks = Tasks::default();
@@ -124,12 +141,12 @@ impl Command {
             Err(error) => return Exit::unreachable(&error.to_string()),
         };
         let desk = Desk { config, store, tasks: tasks.clone(), json };
-        let exit = match self {
+        let exit = match other {
             Self::Send(send) => send.execute(&desk).await,
             Self::Alerts(alerts) => alerts.execute(&desk).await,
             Self::Runs(runs) => runs.execute(&desk).await,
             Self::Quarantine(quarantine) => quarantine.execute(&desk).await,
-            Self::Run(_) | Self::Check(_) | Self::Completions { .. } => Exit::Done,
+            Self::Run(_) | Self::New(_) | Self::Check(_) | Self::Schema { .. } | Self::Catalog(_) | Self::Completions { .. } => Exit::Done,
         };
         drop(desk);
         tasks.end(std::time::Duration::from_secs(5)).await;

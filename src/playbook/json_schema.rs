@@ -1,0 +1,274 @@
+//! The JSON Schema of a playbook, for editors: completion, hover texts and the first check while a playbook is typed.
+//!
+//! `quell check` knows more than a schema can say. What both know they must say alike: a test reads every shipped playbook against this.
+
+use serde_json::{Map, Value, json};
+
+use super::{InputKind, fields};
+use crate::{actions::CATALOG, run::Mode};
+
+/// The schema, as `quell schema playbook` prints it.
+pub fn json_schema() -> Value {
+    let mut definitions = Map::new();
+    definitions.insert("step".to_owned(), step());
+    definitions.insert("steps".to_owned(), json!({"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/step"}}));
+    definitions.insert("duration".to_owned(), duration());
+    definitions.insert("expression".to_owned(), expression());
+    definitions.insert("limit".to_owned(), limit());
+    for entry in CATALOG {
+        definitions.insert(format!("with {}", entry.name), parameters(entry));
+    }
+    let modes: Vec<_> = Mode::ALL.iter().map(|it| it.as_str()).collect();
+    let properties = json!({
+        "playbook": {"type": "string", "pattern": "^[a-z0-9-]{1,64}$", "description": "Its name, unique in the folder"},
+        "description": {"type": "string", "description": "What it does and why, for people"},
+        "owner": {"type": "string", "description": "Who answers for it"},
+        "mode": {"enum": modes, "description": "Whether it acts. `shadow` decides and records, and never acts; it is what counts when nothing is written"},
+        "trigger": trigger(),
+        "dedup": object(json!({"key": text("Alerts with the same key are answered once"), "window": span("For how long")}), &["key"]),
+        "group": object(json!({
+            "by": {"type": "array", "minItems": 1, "items": {"enum": fields::names().collect::<Vec<_>>()}, "description": "The fields that must be the same"},
+            "wait": span("How long the first alert waits for others"),
+            "interval": span("How much time lies between two runs of the same group at least"),
+        }), &["by"]),
+        "throttle": object(json!({"key": text("Runs with the same key are counted together"), "max": count("How many runs"), "per": span("Within which while")}), &["key", "max", "per"]),
+        "threshold": object(json!({"key": text("Alerts with the same key are counted together"), "count": count("How many alerts it takes"), "within": span("Within which while")}), &["key", "count", "within"]),
+        "concurrency": object(json!({
+            "key": text("Runs with the same key are counted together"), "max": count("How many may be open at once"),
+            "strategy": {"enum": ["queue", "skip", "cancel_running"], "description": "What becomes of one too many"},
+        }), &["key"]),
+        "timeout": span("After how long a run ends as failed"),
+        "guardrails": {"type": "array", "items": {"$ref": "#/$defs/limit"}, "description": "Limits on its actions, beside the site's"},
+        "vars": {"type": "object", "description": "Values that are computed when a run starts; each may read the earlier ones"},
+        "steps": {"$ref": "#/$defs/steps", "description": "What it does, in order"},
+        "on_error": {"$ref": "#/$defs/steps", "description": "What it does when a step has failed"},
+        "output": {"description": "What it gives back to the playbook that called it"},
+    });
+    let mut schema = object(properties, &["playbook", "trigger", "steps"]);
+    if let Value::Object(schema) = &mut schema {
+        schema.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
+        schema.insert("title".to_owned(), "Quell playbook".into());
+        schema.insert("$defs".to_owned(), Value::Object(definitions));
+    }
+    schema
+}
+
+fn trigger() -> Value {
+    let alert = object(
+        json!({
+            "match": {"type": "object", "propertyNames": {"pattern": field_names()}, "additionalProperties": clause(), "description": "Every line must hold; a list means any of"},
+            "when": {"$ref": "#/$defs/expression", "description": "Evaluated only where `match` holds"},
+            "revisions": {"type": "boolean", "description": "Whether later changes of a known alert count too"},
+        }),
+        &[],
+    );
+    let schedule = object(
+        json!({
+            "cron": text("Minute, hour, day of the month, month, day of the week: `0 7 * * 1-5`"),
+            "timezone": text("In whose time, e.g. `Europe/Berlin`; UTC if left out"),
+            "catch_up": {"enum": ["skip", "last", "all"], "description": "What becomes of the times at which nothing could run"},
+        }),
+        &["cron"],
+    );
+    let kinds: Vec<_> = InputKind::ALL.iter().map(|(word, _)| *word).collect();
+    let input = json!({"oneOf": [{"enum": kinds}, object(json!({"type": {"enum": kinds}, "default": {}, "description": {"type": "string"}}), &["type"])]});
+    let manual = object(json!({"inputs": {"type": "object", "additionalProperties": input, "description": "What it is given"}}), &[]);
+    let mut trigger = object(json!({"alert": alert, "schedule": schedule, "manual": manual}), &[]);
+    if let Value::Object(trigger) = &mut trigger {
+        trigger.insert("description".to_owned(), "What makes it run: an alert, the clock, or a person or another playbook".into());
+        trigger.insert("minProperties".to_owned(), 1.into());
+        trigger.insert("maxProperties".to_owned(), 1.into());
+    }
+    trigger
+}
+
+/// A field of an alert, or a path into one that holds whatever the source says.
+fn field_names() -> String {
+    format!("^({})(\\..+)?$", fields::names().collect::<Vec<_>>().join("|"))
+}
+
+fn clause() -> Value {
+    let value = json!({"type": ["string", "number", "boolean"]});
+    let values = json!({"oneOf": [value, {"type": "array", "items": value}]});
+    let texts = json!({"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]});
+    let operators = json!({
+        "any_of": values, "not": values, "prefix": texts, "suffix": texts, "contains": texts, "cidr": texts,
+        "regex": {"type": "string"}, "exists": {"type": "boolean"}, "at_least": {"type": "string"},
+        "gt": {"type": "number"}, "gte": {"type": "number"}, "lt": {"type": "number"}, "lte": {"type": "number"},
+    });
+    json!({"oneOf": [value, {"type": "array", "items": value}, object(operators, &[])]})
+}
+
+fn step() -> Value {
+    let steps = || json!({"$ref": "#/$defs/steps"});
+    let case = json!({"oneOf": [
+        object(json!({"if": {"$ref": "#/$defs/expression"}, "steps": steps()}), &["if", "steps"]),
+        object(json!({"else": steps()}), &["else"]),
+    ]});
+    let undo = object(
+        json!({"action": action_names(), "with": {"type": "object"}, "expires": span("For how long it can be undone")}),
+        &["action"],
+    );
+    let verify = object(
+        json!({"action": action_names(), "with": {"type": "object"}, "reached": {"$ref": "#/$defs/expression"}}),
+        &["action", "reached"],
+    );
+    let properties = json!({
+        "id": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$", "description": "Its name, by which later steps read its outcome"},
+        "if": {"$ref": "#/$defs/expression", "description": "It is skipped where this is false"},
+        "action": action_names(),
+        "with": {"type": "object", "description": "The parameters of the action"},
+        "timeout": span("How long one attempt may take"),
+        "retry": object(json!({
+            "max_attempts": count("How often it is tried"), "delay": span("The first wait"),
+            "backoff": {"enum": ["constant", "linear", "exponential"]}, "max_delay": span("The longest wait"),
+        }), &[]),
+        "on_error": {"oneOf": [{"enum": ["fail", "continue", "rollback"]}, object(json!({"output": {}}), &["output"])],
+                     "description": "What follows when it fails for good"},
+        "rollback": undo,
+        "verify": verify,
+        "stop": object(json!({"outcome": {"enum": ["done", "no_action", "failed"]}, "reason": {"type": "string"}}), &["outcome", "reason"]),
+        "switch": {"type": "array", "minItems": 1, "items": case, "description": "Takes the steps of the first case that holds"},
+        "foreach": {"type": ["string", "array"], "description": "Takes its steps once for every item of a list"},
+        "as": {"type": "string", "description": "The name by which its steps read the item"},
+        "max_parallel": count("How many items are worked on at once"),
+        "steps": steps(),
+        "parallel": {"type": "object", "minProperties": 1, "additionalProperties": steps(), "description": "Takes several branches at once"},
+        "join": {"oneOf": [{"enum": ["all", "any"]}, {"type": "integer", "minimum": 1}], "description": "How many branches must succeed"},
+        "script": {"type": "string", "description": "Computes its output, in rhai"},
+        "wait": {"oneOf": [object(json!({"for": span("So long")}), &["for"]), object(json!({"until": {"$ref": "#/$defs/expression"}}), &["until"])]},
+        "playbook": text("Takes the steps of another playbook"),
+        "inputs": {"type": "object", "description": "What that playbook is given"},
+        "approval": approval(),
+    });
+    let with = CATALOG.iter().map(|entry| {
+        json!({"if": {"properties": {"action": {"const": entry.name}}, "required": ["action"]},
+               "then": {"properties": {"with": {"$ref": format!("#/$defs/with {}", entry.name)}}}})
+    });
+    let mut step = object(properties, &["id"]);
+    if let Value::Object(step) = &mut step {
+        step.insert("allOf".to_owned(), with.collect());
+    }
+    step
+}
+
+fn approval() -> Value {
+    let names = |what: &str| json!({"type": "array", "minItems": 1, "items": {"type": "string"}, "description": what});
+    object(
+        json!({
+            "title": text("What people are asked"),
+            "for_steps": names("The steps that may be taken when they agree"),
+            "groups": names("Who is asked"),
+            "quorum": count("How many must agree"),
+            "channels": {"description": "Where they are asked"},
+            "timeout": span("How long they may think"),
+            "on_timeout": {"enum": ["reject", "approve"], "description": "What counts when nobody has answered; somebody must have thought of it"},
+            "escalate": {"type": "array", "items": object(json!({"after": span("After which while"), "groups": names("Whom to ask as well")}), &["after", "groups"])},
+        }),
+        &["title", "for_steps", "groups", "timeout", "on_timeout"],
+    )
+}
+
+fn limit() -> Value {
+    object(
+        json!({
+            "action": text("An action, or a group such as `subscription.*`"),
+            "max": count("How many steps"),
+            "per": span("Within which while"),
+            "on_exceed": {"enum": ["stop", "require_approval"]},
+        }),
+        &["action", "max", "per"],
+    )
+}
+
+/// The parameters as the action's type says, where any of them may be an expression instead.
+fn parameters(entry: &crate::actions::Entry) -> Value {
+    let mut schema = entry.schema().to_value();
+    let definitions = schema.as_object_mut().and_then(|it| it.remove("$defs"));
+    if let Some(definitions) = &definitions {
+        inline(&mut schema, definitions);
+    }
+    let Value::Object(fields) = &mut schema else { return schema };
+    fields.remove("$schema");
+    for property in fields.get_mut("properties").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
+        let described = property.get("description").cloned().unwrap_or_default();
+        *property = json!({"description": described, "anyOf": [property.take(), {"type": "string", "pattern": "\\$\\{"}]});
+    }
+    schema
+}
+
+/// Puts definitions in the place of their names: the parameters of many actions share one document.
+fn inline(value: &mut Value, definitions: &Value) {
+    let target = value.get("$ref").and_then(Value::as_str).and_then(|name| definitions.get(name.strip_prefix("#/$defs/")?)).cloned();
+    if let Some(mut target) = target {
+        let described = value.get("description").cloned();
+        inline(&mut target, definitions);
+        if let (Some(described), Value::Object(fields)) = (described, &mut target) {
+            fields.insert("description".to_owned(), described);
+        }
+        *value = target;
+        return;
+    }
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(|it| inline(it, definitions)),
+        Value::Array(items) => items.iter_mut().for_each(|it| inline(it, definitions)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn action_names() -> Value {
+    let choices: Vec<_> = CATALOG.iter().map(|entry| json!({"const": entry.name, "description": entry.summary})).collect();
+    json!({"oneOf": choices, "description": "What it does"})
+}
+
+fn object(properties: Value, required: &[&str]) -> Value {
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+fn text(description: &str) -> Value {
+    json!({"type": "string", "description": description})
+}
+
+fn count(description: &str) -> Value {
+    json!({"type": "integer", "minimum": 1, "description": description})
+}
+
+fn span(description: &str) -> Value {
+    json!({"$ref": "#/$defs/duration", "description": description})
+}
+
+fn duration() -> Value {
+    json!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$", "examples": ["30s", "5m", "2h", "30d"]})
+}
+
+fn expression() -> Value {
+    json!({"type": ["string", "boolean"], "description": "A rhai expression, without `${ }`"})
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn the_schema_in_the_documentation_is_this_one() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema/playbook.json");
+        let schema = format!("{}\n", serde_json::to_string_pretty(&json_schema()).unwrap());
+        if std::env::var_os("QUELL_UPDATE_SNAPSHOTS").is_some() {
+            fs::write(&path, &schema).unwrap();
+        }
+        assert!(
+            fs::read_to_string(&path).unwrap_or_default() == schema,
+            "run the test once with QUELL_UPDATE_SNAPSHOTS=1, or `quell schema playbook`"
+        );
+    }
+
+    #[test]
+    fn every_key_has_a_hover_text_or_is_plain() {
+        for (name, property) in json_schema()["properties"].as_object().unwrap() {
+            let is_told = property["description"].is_string() || property["properties"].is_object();
+            assert!(is_told, "{name}");
+        }
+    }
+}
