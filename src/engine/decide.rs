@@ -9,7 +9,7 @@ use crate::{
     alert::Alert,
     expression::{ExpressionError, Scope},
     playbook::{Library, Playbook, Verdict as Match},
-    run::{Mode, RunId},
+    run::RunId,
     store::{Decision, NewRun, Verdict},
 };
 
@@ -20,7 +20,7 @@ pub fn decide(library: &Library, (number, is_revision): (i64, bool), alert: &Ale
     // Most alerts meet no playbook that asks a script, and need no scope.
     let mut scope = LazyCell::new(|| scope(&seen, now));
     let mut verdicts = Vec::new();
-    for playbook in library.playbooks.iter().filter(|playbook| playbook.mode != Mode::Disabled) {
+    for playbook in library.candidates(&seen) {
         let Some(trigger) = playbook.trigger.alert() else { continue };
         match trigger.evaluate(&seen, is_revision, &mut scope) {
             Match::Differs { .. } => {}

@@ -25,8 +25,9 @@ pub struct Clause {
     text: String,
 }
 
+/// What a field must be.
 #[derive(Debug, Clone)]
-enum Test {
+pub(super) enum Test {
     AnyOf(Vec<Value>),
     Not(Vec<Value>),
     Prefix(Vec<String>),
@@ -39,8 +40,9 @@ enum Test {
     AtLeast(Severity),
 }
 
+/// On which side of a limit a number must be.
 #[derive(Debug, Clone, Copy)]
-enum Bound {
+pub(super) enum Bound {
     Above,
     AtLeast,
     Below,
@@ -91,37 +93,49 @@ impl Clause {
         &self.text
     }
 
-    /// The values of which the field must be one, for a clause that says no more than that: what an index can be built on.
-    pub fn any_of(&self) -> Option<&[Value]> {
-        match &self.test {
-            Test::AnyOf(values) => Some(values),
-            Test::Not(_)
-            | Test::Prefix(_)
-            | Test::Suffix(_)
-            | Test::Contains(_)
-            | Test::Regex(_)
-            | Test::Number(..)
-            | Test::Exists(_)
-            | Test::Cidr(_)
-            | Test::AtLeast(_) => None,
-        }
+    /// What the field must be: what an index is built on.
+    pub(super) fn test(&self) -> &Test {
+        &self.test
     }
 
     /// Whether it holds. Where the field is a list, one item that fits is enough, and `not` wants none.
     pub(super) fn judge(&self, alert: &Value) -> Holding {
-        let found = self.field.split('.').try_fold(alert, |value, part| value.get(part)).filter(|it| !it.is_null());
+        let found = self.found(alert);
         let shown = || found.map_or_else(|| "nothing".to_owned(), |it| it.to_string().chars().take(200).collect());
-        let outcome = match (&self.test, found) {
+        match self.outcome(found) {
+            Ok(true) => Holding::Yes,
+            Ok(false) => Holding::No(shown()),
+            Err(reason) => Holding::Unclear(format!("`{}` in `match`: {reason}", self.field)),
+        }
+    }
+
+    /// Whether it plainly does not hold, for those who need not say why.
+    pub(super) fn is_false(&self, alert: &Value) -> bool {
+        self.outcome(self.found(alert)) == Ok(false)
+    }
+
+    fn found<'v>(&self, alert: &'v Value) -> Option<&'v Value> {
+        self.field.split('.').try_fold(alert, |value, part| value.get(part)).filter(|it| !it.is_null())
+    }
+
+    fn outcome(&self, found: Option<&Value>) -> Result<bool, String> {
+        match (&self.test, found) {
             (Test::Exists(wanted), _) => Ok(found.is_some() == *wanted),
             (Test::Not(_), None) => Ok(true),
             (_, None) => Ok(false),
             (Test::Not(values), Some(value)) => any(value, |it| is_any_of(it, values)).map(|it| !it),
             (test, Some(value)) => any(value, |it| test.fits(it)),
-        };
-        match outcome {
-            Ok(true) => Holding::Yes,
-            Ok(false) => Holding::No(shown()),
-            Err(reason) => Holding::Unclear(format!("`{}` in `match`: {reason}", self.field)),
+        }
+    }
+}
+
+impl Bound {
+    pub(super) fn holds(self, it: f64, limit: f64) -> bool {
+        match self {
+            Self::Above => it > limit,
+            Self::AtLeast => it >= limit,
+            Self::Below => it < limit,
+            Self::AtMost => it <= limit,
         }
     }
 }
@@ -155,12 +169,7 @@ impl Test {
             Self::Regex(regex) => text(value).map(|it| regex.is_match(&it)),
             Self::Number(bound, limit) => {
                 let it = value.as_f64().ok_or_else(|| format!("{value} is no number, and cannot be compared with {limit}"))?;
-                Ok(match bound {
-                    Bound::Above => it > *limit,
-                    Bound::AtLeast => it >= *limit,
-                    Bound::Below => it < *limit,
-                    Bound::AtMost => it <= *limit,
-                })
+                Ok(bound.holds(it, *limit))
             }
             Self::Exists(wanted) => Ok(*wanted),
             Self::Cidr(ranges) => {

@@ -7,10 +7,13 @@ use std::{
     sync::Arc,
 };
 
-use super::{Body, Playbook, codes, reader::place_in};
+use serde_json::Value;
+
+use super::{Body, Index, Playbook, codes, reader::place_in};
 use crate::{
     expression::{Sandbox, Table, Tables},
     problem::{Place, Problem, Severity},
+    run::Mode,
 };
 
 /// What a folder holds: the playbooks that can be run, and what is wrong with the others.
@@ -24,6 +27,8 @@ pub struct Library {
     pub sources: BTreeMap<PathBuf, String>,
     /// The engine with the folder's functions and tables.
     pub sandbox: Sandbox,
+    /// The playbooks that alerts trigger, and the index of their `match`.
+    alerted: (Vec<Arc<Playbook>>, Index),
 }
 
 /// A lookup table as large as this takes half a second to read.
@@ -46,7 +51,21 @@ impl Library {
             library.load_playbook(path);
         }
         library.playbooks.sort_by(|left, right| left.name.cmp(&right.name));
+        library.index();
         library
+    }
+
+    /// The playbooks that an alert may trigger: those that are enabled and of whose `match` no line is plainly false.
+    pub fn candidates(&self, alert: &Value) -> impl Iterator<Item = &Arc<Playbook>> {
+        let (playbooks, index) = &self.alerted;
+        index.remaining(alert).into_iter().filter_map(|row| playbooks.get(row))
+    }
+
+    fn index(&mut self) {
+        let is_alerted = |it: &&Arc<Playbook>| it.mode != Mode::Disabled && it.trigger.alert().is_some();
+        let playbooks: Vec<_> = self.playbooks.iter().filter(is_alerted).cloned().collect();
+        let index = Index::new(playbooks.iter().filter_map(|it| it.trigger.alert()).map(|it| it.clauses.as_slice()));
+        self.alerted = (playbooks, index);
     }
 
     /// Reads one text with this library's functions and tables: a run goes on with the text that it started with.

@@ -1,0 +1,179 @@
+//! Rows filed by field and key, each under the one of its clauses that it shares with the fewest others.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde_json::{Map, Value};
+
+use super::{
+    key::{Access, Key},
+    table::{Placed, Table},
+};
+use crate::playbook::clause::Clause;
+
+/// How often rows that share a key are filed anew. Four keys tell most rows apart, and this bounds the recursion.
+pub(super) const MOST_LAYERS: usize = 6;
+
+/// Rows that share a key and are fewer are judged one by one, which takes no longer than another search.
+const CROWD: usize = 8;
+
+/// How often one row may be filed in the layers below the first, where every value of a list multiplies the copies.
+const MOST_COPIES: usize = 64;
+
+/// More parts than an alert is deep. What is deeper is judged, so that no path makes a recursion long.
+const MOST_PARTS: usize = 64;
+
+/// Rows that are found by what they want of an alert.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Layer {
+    /// Rows with no clause to file them by.
+    always: Vec<Entry>,
+    root: Field,
+}
+
+/// A field, as far as rows are filed by it or by a field inside it.
+#[derive(Debug, Clone, Default)]
+struct Field {
+    table: Option<Box<Table>>,
+    inside: HashMap<Box<str>, Self>,
+}
+
+/// A row that was found, but for what is still to be judged.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    row: usize,
+    rest: Arc<[Arc<Clause>]>,
+}
+
+/// Rows that share a key.
+#[derive(Debug, Clone)]
+pub(super) enum Bucket {
+    Few(Vec<Entry>),
+    Many(Box<Layer>),
+}
+
+/// A row while it is filed.
+#[derive(Debug, Clone)]
+pub(super) struct Draft<'c> {
+    row: usize,
+    /// Clauses that it may yet be filed by.
+    open: Vec<&'c Arc<Clause>>,
+    /// Clauses that are judged when it is found.
+    judged: Vec<&'c Arc<Clause>>,
+    copies: usize,
+}
+
+impl Layer {
+    pub(super) fn new(drafts: Vec<Draft<'_>>, layers: usize) -> Self {
+        let mut crowds: HashMap<(&str, Key<'_>), usize> = HashMap::new();
+        for clause in drafts.iter().flat_map(|it| it.open.iter().copied()) {
+            for key in access(clause).into_iter().flat_map(|it| it.keys) {
+                *crowds.entry((&clause.field, key)).or_default() += 1;
+            }
+        }
+        let mut always = Vec::new();
+        let mut fields: HashMap<&str, Vec<Placed<'_>>> = HashMap::new();
+        for mut draft in drafts {
+            match draft.place(&crowds) {
+                Some((field, access)) => fields.entry(field).or_default().push(Placed { draft, access }),
+                None => always.push(draft.entry()),
+            }
+        }
+        let mut root = Field::default();
+        for (field, placed) in fields {
+            let place = field.split('.').fold(&mut root, |field, part| field.inside.entry(part.into()).or_default());
+            place.table = Some(Box::new(Table::new(placed, layers)));
+        }
+        Self { always, root }
+    }
+
+    /// Adds the rows of which no clause is plainly false, in no order, and some of them more than once.
+    pub(super) fn find(&self, alert: &Value, rows: &mut Vec<usize>) {
+        find_in(&self.always, alert, rows);
+        self.root.find(alert, alert, rows);
+    }
+}
+
+impl Field {
+    fn find(&self, value: &Value, alert: &Value, rows: &mut Vec<usize>) {
+        if let Some(table) = &self.table {
+            table.find(value, alert, rows);
+        }
+        if let Value::Object(fields) = value {
+            self.find_inside(fields, alert, rows);
+        }
+    }
+
+    /// Goes through the fields of the alert or through those that rows are filed by, whichever are fewer.
+    fn find_inside(&self, fields: &Map<String, Value>, alert: &Value, rows: &mut Vec<usize>) {
+        if fields.len() < self.inside.len() {
+            for (name, value) in fields {
+                if let Some(field) = self.inside.get(name.as_str()) {
+                    field.find(value, alert, rows);
+                }
+            }
+        } else {
+            for (name, field) in &self.inside {
+                if let Some(value) = fields.get(&**name) {
+                    field.find(value, alert, rows);
+                }
+            }
+        }
+    }
+}
+
+impl Bucket {
+    pub(super) fn new(drafts: Vec<Draft<'_>>, layers: usize) -> Self {
+        let is_crowded = drafts.len() > CROWD && drafts.iter().any(|it| !it.open.is_empty());
+        match layers.checked_sub(1).filter(|_| is_crowded) {
+            Some(layers) => Self::Many(Box::new(Layer::new(drafts, layers))),
+            None => Self::Few(drafts.iter().map(Draft::entry).collect()),
+        }
+    }
+
+    pub(super) fn find(&self, alert: &Value, rows: &mut Vec<usize>) {
+        match self {
+            Self::Few(entries) => find_in(entries, alert, rows),
+            Self::Many(layer) => layer.find(alert, rows),
+        }
+    }
+}
+
+pub(super) fn find_in<'e>(entries: impl IntoIterator<Item = &'e Entry>, alert: &Value, rows: &mut Vec<usize>) {
+    let remain = entries.into_iter().filter(|entry| !entry.rest.iter().any(|clause| clause.is_false(alert)));
+    rows.extend(remain.map(|entry| entry.row));
+}
+
+impl<'c> Draft<'c> {
+    pub(super) fn new(row: usize, clauses: Vec<&'c Arc<Clause>>) -> Self {
+        let (open, judged) = clauses.into_iter().partition(|clause| access(clause).is_some());
+        // In the first layer there are no more copies of a row than values in its file.
+        Self { row, open, judged, copies: usize::MAX }
+    }
+
+    /// What it is when it has been found, with all that is still to be judged.
+    pub(super) fn entry(&self) -> Entry {
+        Entry { row: self.row, rest: self.judged.iter().chain(&self.open).map(|clause| Arc::clone(clause)).collect() }
+    }
+
+    /// Takes out the clause to file it by: the one whose most crowded key is the least crowded.
+    fn place(&mut self, crowds: &HashMap<(&str, Key<'_>), usize>) -> Option<(&'c str, Access<'c>)> {
+        let crowd = |clause: &'c Clause, access: Access<'c>| {
+            let keys = access.keys.into_iter();
+            keys.map(|key| crowds.get(&(clause.field.as_str(), key)).copied().unwrap_or_default()).max().unwrap_or_default()
+        };
+        let choices = self.open.iter().copied().enumerate();
+        let allowed = choices.filter_map(|(at, clause)| Some((at, clause, access(clause).filter(|it| it.keys.len() <= self.copies)?)));
+        let (at, clause, _) = allowed.map(|(at, clause, access)| (at, clause, crowd(clause, access))).min_by_key(|(.., crowd)| *crowd)?;
+        self.open.remove(at);
+        let access = access(clause)?;
+        if !access.is_certain {
+            self.judged.push(clause);
+        }
+        self.copies = (self.copies / access.keys.len().max(1)).min(MOST_COPIES);
+        Some((&clause.field, access))
+    }
+}
+
+fn access(clause: &Clause) -> Option<Access<'_>> {
+    Access::to(clause.test()).filter(|_| clause.field.split('.').nth(MOST_PARTS).is_none())
+}
