@@ -21,12 +21,12 @@ use crate::{
 pub struct Clause {
     /// The field, dotted where it lies inside another.
     pub field: String,
-    test: Test,
+    pub(super) test: Test,
     text: String,
 }
 
 #[derive(Debug, Clone)]
-enum Test {
+pub(super) enum Test {
     AnyOf(Vec<Value>),
     Not(Vec<Value>),
     Prefix(Vec<String>),
@@ -40,7 +40,7 @@ enum Test {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Bound {
+pub(super) enum Bound {
     Above,
     AtLeast,
     Below,

@@ -18,7 +18,6 @@ pub const CODES: &[(&str, &str)] = &[
     (DURATION, "a duration is not written as `30s`, `5m`, `2h` or `30d`"),
     (WORD, "a word is none of those that its key takes"),
     (OPERATOR, "an operator of `match` is unknown or cannot work with its value"),
-    (NOT_YET, "something that this version does not support"),
     (STEP_KIND, "a step must do exactly one thing"),
     (CATCHES_ALL, "warning: a destructive playbook runs for every alert"),
     (RANGE, "a number is too small or too large"),
@@ -29,6 +28,14 @@ pub const CODES: &[(&str, &str)] = &[
     (UNKNOWN_FUNCTION, "an expression calls a function that does not exist"),
     (UNKNOWN_CHANNEL, "warning: a step tells people through a channel that is not configured"),
     (SECRET, "a step would send a secret that is written in the playbook"),
+    (MAY_NOT_HAVE_RUN, "warning: an expression reads the output of a step that may not have run"),
+    (UNREACHABLE, "warning: a step can never be taken"),
+    (UNGUARDED, "warning: a destructive step can be reached without an approval or a guardrail"),
+    (LOOSER, "warning: a playbook's guardrail is looser than the site's"),
+    (NEVER_FIRES, "a schedule never fires"),
+    (NEVER_MATCHES, "the lines of `match` exclude each other, so that no alert can fit"),
+    (UNUSED_TABLE, "warning: no playbook reads a lookup table"),
+    (CALL, "a playbook calls one that cannot be called so"),
 ];
 
 pub(super) const YAML: &str = "P0001";
@@ -47,7 +54,6 @@ pub(super) const UNKNOWN_REFERENCE: &str = "P0013";
 pub(super) const DURATION: &str = "P0014";
 pub(super) const WORD: &str = "P0015";
 pub(super) const OPERATOR: &str = "P0016";
-pub(super) const NOT_YET: &str = "P0017";
 pub(super) const STEP_KIND: &str = "P0018";
 pub(super) const CATCHES_ALL: &str = "P0019";
 pub(super) const RANGE: &str = "P0020";
@@ -58,3 +64,11 @@ pub(super) const FUNCTIONS: &str = "P0024";
 pub(super) const UNKNOWN_FUNCTION: &str = "P0025";
 pub(super) const UNKNOWN_CHANNEL: &str = "P0026";
 pub(super) const SECRET: &str = "P0027";
+pub(super) const MAY_NOT_HAVE_RUN: &str = "P0028";
+pub(super) const UNREACHABLE: &str = "P0029";
+pub(super) const UNGUARDED: &str = "P0030";
+pub(super) const LOOSER: &str = "P0031";
+pub(super) const NEVER_FIRES: &str = "P0032";
+pub(super) const NEVER_MATCHES: &str = "P0033";
+pub(super) const UNUSED_TABLE: &str = "P0034";
+pub(super) const CALL: &str = "P0036";

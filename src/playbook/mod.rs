@@ -11,14 +11,19 @@ mod clause;
 mod codes;
 mod fields;
 mod library;
+mod linking;
+mod never;
 mod node;
+mod outline;
 mod parse;
 mod planned;
 mod reader;
+mod reading;
 mod schema;
 mod secrets;
 #[cfg(test)]
 mod shipped;
+mod site;
 mod step;
 #[cfg(test)]
 mod tests;
