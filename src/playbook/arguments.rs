@@ -27,7 +27,7 @@ impl Arguments {
         Self(Part::Constant(Value::Object(Map::new())))
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>, node: &Node, visible: &Visible<'_>) -> Option<Self> {
+    pub(super) fn read(reader: &mut Reader<'_>, node: &Node, visible: &Visible) -> Option<Self> {
         Part::read(reader, node, visible).map(Self)
     }
 
@@ -47,22 +47,23 @@ impl Arguments {
         }
     }
 
+    /// The texts without expressions in it, where it is a list.
+    pub(super) fn constant_items(&self) -> Vec<&str> {
+        self.0.constant_items()
+    }
+
     /// The texts without expressions in the list under a key.
     pub(super) fn constant_texts(&self, key: &str) -> Vec<&str> {
         match &self.0 {
             Part::Constant(value) => value.get(key).map(texts).unwrap_or_default(),
-            Part::Map(entries) => match entries.iter().find(|(name, _)| name == key) {
-                Some((_, Part::Constant(value))) => texts(value),
-                Some((_, Part::List(parts))) => parts.iter().filter_map(Part::constant).filter_map(Value::as_str).collect(),
-                Some((_, Part::Template(_) | Part::Map(_))) | None => Vec::new(),
-            },
+            Part::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, part)| part.constant_items()).unwrap_or_default(),
             Part::Template(_) | Part::List(_) => Vec::new(),
         }
     }
 }
 
 impl Part {
-    fn read(reader: &mut Reader<'_>, node: &Node, visible: &Visible<'_>) -> Option<Self> {
+    fn read(reader: &mut Reader<'_>, node: &Node, visible: &Visible) -> Option<Self> {
         let part = match &node.kind {
             Kind::Null | Kind::Bool(_) | Kind::Number(_) => Self::Constant(node.to_value()),
             Kind::Text(_) => {
@@ -98,6 +99,14 @@ impl Part {
                 parts.iter().filter_map(|(key, part)| Some((key.clone(), part.constant()?.clone()))).collect(),
             )),
             other @ (Self::Constant(_) | Self::Template(_) | Self::List(_) | Self::Map(_)) => other,
+        }
+    }
+
+    fn constant_items(&self) -> Vec<&str> {
+        match self {
+            Self::Constant(value) => texts(value),
+            Self::List(parts) => parts.iter().filter_map(Self::constant).filter_map(Value::as_str).collect(),
+            Self::Template(_) | Self::Map(_) => Vec::new(),
         }
     }
 

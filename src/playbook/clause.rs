@@ -21,7 +21,7 @@ use crate::{
 pub struct Clause {
     /// The field, dotted where it lies inside another.
     pub field: String,
-    test: Test,
+    pub(super) test: Test,
     text: String,
 }
 
@@ -91,6 +91,11 @@ impl Clause {
     /// As it was written, on one line.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The values of which the field must be one, for a clause that says no more than that.
+    pub(super) fn any_of(&self) -> Option<&[Value]> {
+        if let Test::AnyOf(values) = &self.test { Some(values) } else { None }
     }
 
     /// What the field must be: what an index is built on.

@@ -9,7 +9,12 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Body, Index, Playbook, codes, reader::place_in};
+use super::{
+    Index, Playbook, codes,
+    linking::{Around, Linking},
+    parse::{self, Draft},
+    reader::place_in,
+};
 use crate::{
     expression::{Sandbox, Table, Tables},
     problem::{Place, Problem, Severity},
@@ -29,6 +34,10 @@ pub struct Library {
     pub sandbox: Sandbox,
     /// The playbooks that alerts trigger, and the index of their `match`.
     alerted: (Vec<Arc<Playbook>>, Index),
+    /// The engine with the tables alone, for functions of another day.
+    bare: Sandbox,
+    /// The texts of the functions, in the order of their files.
+    lib: Vec<String>,
 }
 
 /// A lookup table as large as this takes half a second to read.
@@ -47,10 +56,8 @@ impl Library {
         files.sort();
         library.load_tables(folder, &files);
         library.load_functions(folder, &files);
-        for path in files.iter().filter(|path| is_playbook(path)) {
-            library.load_playbook(path);
-        }
-        library.playbooks.sort_by(|left, right| left.name.cmp(&right.name));
+        library.load_playbooks(&files);
+        library.report_unused_tables(folder);
         library.index();
         library
     }
@@ -68,12 +75,23 @@ impl Library {
         self.alerted = (playbooks, index);
     }
 
-    /// Reads one text with this library's functions and tables: a run goes on with the text that it started with.
+    /// Reads a text and what it leaned on when a run began with it, with the tables of today: see [`Playbook::around`].
     ///
     /// # Errors
-    /// Everything that is wrong with the text.
-    pub fn compile(&self, path: &Path, text: &str) -> Result<Playbook, Vec<Problem>> {
-        Playbook::parse(&self.sandbox, path, text).map(|(playbook, _warnings)| playbook)
+    /// Everything that is wrong with the texts.
+    pub fn compile(&self, path: &Path, text: &str, around: &str) -> Result<Playbook, Vec<Problem>> {
+        let broken = |what: String| vec![Problem::error(codes::FILE, what, Place::file(path))];
+        let around: Around =
+            serde_json::from_str(around).map_err(|error| broken(format!("what the playbook leaned on is lost: {error}")))?;
+        let functions = around.lib.iter().try_fold(self.bare.clone(), |sandbox, text| sandbox.with_functions(text));
+        let sandbox = if around.lib == self.lib { self.sandbox.clone() } else { functions.map_err(|error| broken(error.to_string()))? };
+        let main = parse::draft(&sandbox, path, text)?;
+        let name = main.playbook.name.clone();
+        let called = around.playbooks.iter().map(|(name, text)| parse::draft(&sandbox, Path::new(name), text));
+        let mut drafts: Vec<Draft> = called.collect::<Result<_, _>>()?;
+        drafts.push(main);
+        let (playbooks, problems) = Linking::new(drafts, &[], &around.lib).finish();
+        playbooks.into_iter().find(|it| it.name == name).map(Arc::unwrap_or_clone).ok_or(problems)
     }
 
     /// How many files cannot be used.
@@ -85,21 +103,6 @@ impl Library {
     /// The playbook of that name.
     pub fn get(&self, name: &str) -> Option<&Arc<Playbook>> {
         self.playbooks.iter().find(|it| it.name == name)
-    }
-
-    /// Warns of steps that tell people through a channel that the settings do not have. Only names that are written out can be judged.
-    pub fn check_channels(&mut self, check: impl Fn(&str) -> Result<(), String>) {
-        for playbook in &self.playbooks {
-            for step in playbook.every_step() {
-                let Body::Action { entry, with } = &step.body else { continue };
-                let channels = if entry.name == "notify" { with.constant_texts("channels") } else { Vec::new() };
-                for (channel, why) in channels.into_iter().filter_map(|channel| Some((channel, check(channel).err()?))) {
-                    let place = text_place(&playbook.path, &playbook.text, channel);
-                    let message = format!("step `{}` cannot tell anybody: {why}", step.id);
-                    self.problems.push(Problem::warning(codes::UNKNOWN_CHANNEL, message, place));
-                }
-            }
-        }
     }
 
     fn list(&mut self, folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
@@ -134,13 +137,17 @@ impl Library {
             }
         }
         self.sandbox = Sandbox::with_tables(tables);
+        self.bare = self.sandbox.clone();
     }
 
     fn load_functions(&mut self, folder: &Path, files: &[PathBuf]) {
         for path in files.iter().filter(|path| path.parent() == Some(&folder.join("lib")) && has_extension(path, "rhai")) {
             let Some(text) = self.read(path) else { continue };
             match self.sandbox.clone().with_functions(&text) {
-                Ok(sandbox) => self.sandbox = sandbox,
+                Ok(sandbox) => {
+                    self.sandbox = sandbox;
+                    self.lib.push(text);
+                }
                 Err(error) => {
                     let place = place_in(path, &text, &(error.offset..error.offset + 1));
                     self.problems.push(Problem::error(codes::FUNCTIONS, error.message, place));
@@ -149,19 +156,41 @@ impl Library {
         }
     }
 
-    fn load_playbook(&mut self, path: &Path) {
-        let Some(text) = self.read(path) else { return };
-        match Playbook::parse(&self.sandbox, path, &text) {
-            Ok((playbook, warnings)) => {
-                self.problems.extend(warnings);
-                if let Some(other) = self.get(&playbook.name) {
-                    let message = format!("the playbook `{}` is in `{}` already", playbook.name, other.path.display());
-                    self.problems.push(Problem::error(codes::DUPLICATE_PLAYBOOK, message, name_place(path, &text, &playbook.name)));
-                } else {
-                    self.playbooks.push(Arc::new(playbook));
+    fn load_playbooks(&mut self, files: &[PathBuf]) {
+        let (mut drafts, mut broken): (Vec<Draft>, Vec<String>) = (Vec::new(), Vec::new());
+        for path in files.iter().filter(|path| is_playbook(path)) {
+            let Some(text) = self.read(path) else { continue };
+            match parse::draft(&self.sandbox, path, &text) {
+                Ok(draft) => match drafts.iter().find(|other| other.playbook.name == draft.playbook.name) {
+                    Some(Draft { playbook: other, .. }) => {
+                        let message = format!("the playbook `{}` is in `{}` already", other.name, other.path.display());
+                        let place = name_place(path, &text, &other.name);
+                        self.problems.push(Problem::error(codes::DUPLICATE_PLAYBOOK, message, place));
+                    }
+                    None => drafts.push(draft),
+                },
+                Err(problems) => {
+                    self.problems.extend(problems);
+                    broken.extend(text.lines().find_map(|line| line.strip_prefix("playbook:")).map(|name| name.trim().to_owned()));
                 }
             }
-            Err(problems) => self.problems.extend(problems),
+        }
+        let (playbooks, problems) = Linking::new(drafts, &broken, &self.lib).finish();
+        self.playbooks = playbooks;
+        self.problems.extend(problems);
+    }
+
+    /// Warns of tables whose name no expression gives to `lookup`.
+    fn report_unused_tables(&mut self, folder: &Path) {
+        let is_code = |path: &Path| is_playbook(path) || has_extension(path, "rhai");
+        let texts: Vec<&String> = self.sources.iter().filter(|(path, _)| is_code(path)).map(|(_, text)| text).collect();
+        let is_used = |name: &str| texts.iter().any(|text| names_table(text, name));
+        let unused: Vec<String> = self.sandbox.tables().filter(|name| !is_used(name)).map(ToOwned::to_owned).collect();
+        for name in unused {
+            let path = folder.join("tables").join(format!("{name}.csv"));
+            let help = format!("read it with `lookup(\"{name}\", key)`, or take the file away");
+            let problem = Problem::warning(codes::UNUSED_TABLE, format!("no playbook reads the table `{name}`"), Place::file(path));
+            self.problems.push(problem.help(help));
         }
     }
 
@@ -198,8 +227,18 @@ fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|it| it == extension)
 }
 
+/// Whether a text of a table's name stands in a text that looks something up.
+fn names_table(text: &str, name: &str) -> bool {
+    let is_quote = |c: char| matches!(c, '"' | '\'' | '`' | '\\');
+    let mut places = text.match_indices(name).map(|(at, _)| (text.get(..at), text.get(at + name.len()..)));
+    let is_quoted = |(before, after): (Option<&str>, Option<&str>)| {
+        before.is_some_and(|it| it.ends_with(is_quote)) && after.is_some_and(|it| it.starts_with(is_quote))
+    };
+    text.contains("lookup") && places.any(is_quoted)
+}
+
 /// Where a text stands first.
-fn text_place(path: &Path, text: &str, wanted: &str) -> Place {
+pub(super) fn text_place(path: &Path, text: &str, wanted: &str) -> Place {
     let start = text.find(wanted).unwrap_or_default();
     place_in(path, text, &(start..start + wanted.len()))
 }

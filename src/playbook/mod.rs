@@ -14,15 +14,20 @@ mod fields;
 mod index;
 mod json_schema;
 mod library;
+mod linking;
+mod never;
 mod node;
+mod outline;
 mod parse;
 mod planned;
 mod reader;
+mod reading;
 mod schema;
 mod secrets;
 mod shelf;
 #[cfg(test)]
 mod shipped;
+mod site;
 mod step;
 #[cfg(test)]
 mod tests;

@@ -51,8 +51,9 @@ pub(super) fn parse(text: &str) -> Result<Node, Broken> {
         return Err(Broken { message: format!("the file has {} bytes, over {MOST_BYTES}", text.len()), span: 0..0 });
     }
     let budget = serde_yaml::budget! {
-        max_depth: 32,
-        flow_nesting_limit: 32,
+        // Steps lie eight deep, and each level takes four lists and maps.
+        max_depth: 40,
+        flow_nesting_limit: 40,
         max_nodes: 5_000,
         max_events: 20_000,
         max_documents: 1,
@@ -68,6 +69,26 @@ pub(super) fn parse(text: &str) -> Result<Node, Broken> {
 }
 
 impl Node {
+    /// The value under a key, where it is a map.
+    pub(super) fn entry(&self, name: &str) -> Option<&Self> {
+        let Kind::Map(entries) = &self.kind else { return None };
+        entries.iter().find(|(key, _)| key.name == name).map(|(_, value)| value)
+    }
+
+    pub(super) fn as_text(&self) -> Option<&str> {
+        if let Kind::Text(text) = &self.kind { Some(text) } else { None }
+    }
+
+    /// Whether there is no expression in it.
+    pub(super) fn is_constant(&self) -> bool {
+        match &self.kind {
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) => true,
+            Kind::Text(text) => !text.contains("${"),
+            Kind::List(items) => items.iter().all(Self::is_constant),
+            Kind::Map(entries) => entries.iter().all(|(_, value)| value.is_constant()),
+        }
+    }
+
     /// The constant that it is, whatever texts in it may mean.
     pub(super) fn to_value(&self) -> Value {
         match &self.kind {

@@ -4,6 +4,8 @@
 
 use std::{ops::Range, path::Path, time::Duration};
 
+use serde_json::Value;
+
 use super::{
     codes,
     node::{Key, Kind, Node},
@@ -21,6 +23,26 @@ pub(super) struct Reader<'a> {
     path: &'a Path,
     text: &'a str,
     problems: Vec<Problem>,
+    /// The calls of other playbooks that were read.
+    pub(super) calls: Vec<CallSite>,
+}
+
+/// A call of another playbook, as far as it can be checked once that is known.
+#[derive(Debug)]
+pub(super) struct CallSite {
+    pub(super) playbook: String,
+    pub(super) place: Place,
+    pub(super) inputs: Vec<GivenInput>,
+}
+
+/// An input that a call gives.
+#[derive(Debug)]
+pub(super) struct GivenInput {
+    pub(super) name: String,
+    /// Where its name stands, and where its value.
+    pub(super) places: [Place; 2],
+    /// Its value, if it holds no expression.
+    pub(super) constant: Option<Value>,
 }
 
 /// More than a person reads. What comes after it in a file costs no memory, and is found once these are mended.
@@ -37,13 +59,25 @@ pub(super) struct Fields<'n> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(sandbox: &'a Sandbox, path: &'a Path, text: &'a str) -> Self {
-        Self { sandbox, path, text, problems: Vec::new() }
+        Self { sandbox, path, text, problems: Vec::new(), calls: Vec::new() }
     }
 
-    /// Everything that was reported, in the order of the file.
-    pub(super) fn into_problems(mut self) -> Vec<Problem> {
+    /// Everything that was reported, in the order of the file, and the calls that were read.
+    pub(super) fn into_parts(mut self) -> (Vec<Problem>, Vec<CallSite>) {
         self.problems.sort_by_key(|it| it.place.span.start);
-        self.problems
+        (self.problems, self.calls)
+    }
+
+    /// What a piece of work would report, without reporting it.
+    pub(super) fn attempt(&mut self, work: impl FnOnce(&mut Self)) -> Vec<Problem> {
+        let before = self.problems.len();
+        work(self);
+        self.problems.split_off(before)
+    }
+
+    /// A place in the file.
+    pub(super) fn place(&self, span: &Range<usize>) -> Place {
+        place_in(self.path, self.text, span)
     }
 
     /// How many problems there are so far.
@@ -85,6 +119,10 @@ impl<'a> Reader<'a> {
         if !self.is_full() {
             self.problems.push(Problem::warning(code, message, place_in(self.path, self.text, span)));
         }
+    }
+
+    pub(super) fn warn_with_help(&mut self, code: &'static str, span: &Range<usize>, message: impl Into<String>, help: String) {
+        self.problems.push(Problem::warning(code, message, place_in(self.path, self.text, span)).help(help));
     }
 
     /// The entries of a map; reports every key that is not among the known ones, and whatever is not a map.
@@ -161,6 +199,16 @@ impl<'a> Reader<'a> {
         Some(duration)
     }
 
+    /// A duration that is not nothing.
+    pub(super) fn some_time(&mut self, node: &Node, what: &str, longest: Duration) -> Option<Duration> {
+        let duration = self.duration(node, what, longest)?;
+        if duration.is_zero() {
+            self.report(codes::RANGE, &node.span, format!("{what} is no time at all"));
+            return None;
+        }
+        Some(duration)
+    }
+
     /// One of a few words.
     pub(super) fn word<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&str, T)]) -> Option<T> {
         let text = self.text(node, what)?;
@@ -175,7 +223,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A condition, written without `${ }`; the words `true` and `false` are conditions too.
-    pub(super) fn condition(&mut self, node: &Node, what: &str, visible: &Visible<'_>) -> Option<Expression> {
+    pub(super) fn condition(&mut self, node: &Node, what: &str, visible: &Visible) -> Option<Expression> {
         let text = match &node.kind {
             Kind::Bool(it) => it.to_string(),
             Kind::Text(text) => text.clone(),
@@ -189,9 +237,27 @@ impl<'a> Reader<'a> {
             self.report_with_help(codes::EXPRESSION, &node.span, format!("{what} stands in `${{ }}`"), Some(help));
             return None;
         }
-        match self.sandbox.expression(&text, visible.names) {
+        let compiled = self.sandbox.expression(&text, &names_of(visible));
+        self.compiled(node, &text, compiled, visible)
+    }
+
+    /// Several lines of code whose last value is the result.
+    pub(super) fn script(&mut self, node: &Node, what: &str, visible: &Visible) -> Option<Expression> {
+        let text = self.text(node, what)?;
+        let compiled = self.sandbox.expression(text, &names_of(visible));
+        self.compiled(node, text, compiled, visible)
+    }
+
+    fn compiled(
+        &mut self,
+        node: &Node,
+        text: &str,
+        compiled: Result<Expression, ExpressionError>,
+        visible: &Visible,
+    ) -> Option<Expression> {
+        match compiled {
             Ok(expression) => {
-                self.check_names(node, &text, 0, visible);
+                self.check_names(node, text, 0, visible);
                 Some(expression)
             }
             Err(error) => {
@@ -202,9 +268,9 @@ impl<'a> Reader<'a> {
     }
 
     /// A text that may hold `${ }`.
-    pub(super) fn template(&mut self, node: &Node, what: &str, visible: &Visible<'_>) -> Option<Template> {
+    pub(super) fn template(&mut self, node: &Node, what: &str, visible: &Visible) -> Option<Template> {
         let text = self.text(node, what)?;
-        match self.sandbox.template(text, visible.names) {
+        match self.sandbox.template(text, &names_of(visible)) {
             Ok(template) => {
                 for (expression, start) in template.expressions() {
                     self.check_names(node, expression.text(), start, visible);
@@ -219,7 +285,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Looking for what was meant by each wrong name takes time, so it ends where nothing more is reported.
-    fn check_names(&mut self, node: &Node, text: &str, start: usize, visible: &Visible<'_>) {
+    fn check_names(&mut self, node: &Node, text: &str, start: usize, visible: &Visible) {
         if !self.is_full() {
             visible.check(self, node, text, start);
         }
@@ -269,6 +335,11 @@ impl<'n> Fields<'n> {
         self.entries.iter().find(|(key, _)| key.name == name).map(|(key, _)| *key)
     }
 
+    /// The keys that are there, among some.
+    pub(super) fn keys_among(&self, names: &[&str]) -> Vec<&'n Key> {
+        self.entries.iter().map(|(key, _)| *key).filter(|key| names.contains(&key.name.as_str())).collect()
+    }
+
     /// The value of a key that must be there.
     pub(super) fn require(&self, reader: &mut Reader<'_>, name: &str, what: &str) -> Option<&'n Node> {
         let found = self.get(name);
@@ -282,16 +353,6 @@ impl<'n> Fields<'n> {
     pub(super) fn place(&self) -> &Range<usize> {
         &self.place
     }
-
-    /// Reports the keys whose meaning this version does not have; says whether there were any.
-    pub(super) fn report_unsupported(&self, reader: &mut Reader<'_>, names: &[&str]) -> bool {
-        let mut found = false;
-        for (key, _) in self.entries.iter().filter(|(key, _)| names.contains(&key.name.as_str())) {
-            found = true;
-            reader.report(codes::NOT_YET, &key.span, format!("`{}` is not supported by this version", key.name));
-        }
-        found
-    }
 }
 
 /// The known keys that are not there yet: a key that is written twice is refused.
@@ -303,6 +364,10 @@ fn absent<'k>(known: &[&'k str], entries: &[(Key, Node)]) -> Vec<&'k str> {
 pub(super) fn place_in(path: &Path, text: &str, span: &Range<usize>) -> Place {
     let start = text.floor_char_boundary(span.start);
     Place::in_text(path, text, start..text.ceil_char_boundary(span.end.max(start)))
+}
+
+fn names_of(visible: &Visible) -> Vec<&str> {
+    visible.names.iter().map(String::as_str).collect()
 }
 
 /// `did you mean …?`, if a known name is near.

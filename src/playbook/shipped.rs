@@ -192,24 +192,29 @@ fn a_folder_that_is_not_there_is_a_problem_and_not_an_end() {
 }
 
 #[test]
-fn the_functions_of_a_folder_are_not_part_of_the_text_that_a_run_started_with() {
+fn the_functions_of_a_folder_are_frozen_with_the_text_that_a_run_started_with() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("lib")).unwrap();
-    let says = |word: &str| {
+    let today = |word: &str| {
         fs::write(folder.path().join("lib/word.rhai"), format!("fn word() {{ \"{word}\" }}")).unwrap();
         let text = "playbook: a\ntrigger: {alert: {}}\nsteps: [{id: s, stop: {outcome: done, reason: '${word()}'}}]\n";
-        let playbook = Library::load(folder.path()).compile(Path::new("a"), text).unwrap();
-        playbook.steps[0].plan(&playbook, &mut scope(&json!({})), NOW.parse().unwrap()).unwrap()
+        fs::write(folder.path().join("a.yaml"), text).unwrap();
+        Library::load(folder.path())
     };
-    for word in ["before", "after"] {
-        assert_eq!(says(word), Planned::Stop { outcome: StopOutcome::Done, reason: word.to_owned() });
-    }
+    let says = |playbook: &Playbook| playbook.steps[0].plan(playbook, &mut scope(&json!({})), NOW.parse().unwrap()).unwrap();
+    let before = Arc::clone(today("before").get("a").unwrap());
+    let library = today("after");
+    let frozen = library.compile(&before.path, &before.text, &before.around).unwrap();
+    let said = |word: &str| Planned::Stop { outcome: StopOutcome::Done, reason: word.to_owned() };
+    assert_eq!((says(&frozen), says(library.get("a").unwrap())), (said("before"), said("after")));
+    assert_eq!(frozen.hash, before.hash);
+    assert_ne!(frozen.hash, library.get("a").unwrap().hash);
 }
 
 #[test]
 fn a_run_goes_on_with_the_text_it_started_with() {
     let library = shipped();
     let playbook = library.get("test-alert").unwrap();
-    let again = library.compile(&playbook.path, &playbook.text).unwrap();
+    let again = library.compile(&playbook.path, &playbook.text, &playbook.around).unwrap();
     assert_eq!(again.hash, playbook.hash);
 }

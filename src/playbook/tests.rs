@@ -264,15 +264,16 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("kind: crypto_mining", "kind: {at_least: high}", "P0016 9:24 `at_least` works on"),
     ("kind: crypto_mining", "kind: []", "P0016 9:13 an empty list matches nothing"),
     ("kind: crypto_mining", "kind: 5", "P0004 9:13 the field is compared with a text, and this is a number"),
-    ("timeout: 2h", "throttle: {}", "P0017 14:1 `throttle` is not supported by this version"),
-    ("trigger:\n  alert:", "trigger:\n  schedule: {}\n  alert:", "P0017 6:3 `schedule` is not supported by this version"),
-    ("stop: {outcome: no_action", "approval: {title: no_action", "P0017 26:5 `approval` is not supported by this version"),
-    ("    action: notify\n", "", "P0018 27:5 a step has exactly one of `action` and `stop`"),
+    ("    action: notify\n", "", "P0018 27:5 a step has exactly one of `action`, `stop`, `switch`"),
     ("    if: steps.sub.output", "    with: {}\n    if: steps.sub.output", "P0018 25:5 a `stop` has no `with`"),
     ("max_attempts: 3", "max_attempts: 0", "P0020 23:27 `max_attempts` must be a whole number from 1 to 20, and is 0"),
     ("timeout: 10s", "timeout: 2h", "P0020 22:14 `timeout` is `2h`, over the longest of `10m`"),
     (r#"lookup("customers""#, r#"lokup("customers""#, "P0025 16:12 there is no function `lokup`; did you mean `lookup`?"),
-    ("on_error: continue", "on_error: ignore", "P0015 33:15 `on_error` of a step cannot be `ignore`; it is one of `fail`, `continue`"),
+    (
+        "on_error: continue",
+        "on_error: ignore",
+        "P0015 33:15 `on_error` of a step cannot be `ignore`; it is one of `fail`, `continue`, `rollback`",
+    ),
 ];
 
 #[test]

@@ -4,13 +4,7 @@ use std::cell::LazyCell;
 
 use serde_json::Value;
 
-use super::{
-    clause::{Clause, Holding},
-    codes, fields,
-    node::Node,
-    reader::{Reader, did_you_mean, listed},
-    visible::Visible,
-};
+use super::clause::{Clause, Holding};
 use crate::expression::{Expression, Scope, chains};
 
 /// What makes a playbook run.
@@ -90,18 +84,10 @@ impl Trigger {
 }
 
 impl AlertTrigger {
-    pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Self> {
-        let fields = reader.fields(node, "`trigger`", &["alert", "schedule", "manual"])?;
-        if fields.report_unsupported(reader, &["schedule", "manual"]) {
-            return None;
-        }
-        let alert = fields.require(reader, "alert", "`trigger`")?;
-        let fields = reader.fields(alert, "`trigger.alert`", &["match", "when", "revisions"])?;
-        let clauses = fields.get("match").map(|it| clauses(reader, it)).unwrap_or_default();
-        let when = fields.get("when").and_then(|it| reader.condition(it, "`when`", &Visible::in_trigger()));
-        let revisions = fields.get("revisions").and_then(|it| reader.boolean(it, "`revisions`"));
-        // New alerts only: work that was done for an alert is not done again because somebody edits its status.
-        Some(Self { clauses, when, revisions: revisions.unwrap_or(false) })
+    /// Whether it leaves out no kind of alert: what it says is only about whether an alert is a test or still open.
+    pub fn catches_all(&self) -> bool {
+        let says_little = |clause: &Clause| matches!(clause.field.as_str(), "is_test" | "status");
+        self.clauses.iter().all(says_little) && self.when.as_ref().is_none_or(|when| when.text().trim() == "true")
     }
 
     /// Whether the playbook runs for an alert. The scope, which must hold the alert as `alert`, is made only when a script is needed.
@@ -128,21 +114,6 @@ impl AlertTrigger {
             Err(error) => Verdict::Failed(format!("`when`: {error}")),
         }
     }
-}
-
-fn clauses(reader: &mut Reader<'_>, node: &Node) -> Vec<Clause> {
-    let mut clauses = Vec::new();
-    for (key, value) in reader.entries(node, "`match`").unwrap_or_default() {
-        let root = key.name.split('.').next().unwrap_or_default();
-        if fields::is_known(root) {
-            clauses.extend(Clause::read(reader, &key.name, value));
-        } else {
-            let names: Vec<&str> = fields::names().collect();
-            let help = did_you_mean(root, names.iter().copied()).unwrap_or_else(|| format!("its fields are {}", listed(&names)));
-            reader.report_with_help(codes::UNKNOWN_FIELD, &key.span, format!("an alert has no `{root}`"), Some(help));
-        }
-    }
-    clauses
 }
 
 /// The alert's values that a condition reads, so that a person sees why it is false.

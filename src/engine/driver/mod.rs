@@ -130,7 +130,7 @@ impl Driver {
             return Ok(playbook);
         }
         let text = self.store.playbook_text(&run.playbook_hash).await?.unwrap_or_default();
-        let playbook = self.shelf.current().compile(Path::new(&run.playbook), &text).map_err(|problems| {
+        let playbook = self.shelf.current().compile(Path::new(&run.playbook), &text, "{}").map_err(|problems| {
             let problem = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             error!(run.id = %run.id, playbook = run.playbook, "the playbook text of run {} cannot be used any more: {problem}", run.id);
             StoreError::Corrupt { what: format!("the playbook `{}`", run.playbook), why: problem }

@@ -1,0 +1,97 @@
+//! Checks playbooks against what the site permits, which is known only to whoever has read the settings.
+
+use std::{path::Path, time::Duration};
+
+use super::{Body, Library, OwnLimit, Playbook, Step, codes, library::text_place, reader::place_in};
+use crate::{
+    actions::Pattern,
+    problem::{Place, Problem},
+    run::Mode,
+};
+
+impl Library {
+    /// Warns of steps that tell people through a channel that the settings do not have. Only names that are written out can be judged.
+    pub fn check_channels(&mut self, check: impl Fn(&str) -> Result<(), String>) {
+        for playbook in &self.playbooks {
+            for step in playbook.every_step() {
+                for (channel, why) in channels(step).into_iter().filter_map(|channel| Some((channel, check(channel).err()?))) {
+                    let place = text_place(&playbook.path, &playbook.text, channel);
+                    let message = format!("step `{}` cannot tell anybody: {why}", step.id);
+                    self.problems.push(Problem::warning(codes::UNKNOWN_CHANNEL, message, place));
+                }
+            }
+        }
+    }
+
+    /// Warns of destructive steps that neither people nor limits hold back, and of playbooks whose own limits are looser than the site's.
+    /// `allowed` says whether the site permits an action without approval; its limits are how often an action may be done within which time.
+    pub fn check_guardrails(&mut self, allowed: impl Fn(&str) -> bool, site_limits: &[(Pattern, u32, Duration)]) {
+        for playbook in &self.playbooks {
+            // One that does not act is watched first, and its author is not yet done.
+            if playbook.mode == Mode::Enforce {
+                self.problems.extend(unguarded(playbook, &allowed));
+            }
+            self.problems.extend(playbook.guardrails.iter().filter_map(|own| looser(playbook, own, site_limits)));
+        }
+    }
+}
+
+/// The channels that a step names in plain words.
+fn channels(step: &Step) -> Vec<&str> {
+    match &step.body {
+        Body::Action { entry, with } if entry.name == "notify" => with.constant_texts("channels"),
+        Body::Approval(approval) => approval.channels.constant_items(),
+        Body::Action { .. }
+        | Body::Stop { .. }
+        | Body::Switch { .. }
+        | Body::Foreach { .. }
+        | Body::Parallel { .. }
+        | Body::Script(_)
+        | Body::Wait(_)
+        | Body::Call { .. } => Vec::new(),
+    }
+}
+
+fn unguarded(playbook: &Playbook, allowed: impl Fn(&str) -> bool) -> Vec<Problem> {
+    let steps = playbook.every_step();
+    let is_asked = |id: &str| {
+        steps
+            .iter()
+            .any(|step| if let Body::Approval(approval) = &step.body { approval.for_steps.iter().any(|it| it == id) } else { false })
+    };
+    let problem = |step: &&Step| {
+        let Body::Action { entry, .. } = &step.body else { return None };
+        let is_limited = playbook.guardrails.iter().any(|limit| limit.action.covers(entry.name));
+        if !entry.destructive || is_limited || is_asked(&step.id) || allowed(entry.name) {
+            return None;
+        }
+        let message = format!("the step `{}` uses `{}`, and neither an approval nor a guardrail is before it", step.id, entry.name);
+        let help = "ask people with an `approval` step for it, or limit it under `guardrails`";
+        Some(Problem::warning(codes::UNGUARDED, message, place_of_id(&playbook.path, &playbook.text, &step.id)).help(help))
+    };
+    steps.iter().filter_map(problem).collect()
+}
+
+fn looser(playbook: &Playbook, own: &OwnLimit, site_limits: &[(Pattern, u32, Duration)]) -> Option<Problem> {
+    let rate = |max: u32, other: Duration| u128::from(max) * other.as_millis();
+    let covers_same = |pattern: &Pattern| own.action.covered().any(|action| pattern.covers(action));
+    let (pattern, max, _) =
+        site_limits.iter().find(|(pattern, max, per)| covers_same(pattern) && rate(own.max, *per) > rate(*max, own.per))?;
+    let message = format!("the limit for `{}` is looser than the site's, which is {max} for `{}`", own.action.text(), pattern.text());
+    let help = "the site's limit holds in any case; write one that is no larger, or leave it out";
+    let start = playbook.text.find("guardrails").unwrap_or_default();
+    let inside = playbook.text.get(start..)?.find(own.action.text()).unwrap_or_default();
+    let span = start + inside..start + inside + own.action.text().len();
+    Some(Problem::warning(codes::LOOSER, message, place_in(&playbook.path, &playbook.text, &span)).help(help))
+}
+
+/// Where the id of a step is written.
+fn place_of_id(path: &Path, text: &str, id: &str) -> Place {
+    let is_whole = |at: usize| {
+        let is_end = |c: char| !c.is_alphanumeric() && c != '_';
+        let before = text.get(..at).unwrap_or_default().trim_end_matches(['"', '\'']).trim_end();
+        before.ends_with("id:") && text.get(at + id.len()..).is_some_and(|rest| rest.starts_with(is_end))
+    };
+    let start = text.match_indices(id).map(|(at, _)| at).find(|at| is_whole(*at)).unwrap_or_default();
+    place_in(path, text, &(start..start + id.len()))
+}
