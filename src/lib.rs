@@ -11,6 +11,7 @@ pub mod problem;
 pub mod retry;
 pub mod run;
 pub mod secret;
+pub mod window;
 mod word;
 
 // Ground: tasks and their end, logs and metrics, the one HTTP client, the one script engine.

@@ -19,19 +19,20 @@ const MAY_USE: &[(&str, &str)] = &[
     ("retry", ""),
     ("run", "word"),
     ("secret", ""),
+    ("window", "duration run"),
     // Ground.
     ("lifecycle", ""),
     ("telemetry", "run"),
     ("net", "retry secret"),
     ("expression", "alert problem"),
     // The path of an alert, from its end to its start.
-    ("store", "alert clock lifecycle run telemetry"),
+    ("store", "alert clock lifecycle run telemetry window"),
     ("connections", "lifecycle net secret store"),
     ("channels", "alert connections net problem secret"),
     ("actions", "alert channels connections net problem run"),
     ("playbook", "actions alert duration expression problem retry run"),
     ("bus", "alert lifecycle retry secret store"),
-    ("engine", "actions alert bus duration expression lifecycle playbook problem retry run store telemetry"),
+    ("engine", "actions alert bus duration expression lifecycle playbook problem retry run store telemetry window"),
     ("adapters", "alert bus connections duration expression lifecycle net problem retry secret store telemetry"),
     // The edge.
     ("web", "adapters lifecycle secret telemetry"),

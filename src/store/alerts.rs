@@ -1,16 +1,15 @@
 //! Alerts: taken in with the messages that are none, decided upon, listed.
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use super::{Store, StoreError, quarantine, quarantine::Rejected, rows};
+use super::{NewRun, Store, StoreError, begin, quarantine, quarantine::Rejected, rows, windows};
 use crate::{
     alert::Alert,
     run::{Mode, RunId},
+    window::Admission,
 };
 
 /// What a message from the bus turned out to be.
@@ -60,20 +59,6 @@ pub enum Verdict {
         /// Why.
         detail: String,
     },
-}
-
-/// A run to begin.
-#[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the names say it")]
-pub struct NewRun {
-    pub id: RunId,
-    pub playbook: String,
-    pub playbook_hash: String,
-    pub playbook_text: Arc<str>,
-    pub mode: Mode,
-    pub vars: Value,
-    /// A key under which no other run of the playbook begins until that time.
-    pub dedup: Option<(String, Timestamp)>,
 }
 
 /// Which alerts to list.
@@ -163,11 +148,14 @@ impl Store {
     /// # Errors
     /// The store cannot be written; nothing was decided.
     pub async fn decide(&self, decisions: Vec<Decision>) -> Result<Vec<(i64, NewRun)>, StoreError> {
-        let now = self.clock.now().as_microsecond();
+        let now = self.clock.now();
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
-                    keep_playbooks(connection, &decisions, now).await?;
+                    begin::keep_playbooks(connection, runs_of(&decisions), now).await?;
+                    if runs_of(&decisions).any(|run| !run.windows.is_empty()) {
+                        windows::forget(connection, now).await?;
+                    }
                     let alerts: Vec<i64> = decisions.iter().map(|decision| decision.alert).collect();
                     let mut begun = Vec::new();
                     for decision in decisions {
@@ -210,6 +198,13 @@ impl Store {
     }
 }
 
+fn runs_of(decisions: &[Decision]) -> impl Iterator<Item = &NewRun> {
+    decisions.iter().flat_map(|decision| &decision.verdicts).filter_map(|verdict| match verdict {
+        Verdict::Run(run) => Some(run),
+        Verdict::Error { .. } => None,
+    })
+}
+
 async fn insert(connection: &mut SqliteConnection, received: &Received, now: i64) -> Result<bool, sqlx::Error> {
     let alert = &received.alert;
     let query = "INSERT INTO alert (key, id, source, revision, kind, severity, status, title, customer_tenant_id, subscription_id,
@@ -238,71 +233,44 @@ async fn insert(connection: &mut SqliteConnection, received: &Received, now: i64
     Ok(is_new)
 }
 
-/// Keeps the texts of the playbooks whose runs are to begin, each once.
-async fn keep_playbooks(connection: &mut SqliteConnection, decisions: &[Decision], now: i64) -> Result<(), sqlx::Error> {
-    let verdicts = decisions.iter().flat_map(|decision| &decision.verdicts);
-    let texts: BTreeMap<_, _> = verdicts
-        .filter_map(|verdict| match verdict {
-            Verdict::Run(run) => Some((&run.playbook_hash, (&run.playbook, &run.playbook_text))),
-            Verdict::Error { .. } => None,
-        })
-        .collect();
-    for (hash, (name, text)) in texts {
-        let query = "INSERT INTO playbook_text (hash, name, text, first_used_at) VALUES ($1, $2, $3, $4) ON CONFLICT (hash) DO NOTHING";
-        sqlx::query(query).bind(hash).bind(name).bind(&**text).bind(now).execute(&mut *connection).await?;
-    }
-    Ok(())
-}
-
 /// Returns the run if it begins.
-async fn record_verdict(connection: &mut SqliteConnection, alert: i64, verdict: Verdict, now: i64) -> Result<Option<NewRun>, sqlx::Error> {
+async fn record_verdict(
+    connection: &mut SqliteConnection,
+    alert: i64,
+    verdict: Verdict,
+    now: Timestamp,
+) -> Result<Option<NewRun>, sqlx::Error> {
     let run = match verdict {
         Verdict::Error { playbook, detail } => {
-            note(connection, alert, &playbook, ("error", &detail)).await?;
+            note(connection, (alert, &playbook), ("error", &detail), None).await?;
             return Ok(None);
         }
         Verdict::Run(run) => run,
     };
-    if let Some((key, until)) = &run.dedup {
-        let query = "SELECT until, run FROM dedup_window WHERE playbook = $1 AND key = $2 AND until > $3";
-        let open: Option<(i64, String)> =
-            sqlx::query_as(query).bind(&run.playbook).bind(key).bind(now).fetch_optional(&mut *connection).await?;
-        if let Some((until, holder)) = open {
-            let until = Timestamp::from_microsecond(until).map(|it| it.to_string()).unwrap_or_default();
-            let detail = format!("dedup: run {holder} holds the key `{key}` until {until}");
-            note(connection, alert, &run.playbook, ("held", &detail)).await?;
-            return Ok(None);
-        }
-        let query = "INSERT INTO dedup_window (playbook, key, until, run) VALUES ($1, $2, $3, $4)
-                     ON CONFLICT (playbook, key) DO UPDATE SET until = excluded.until, run = excluded.run";
-        sqlx::query(query).bind(&run.playbook).bind(key).bind(until.as_microsecond()).bind(&run.id.0).execute(&mut *connection).await?;
+    match begin::admit(connection, &run, now).await? {
+        Admission::Begin { .. } | Admission::Queue { .. } => return Ok(Some(run)),
+        Admission::Join { run: other } => note(connection, (alert, &run.playbook), ("joined", ""), Some(&other)).await?,
+        Admission::Held { detail, .. } => note(connection, (alert, &run.playbook), ("held", &detail), None).await?,
     }
-    let query = "INSERT INTO run (id, alert, playbook, playbook_hash, mode, vars, state, reason, created_at, due_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, 'ready', '', $7, $7);
-                 INSERT INTO decision (alert, playbook, verdict, detail, run) VALUES ($2, $3, 'run', '', $1)";
-    sqlx::query(query)
-        .bind(&run.id.0)
-        .bind(alert)
-        .bind(&run.playbook)
-        .bind(&run.playbook_hash)
-        .bind(run.mode.as_str())
-        .bind(run.vars.to_string())
-        .bind(now)
-        .execute(connection)
-        .await?;
-    Ok(Some(run))
+    Ok(None)
 }
 
-async fn note(connection: &mut SqliteConnection, alert: i64, playbook: &str, (verdict, detail): (&str, &str)) -> Result<(), sqlx::Error> {
-    let query = "INSERT INTO decision (alert, playbook, verdict, detail) VALUES ($1, $2, $3, $4)";
-    sqlx::query(query).bind(alert).bind(playbook).bind(verdict).bind(detail).execute(connection).await.map(|_| ())
+async fn note(
+    connection: &mut SqliteConnection,
+    (alert, playbook): (i64, &str),
+    (verdict, detail): (&str, &str),
+    run: Option<&RunId>,
+) -> Result<(), sqlx::Error> {
+    let query = "INSERT INTO decision (alert, playbook, verdict, detail, run) VALUES ($1, $2, $3, $4, $5)";
+    let run = run.map(|run| run.0.as_str());
+    sqlx::query(query).bind(alert).bind(playbook).bind(verdict).bind(detail).bind(run).execute(connection).await.map(|_| ())
 }
 
 const LIST: &str = "
     SELECT number, id, source, revision, is_revision, kind, severity, status, title, customer_tenant_id, subscription_id,
            detected_at, received_at, deliveries, event,
            CASE WHEN state = 'received' THEN 'received'
-                ELSE coalesce((SELECT CASE max(CASE verdict WHEN 'run' THEN 3 WHEN 'error' THEN 2 ELSE 1 END)
+                ELSE coalesce((SELECT CASE max(CASE verdict WHEN 'run' THEN 3 WHEN 'joined' THEN 3 WHEN 'error' THEN 2 ELSE 1 END)
                                       WHEN 3 THEN 'matched' WHEN 2 THEN 'error' WHEN 1 THEN 'held' END
                                FROM decision WHERE alert = alert.number), 'no_match')
            END AS outcome

@@ -4,13 +4,17 @@
 //! Reads have connections of their own. One file for each thing that is kept.
 
 mod alerts;
+mod begin;
 mod kept;
 mod lock;
 mod quarantine;
 mod queue;
 mod rows;
 mod runs;
+mod schedules;
 mod schema;
+mod touch;
+mod windows;
 mod writer;
 
 use std::{path::Path, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
@@ -21,11 +25,12 @@ use sqlx::{
 };
 use tokio::sync::Notify;
 
-pub use alerts::{AlertFilter, AlertRow, Arrival, Decision, NewRun, Received, Undecided, Verdict};
+pub use alerts::{AlertFilter, AlertRow, Arrival, Decision, Received, Undecided, Verdict};
+pub use begin::{Begun, NewRun};
 pub use lock::Lock;
 pub use quarantine::{QuarantineRow, QuarantineState, Rejected};
 pub use queue::Queued;
-pub use runs::{Change, Guard, Held, Intent, Progress, RunFilter, Timeline};
+pub use runs::{Change, Guard, Held, Intent, Progress, RunFilter, Standing, Timeline};
 
 use crate::{
     clock::Clock,
@@ -165,3 +170,5 @@ fn lock_path(database: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod window_tests;

@@ -1,4 +1,4 @@
-//! Runs, their steps and attempts: begun in `alerts`, carried on and read here.
+//! Runs, their steps and attempts: begun in `begin`, carried on and read here.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::{Store, StoreError, rows};
+use super::{Store, StoreError, rows, windows};
 use crate::run::{AttemptOutcome, AttemptRecord, Class, Mode, RunId, RunRecord, RunState, StepRecord, StepState};
 
 /// A change of a run: the run as it is now, the step that changed, and the attempt that ended.
@@ -53,7 +53,7 @@ pub enum Held {
     },
     /// A guard's number is used up.
     Exceeded(Guard),
-    /// The run was ended by somebody else.
+    /// The run was ended or cancelled by somebody else.
     Ended,
 }
 
@@ -63,7 +63,9 @@ pub enum Held {
 pub struct RunFilter {
     pub state: Option<String>,
     pub playbook: Option<String>,
+    /// The number of one of its alerts.
     pub alert: Option<i64>,
+    pub mode: Option<Mode>,
     /// The first characters of its identifier.
     pub start: Option<String>,
     pub most: i64,
@@ -75,8 +77,21 @@ pub struct RunFilter {
 pub struct Progress {
     pub run: RunRecord,
     pub steps: Vec<StepRecord>,
-    /// The alert's message as it came.
-    pub event: Vec<u8>,
+    /// The messages of its alerts as they came, that of the run's alert first.
+    pub events: Vec<Vec<u8>>,
+    /// Whether further alerts may join it still.
+    pub gathers: bool,
+}
+
+/// How a run stands when something of it was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is the recorder's, as it knows it.
+    Ours,
+    /// Somebody else has changed it meanwhile, so whoever works on it must let go and read it again.
+    Touched,
+    /// Somebody else ended it, and nothing was recorded.
+    Ended,
 }
 
 /// A run with all that happened in it.
@@ -84,6 +99,8 @@ pub struct Progress {
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Timeline {
     pub run: RunRecord,
+    /// The numbers of all its alerts.
+    pub alerts: Vec<i64>,
     pub steps: Vec<StepRecord>,
     /// Each with the id of its step.
     pub attempts: Vec<(String, AttemptRecord)>,
@@ -117,9 +134,10 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub async fn open_runs(&self) -> Result<Vec<(RunId, String)>, StoreError> {
-        let query = "SELECT id, playbook FROM run WHERE state IN ('ready', 'waiting') ORDER BY due_at";
-        let found: Vec<(String, String)> = sqlx::query_as(query).fetch_all(&self.readers).await?;
-        Ok(found.into_iter().map(|(id, playbook)| (RunId(id), playbook)).collect())
+        let query = "SELECT id, playbook, due_at FROM run WHERE state IN ('ready', 'waiting')
+                     UNION ALL SELECT id, playbook, due_at FROM run WHERE state = 'queued' ORDER BY due_at";
+        let found: Vec<(String, String, i64)> = sqlx::query_as(query).fetch_all(&self.readers).await?;
+        Ok(found.into_iter().map(|(id, playbook, _)| (RunId(id), playbook)).collect())
     }
 
     /// The hashes of the texts that open runs use.
@@ -127,7 +145,8 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub async fn texts_in_use(&self) -> Result<HashSet<String>, StoreError> {
-        let query = "SELECT DISTINCT playbook_hash FROM run WHERE state IN ('ready', 'waiting')";
+        let query =
+            "SELECT playbook_hash FROM run WHERE state IN ('ready', 'waiting') UNION SELECT playbook_hash FROM run WHERE state = 'queued'";
         let found: Vec<(String,)> = sqlx::query_as(query).fetch_all(&self.readers).await?;
         Ok(found.into_iter().map(|(hash,)| hash).collect())
     }
@@ -141,14 +160,15 @@ impl Store {
         Ok(count)
     }
 
-    /// A run with its steps and alert, to go on with it.
+    /// A run with its steps and alerts, to go on with it.
     ///
     /// # Errors
     /// The store cannot be read.
     pub async fn progress(&self, run: &RunId) -> Result<Option<Progress>, StoreError> {
         let mut reader = self.readers.acquire().await?;
-        let query = "SELECT run.*, alert.event, EXISTS (SELECT 1 FROM step WHERE step.run = run.id) AS has_steps
-                     FROM run JOIN alert ON alert.number = run.alert WHERE run.id = $1";
+        let query = "SELECT run.*, alert.event, EXISTS (SELECT 1 FROM step WHERE step.run = run.id) AS has_steps,
+                            EXISTS (SELECT 1 FROM joined_alert WHERE joined_alert.run = run.id) AS has_joined
+                     FROM run LEFT JOIN alert ON alert.number = run.alert WHERE run.id = $1";
         let Some(row) = sqlx::query(query).bind(&run.0).fetch_optional(&mut *reader).await? else { return Ok(None) };
         let mut steps = Vec::new();
         // Most runs are read once, before their first step.
@@ -157,7 +177,15 @@ impl Store {
             let rows = sqlx::query(query).bind(&run.0).fetch_all(&mut *reader).await?;
             steps = rows.iter().map(read_step).collect::<Result<_, _>>()?;
         }
-        Ok(Some(Progress { run: read_run(&row)?, steps, event: row.try_get("event")? }))
+        let event: Option<Vec<u8>> = row.try_get("event")?;
+        let mut events: Vec<Vec<u8>> = event.into_iter().collect();
+        if row.try_get("has_joined")? {
+            let query = "SELECT event FROM joined_alert JOIN alert ON alert.number = joined_alert.alert WHERE run = $1 ORDER BY number";
+            let joined: Vec<(Vec<u8>,)> = sqlx::query_as(query).bind(&run.0).fetch_all(&mut *reader).await?;
+            events.extend(joined.into_iter().map(|(event,)| event));
+        }
+        let gathering: Option<&str> = row.try_get("gathering")?;
+        Ok(Some(Progress { run: read_run(&row)?, steps, events, gathers: gathering.is_some() }))
     }
 
     /// A run with its steps and attempts, for people.
@@ -169,7 +197,10 @@ impl Store {
         let query = "SELECT * FROM attempt WHERE run = $1 ORDER BY intent_at, number";
         let attempts = sqlx::query(query).bind(&run.id.0).fetch_all(&self.readers).await?;
         let attempts = attempts.iter().map(read_attempt).collect::<Result<_, _>>()?;
-        Ok(Some(Timeline { run, steps, attempts }))
+        let query = "SELECT alert FROM joined_alert WHERE run = $1 ORDER BY alert";
+        let joined: Vec<(i64,)> = sqlx::query_as(query).bind(&run.id.0).fetch_all(&self.readers).await?;
+        let alerts = run.alert.into_iter().chain(joined.into_iter().map(|(alert,)| alert)).collect();
+        Ok(Some(Timeline { run, alerts, steps, attempts }))
     }
 
     /// The runs that a filter lets through, newest first.
@@ -177,8 +208,9 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRecord>, StoreError> {
-        let query = "SELECT * FROM run WHERE ($1 IS NULL OR state = $1) AND ($2 IS NULL OR playbook = $2) AND ($3 IS NULL OR alert = $3)
-                       AND ($5 IS NULL OR substr(id, 1, length($5)) = $5)
+        let query = "SELECT * FROM run WHERE ($1 IS NULL OR state = $1) AND ($2 IS NULL OR playbook = $2)
+                       AND ($3 IS NULL OR alert = $3 OR id IN (SELECT run FROM joined_alert WHERE joined_alert.alert = $3))
+                       AND ($6 IS NULL OR mode = $6) AND ($5 IS NULL OR substr(id, 1, length($5)) = $5)
                      ORDER BY created_at DESC, id DESC LIMIT $4";
         let rows = sqlx::query(query)
             .bind(&filter.state)
@@ -186,28 +218,28 @@ impl Store {
             .bind(filter.alert)
             .bind(if filter.most == 0 { i64::MAX } else { filter.most })
             .bind(&filter.start)
+            .bind(filter.mode.map(Mode::as_str))
             .fetch_all(&self.readers)
             .await?;
         rows.iter().map(read_run).collect()
     }
 
-    /// The text of a playbook that a run began with.
+    /// The text of a playbook that a run began with, and what that leans on.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn playbook_text(&self, hash: &str) -> Result<Option<String>, StoreError> {
-        let row: Option<(String,)> =
-            sqlx::query_as("SELECT text FROM playbook_text WHERE hash = $1").bind(hash).fetch_optional(&self.readers).await?;
-        Ok(row.map(|(text,)| text))
+    pub async fn playbook_text(&self, hash: &str) -> Result<Option<(String, String)>, StoreError> {
+        let query = "SELECT text, around FROM playbook_text WHERE hash = $1";
+        Ok(sqlx::query_as(query).bind(hash).fetch_optional(&self.readers).await?)
     }
 
-    /// Records a change; durable when this returns. Says whether the run was still open: if not, somebody else ended it,
-    /// nothing was recorded, and whoever works on it must let go.
+    /// Records a change; durable when this returns. Unless it says [`Standing::Ours`], whoever works on the run must let go.
     ///
     /// # Errors
     /// The store cannot be written; nothing was recorded.
-    pub async fn record(&self, change: Change) -> Result<bool, StoreError> {
-        self.writer.write(move |connection| Box::pin(async move { record(connection, &change).await })).await
+    pub async fn record(&self, change: Change) -> Result<Standing, StoreError> {
+        let now = self.clock.now();
+        self.writer.write(move |connection| Box::pin(async move { record(connection, &change, now).await })).await
     }
 
     /// Keeps others from a target before it is looked at, so that what is seen is still so when the call is made; durable when this
@@ -228,19 +260,29 @@ impl Store {
     }
 }
 
-async fn record(connection: &mut SqliteConnection, change: &Change) -> Result<bool, sqlx::Error> {
+async fn record(connection: &mut SqliteConnection, change: &Change, now: Timestamp) -> Result<Standing, sqlx::Error> {
     let run = &change.run;
-    let query = "UPDATE run SET state = $2, reason = $3, due_at = $4, ended_at = $5 WHERE id = $1 AND state IN ('ready', 'waiting')";
-    let updated = sqlx::query(query)
+    if let Some(step) = change.step.as_ref().filter(|step| step.action == "approval")
+        && is_answered_otherwise(connection, &run.id, step).await?
+    {
+        return Ok(Standing::Touched);
+    }
+    // Whoever touched the run wants it looked at soon, whatever its driver knew when it went on.
+    let query = "UPDATE run SET state = $2, reason = $3, due_at = CASE WHEN touched THEN min(due_at, $4) ELSE $4 END, ended_at = $5,
+                                gathering = CASE WHEN $5 IS NULL THEN gathering END
+                 WHERE id = $1 AND state IN ('ready', 'waiting')
+                 RETURNING touched, playbook, concurrency";
+    let updated: Option<(bool, String, Option<String>)> = sqlx::query_as(query)
         .bind(&run.id.0)
         .bind(run.state.as_str())
         .bind(&run.reason)
         .bind(run.due_at.as_microsecond())
         .bind(run.ended_at.map(Timestamp::as_microsecond))
-        .execute(&mut *connection)
+        .fetch_optional(&mut *connection)
         .await?;
-    if updated.rows_affected() != 1 {
-        return Ok(false);
+    let Some((is_touched, playbook, concurrency)) = updated else { return Ok(Standing::Ended) };
+    if is_touched {
+        sqlx::query("UPDATE run SET touched = 0 WHERE id = $1").bind(&run.id.0).execute(&mut *connection).await?;
     }
     if let Some(step) = &change.step {
         write_step(connection, &run.id, step, change.attempt.as_ref()).await?;
@@ -262,7 +304,17 @@ async fn record(connection: &mut SqliteConnection, change: &Change) -> Result<bo
     if run.state.is_final() && run.state != RunState::Indeterminate {
         sqlx::query("DELETE FROM target_lock WHERE run = $1").bind(&run.id.0).execute(&mut *connection).await?;
     }
-    Ok(true)
+    if let (true, Some(key)) = (run.state.is_final(), concurrency) {
+        windows::admit_queued(connection, &playbook, &key, now).await?;
+    }
+    Ok(if is_touched { Standing::Touched } else { Standing::Ours })
+}
+
+/// Whether people answered an approval before its time was over, although its driver did not see that.
+async fn is_answered_otherwise(connection: &mut SqliteConnection, run: &RunId, step: &StepRecord) -> Result<bool, sqlx::Error> {
+    let query = "SELECT output FROM step WHERE run = $1 AND id = $2 AND output <> 'null'";
+    let answer: Option<(String,)> = sqlx::query_as(query).bind(&run.0).bind(&step.id).fetch_optional(connection).await?;
+    Ok(answer.is_some_and(|(answer,)| answer != step.output.to_string()))
 }
 
 async fn lock(
@@ -280,10 +332,10 @@ async fn lock(
 }
 
 async fn intend(connection: &mut SqliteConnection, intent: &Intent) -> Result<Option<Held>, sqlx::Error> {
-    let open: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM run WHERE id = $1 AND state IN ('ready', 'waiting')")
-        .bind(&intent.run.0)
-        .fetch_optional(&mut *connection)
-        .await?;
+    // What may have happened already is seen to its end; of a cancelled run nothing else begins.
+    let query = "SELECT 1 FROM run WHERE id = $1 AND state IN ('ready', 'waiting') AND (NOT cancel OR $2)";
+    let open: Option<(i64,)> =
+        sqlx::query_as(query).bind(&intent.run.0).bind(intent.step.uncertain).fetch_optional(&mut *connection).await?;
     if open.is_none() {
         return Ok(Some(Held::Ended));
     }
@@ -371,7 +423,7 @@ fn read_run(row: &SqliteRow) -> Result<RunRecord, StoreError> {
     Ok(RunRecord {
         id: RunId(row.try_get("id")?),
         alert: row.try_get("alert")?,
-        inputs: serde_json::Value::Null,
+        inputs: rows::json(row.try_get("inputs")?)?,
         playbook: row.try_get("playbook")?,
         playbook_hash: row.try_get("playbook_hash")?,
         mode: rows::word("a mode", row.try_get("mode")?, Mode::parse)?,
@@ -381,7 +433,7 @@ fn read_run(row: &SqliteRow) -> Result<RunRecord, StoreError> {
         created_at: rows::time(row.try_get("created_at")?)?,
         due_at: rows::time(row.try_get("due_at")?)?,
         ended_at: optional_time(row, "ended_at")?,
-        cancel: false,
+        cancel: row.try_get("cancel")?,
     })
 }
 

@@ -7,16 +7,17 @@ use super::*;
 use crate::{
     alert::Alert,
     run::{AttemptRecord, Class, Mode, RunId, RunState, StepRecord, StepState},
+    window::{self, Windows},
 };
 
-struct Fixture {
-    store: Store,
+pub(super) struct Fixture {
+    pub(super) store: Store,
     url: String,
     tasks: Tasks,
     _folder: tempfile::TempDir,
 }
 
-async fn fixture() -> Fixture {
+pub(super) async fn fixture() -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("quell.db").display());
     let tasks = Tasks::default();
@@ -24,7 +25,7 @@ async fn fixture() -> Fixture {
     Fixture { store, url, tasks, _folder: folder }
 }
 
-fn arrival(id: &str, revision: &str) -> Arrival {
+pub(super) fn arrival(id: &str, revision: &str) -> Arrival {
     let alert: Alert = serde_json::from_value(json!({
         "id": id, "source": "graph", "kind": "crypto_mining", "revision": revision,
         "detected_at": "2026-03-02T04:11:09.5Z", "received_at": "2026-03-02T04:12:00Z",
@@ -33,28 +34,33 @@ fn arrival(id: &str, revision: &str) -> Arrival {
     Arrival::Alert(Box::new(Received { event: alert.to_event(), alert }))
 }
 
-fn new_run(playbook: &str) -> NewRun {
+pub(super) fn new_run(playbook: &str) -> NewRun {
+    let id = RunId::new();
     NewRun {
-        id: RunId::new(),
+        alert: None,
+        occasion: format!("manual:{id}"),
+        id,
         playbook: playbook.to_owned(),
         playbook_hash: format!("hash of {playbook}"),
         playbook_text: Arc::from("playbook: x"),
         mode: Mode::Enforce,
+        playbook_around: Arc::from("{}"),
+        inputs: json!({}),
         vars: json!({}),
-        dedup: None,
+        windows: Windows::default(),
     }
 }
 
 async fn begun(store: &Store, id: &str) -> RunId {
     store.take_in(vec![arrival(id, "0")]).await.unwrap();
     let alert = store.undecided(1).await.unwrap()[0].number;
-    let run = new_run("contain");
+    let run = NewRun { alert: Some(alert), ..new_run("contain") };
     let id = run.id.clone();
     store.decide(vec![Decision { alert, verdicts: vec![Verdict::Run(run)] }]).await.unwrap();
     id
 }
 
-fn step(state: StepState, target: &str) -> StepRecord {
+pub(super) fn step(state: StepState, target: &str) -> StepRecord {
     let now = Timestamp::now();
     StepRecord {
         id: "suspend".to_owned(),
@@ -77,7 +83,7 @@ fn step(state: StepState, target: &str) -> StepRecord {
     }
 }
 
-fn intent(run: &RunId, target: &str, guards: Vec<Guard>) -> Intent {
+pub(super) fn intent(run: &RunId, target: &str, guards: Vec<Guard>) -> Intent {
     let step = step(StepState::Executing, target);
     let attempt = AttemptRecord {
         number: 1,
@@ -119,9 +125,9 @@ async fn what_was_written_is_there_after_opening_again() {
 async fn a_window_holds_back_the_second_run_and_says_so() {
     let it = fixture().await;
     it.store.take_in(vec![arrival("a", "0"), arrival("b", "0")]).await.unwrap();
-    let until = Timestamp::now() + SignedDuration::from_hours(1);
     let decisions = it.store.undecided(10).await.unwrap().into_iter().map(|alert| {
-        let run = NewRun { dedup: Some(("s/crypto".to_owned(), until)), ..new_run("contain") };
+        let dedup = Some(window::Dedup { key: "s/crypto".to_owned(), window: Duration::from_secs(3600) });
+        let run = NewRun { alert: Some(alert.number), windows: Windows { dedup, ..Windows::default() }, ..new_run("contain") };
         Decision { alert: alert.number, verdicts: vec![Verdict::Run(run)] }
     });
     let begun = it.store.decide(decisions.collect()).await.unwrap();
@@ -141,11 +147,11 @@ async fn a_target_is_locked_until_its_step_is_known_to_have_ended() {
 
     let run = it.store.timeline(&first).await.unwrap().unwrap().run;
     let unknown = Change { run: run.clone(), step: Some(step(StepState::Indeterminate, "plan:1")), attempt: None };
-    assert!(it.store.record(unknown).await.unwrap());
+    assert_eq!(it.store.record(unknown).await.unwrap(), Standing::Ours);
     assert!(it.store.intend(intent(&second, "plan:1", vec![])).await.unwrap().is_some());
 
     let done = Change { run, step: Some(step(StepState::Succeeded, "plan:1")), attempt: None };
-    assert!(it.store.record(done).await.unwrap());
+    assert_eq!(it.store.record(done).await.unwrap(), Standing::Ours);
     assert_eq!(it.store.intend(intent(&second, "plan:1", vec![])).await.unwrap(), None);
 }
 
@@ -192,7 +198,7 @@ async fn a_target_is_kept_from_others_before_it_is_looked_at_and_free_when_the_r
     assert!(lock(&second).await.unwrap().is_some());
     let mut run = it.store.timeline(&first).await.unwrap().unwrap().run;
     run.state = RunState::Failed;
-    assert!(it.store.record(Change { run, step: None, attempt: None }).await.unwrap());
+    assert_eq!(it.store.record(Change { run, step: None, attempt: None }).await.unwrap(), Standing::Ours);
     assert_eq!(lock(&second).await.unwrap(), None);
 }
 
@@ -202,9 +208,9 @@ async fn a_run_that_ended_takes_no_more_changes() {
     let id = begun(&it.store, "a").await;
     let mut run = it.store.timeline(&id).await.unwrap().unwrap().run;
     run.state = RunState::Cancelled;
-    assert!(it.store.record(Change { run: run.clone(), step: None, attempt: None }).await.unwrap());
+    assert_eq!(it.store.record(Change { run: run.clone(), step: None, attempt: None }).await.unwrap(), Standing::Ours);
     run.state = RunState::Done;
-    assert!(!it.store.record(Change { run, step: None, attempt: None }).await.unwrap());
+    assert_eq!(it.store.record(Change { run, step: None, attempt: None }).await.unwrap(), Standing::Ended);
     assert_eq!(it.store.intend(intent(&id, "plan:1", vec![])).await.unwrap(), Some(Held::Ended));
 }
 

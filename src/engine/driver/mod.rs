@@ -7,7 +7,6 @@ use std::{collections::HashSet, panic::AssertUnwindSafe, path::Path, sync::Arc, 
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
-use serde_json::Value;
 use tracing::error;
 
 use self::driven::{Driven, Recorded, Spot};
@@ -22,7 +21,7 @@ use crate::{
     lifecycle::Stop,
     playbook::{Playbook, Shelf},
     run::{AttemptRecord, RunId, RunRecord, RunState, StepRecord, StepState},
-    store::{Change, Progress, Store, StoreError},
+    store::{Change, Progress, Standing, Store, StoreError},
     telemetry::signals::Signals,
 };
 
@@ -104,24 +103,36 @@ impl Driver {
         run.state = machine::abandoned(&steps);
         why.clone_into(&mut run.reason);
         run.ended_at = Some(self.now());
-        if self.store.record(Change { run: run.clone(), step: None, attempt: None }).await? {
-            self.signals.run_ended(&run.id, &run.playbook, run.state, &run.reason);
+        match self.store.record(Change { run: run.clone(), step: None, attempt: None }).await? {
+            Standing::Ours | Standing::Touched => self.signals.run_ended(&run.id, &run.playbook, run.state, &run.reason),
+            Standing::Ended => {}
         }
         Ok(())
     }
 
     async fn load(&self, id: &RunId) -> Result<Option<Driven>, LetGo> {
-        let Some(Progress { run, steps, event }) = self.store.progress(id).await? else { return Ok(None) };
+        let Some(mut progress) = self.store.progress(id).await? else { return Ok(None) };
+        if progress.gathers {
+            // First no more alerts join it, then those that did are read, so that none falls between.
+            self.store.begin_group(id).await?;
+            let Some(closed) = self.store.progress(id).await? else { return Ok(None) };
+            progress = closed;
+        }
+        let Progress { run, steps, events, .. } = progress;
         if run.state.is_final() {
             return Ok(None);
         }
         let corrupt = |what: &str, why: String| StoreError::Corrupt { what: format!("{what} of run {id}"), why };
-        let alert = Alert::from_event(&event).map_err(|malformed| corrupt("the alert", malformed.to_string()))?;
+        let mut alerts = Vec::with_capacity(events.len());
+        for event in &events {
+            alerts.push(Alert::from_event(event).map_err(|malformed| corrupt("an alert", malformed.to_string()))?);
+        }
         let playbook = self.playbook(&run).await?;
-        let alert_value = serde_json::to_value(&alert).map_err(|error| corrupt("the alert", error.to_string()))?;
-        let alerts = Value::Array(vec![alert_value.clone()]);
+        let values = serde_json::to_value(&alerts).map_err(|error| corrupt("an alert", error.to_string()))?;
+        let alert_value = values.get(0).cloned().unwrap_or_default();
         let recorded = tokio::sync::Mutex::new(Recorded { run: run.clone(), steps });
-        Ok(Some(Driven { begun: run, playbook, alert: Some(alert), alert_value, alerts, recorded }))
+        let alert = alerts.into_iter().next();
+        Ok(Some(Driven { begun: run, playbook, alert, alert_value, alerts: values, recorded }))
     }
 
     /// The playbook as it was when the run began.
@@ -129,8 +140,8 @@ impl Driver {
         if let Some(playbook) = self.shelf.find(&run.playbook_hash) {
             return Ok(playbook);
         }
-        let text = self.store.playbook_text(&run.playbook_hash).await?.unwrap_or_default();
-        let playbook = self.shelf.current().compile(Path::new(&run.playbook), &text, "{}").map_err(|problems| {
+        let (text, around) = self.store.playbook_text(&run.playbook_hash).await?.unwrap_or_default();
+        let playbook = self.shelf.current().compile(Path::new(&run.playbook), &text, &around).map_err(|problems| {
             let problem = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             error!(run.id = %run.id, playbook = run.playbook, "the playbook text of run {} cannot be used any more: {problem}", run.id);
             StoreError::Corrupt { what: format!("the playbook `{}`", run.playbook), why: problem }
@@ -225,7 +236,8 @@ impl Driver {
         attempt: Option<AttemptRecord>,
     ) -> Result<(), LetGo> {
         let run = recorded.advanced(&it.playbook, self.now());
-        if !self.store.record(Change { run: run.clone(), step: step.clone(), attempt }).await? {
+        let standing = self.store.record(Change { run: run.clone(), step: step.clone(), attempt }).await?;
+        if standing == Standing::Ended {
             return Err(LetGo::Taken);
         }
         if let Some(step) = step.filter(|step| step.state.is_final()) {
@@ -236,6 +248,7 @@ impl Driver {
         if run.state.is_final() {
             self.signals.run_ended(&run.id, &run.playbook, run.state, &run.reason);
         }
-        if run.state == RunState::Ready { Ok(()) } else { Err(LetGo::ForNow) }
+        // A run that somebody touched is due, and read again.
+        if run.state == RunState::Ready && standing == Standing::Ours { Ok(()) } else { Err(LetGo::ForNow) }
     }
 }

@@ -1,0 +1,179 @@
+//! Runs begin: as their windows allow, in the transaction in which that is decided.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sqlx::SqliteConnection;
+
+use super::{Store, StoreError, windows};
+use crate::{
+    run::{Mode, RunId, RunState},
+    window::{self, Admission, Windows},
+};
+
+/// A run to begin.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct NewRun {
+    pub id: RunId,
+    /// The number of the alert; none for a run that a schedule or a person begins.
+    pub alert: Option<i64>,
+    /// What begins it. No other run of the playbook has the same: `alert:N`, `group:N`, `tick:TIME`, `manual:UUID`.
+    pub occasion: String,
+    pub playbook: String,
+    pub playbook_hash: String,
+    pub playbook_text: Arc<str>,
+    /// What the text leans on.
+    pub playbook_around: Arc<str>,
+    pub mode: Mode,
+    pub inputs: Value,
+    pub vars: Value,
+    pub windows: Windows,
+}
+
+/// What became of a run that was to begin without an alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// It began, or begins when others have ended.
+    New,
+    /// A run of the same occasion is there already.
+    Known,
+    /// A window held it.
+    Held(String),
+}
+
+impl Store {
+    /// Begins a run that answers no alert, as its windows allow; durable when this returns.
+    ///
+    /// # Errors
+    /// The store cannot be written; nothing began.
+    pub async fn begin(&self, run: NewRun) -> Result<Begun, StoreError> {
+        let now = self.clock.now();
+        self.writer.write(move |connection| Box::pin(async move { begin(connection, &run, now).await })).await
+    }
+
+    /// Lets no more alerts join a run that gathers them; durable when this returns.
+    ///
+    /// # Errors
+    /// The store cannot be written; alerts may join still.
+    pub async fn begin_group(&self, run: &RunId) -> Result<(), StoreError> {
+        let (run, now) = (run.clone(), self.clock.now());
+        self.writer.write(move |connection| Box::pin(async move { windows::close_group(connection, &run, now).await })).await
+    }
+}
+
+/// Begins a run that answers no alert.
+pub(super) async fn begin(connection: &mut SqliteConnection, run: &NewRun, now: Timestamp) -> Result<Begun, sqlx::Error> {
+    let query = "SELECT 1 FROM run WHERE playbook = $1 AND occasion = $2";
+    let known: Option<(i64,)> = sqlx::query_as(query).bind(&run.playbook).bind(&run.occasion).fetch_optional(&mut *connection).await?;
+    if known.is_some() {
+        return Ok(Begun::Known);
+    }
+    keep_playbooks(connection, [run], now).await?;
+    match admit(connection, run, now).await? {
+        Admission::Held { detail, .. } => Ok(Begun::Held(detail)),
+        Admission::Begin { .. } | Admission::Queue { .. } | Admission::Join { .. } => Ok(Begun::New),
+    }
+}
+
+/// Keeps the texts of playbooks, each once.
+pub(super) async fn keep_playbooks(
+    connection: &mut SqliteConnection,
+    runs: impl IntoIterator<Item = &NewRun>,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let texts: BTreeMap<&str, &NewRun> = runs.into_iter().map(|run| (run.playbook_hash.as_str(), run)).collect();
+    for (hash, run) in texts {
+        let query = "INSERT INTO playbook_text (hash, name, text, around, first_used_at) VALUES ($1, $2, $3, $4, $5)
+                     ON CONFLICT (hash) DO NOTHING";
+        sqlx::query(query)
+            .bind(hash)
+            .bind(&run.playbook)
+            .bind(&*run.playbook_text)
+            .bind(&*run.playbook_around)
+            .bind(now.as_microsecond())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Decides what becomes of a run, and makes it so.
+pub(super) async fn admit(connection: &mut SqliteConnection, run: &NewRun, now: Timestamp) -> Result<Admission, sqlx::Error> {
+    // Most playbooks have no windows, and cost nothing here.
+    if run.windows.is_empty() {
+        insert(connection, run, RunState::Ready, now, now).await?;
+        return Ok(Admission::Begin { due: now });
+    }
+    let seen = windows::seen(connection, (&run.playbook, run.mode), &run.windows, now).await?;
+    let admission = window::admit(&run.windows, &seen, now);
+    let answers = match &admission {
+        Admission::Begin { due } => {
+            insert(connection, run, if *due > now { RunState::Waiting } else { RunState::Ready }, *due, now).await?;
+            &run.id
+        }
+        Admission::Queue { due, cancel } => {
+            for other in cancel {
+                cancel_run(connection, other, now).await?;
+            }
+            insert(connection, run, RunState::Queued, *due, now).await?;
+            &run.id
+        }
+        Admission::Join { run: other } => {
+            let query = "INSERT INTO joined_alert (run, alert) VALUES ($1, $2)";
+            sqlx::query(query).bind(&other.0).bind(run.alert).execute(&mut *connection).await?;
+            other
+        }
+        Admission::Held { .. } => &run.id,
+    };
+    for entry in window::entries(&run.windows, &admission, now) {
+        windows::keep(connection, &run.playbook, answers, &entry).await?;
+    }
+    Ok(admission)
+}
+
+/// Lets an open run end as soon as nothing of it is under way; says whether that is news.
+pub(super) async fn cancel_run(connection: &mut SqliteConnection, run: &RunId, now: Timestamp) -> Result<bool, sqlx::Error> {
+    // No alert may join a run that answers no more; and one that waits for others has nothing to wait for.
+    let query =
+        "UPDATE run SET cancel = 1, touched = 1, due_at = min(due_at, $2), state = CASE state WHEN 'queued' THEN 'ready' ELSE state END
+                 WHERE id = $1 AND cancel = 0 AND state IN ('ready', 'waiting', 'queued')
+                 RETURNING gathering IS NOT NULL";
+    let found: Option<(bool,)> = sqlx::query_as(query).bind(&run.0).bind(now.as_microsecond()).fetch_optional(&mut *connection).await?;
+    if let Some((true,)) = found {
+        windows::close_group(connection, run, now).await?;
+    }
+    Ok(found.is_some())
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    run: &NewRun,
+    state: RunState,
+    due: Timestamp,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let query = "INSERT INTO run (id, alert, occasion, playbook, playbook_hash, mode, inputs, vars, state, reason, created_at, due_at,
+                                  gathering, concurrency, concurrency_max)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, $11, $12, $13, $14);
+                 INSERT INTO decision (alert, playbook, verdict, detail, run) SELECT $2, $4, 'run', '', $1 WHERE $2 IS NOT NULL";
+    sqlx::query(query)
+        .bind(&run.id.0)
+        .bind(run.alert)
+        .bind(&run.occasion)
+        .bind(&run.playbook)
+        .bind(&run.playbook_hash)
+        .bind(run.mode.as_str())
+        .bind(run.inputs.to_string())
+        .bind(run.vars.to_string())
+        .bind(state.as_str())
+        .bind(now.as_microsecond())
+        .bind(due.as_microsecond())
+        .bind(run.windows.group.as_ref().map(|group| group.key.as_str()))
+        .bind(run.windows.concurrency.as_ref().map(|it| it.key.as_str()))
+        .bind(run.windows.concurrency.as_ref().map(|it| i64::from(it.max)))
+        .execute(connection)
+        .await
+        .map(|_| ())
+}

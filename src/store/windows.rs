@@ -1,0 +1,137 @@
+//! Windows in the journal: what is known under a key, and what is kept of it. What follows from that is decided in `window`.
+//!
+//! All of this is part of the transaction that begins runs, so that two alerts cannot both be the first.
+
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+
+use crate::{
+    run::{Mode, RunId, Strategy},
+    window::{Concurrency, Entry, Kind, Seen, Windows, since},
+};
+
+/// Entries are forgotten so long after they could matter last: a clock that is set back by less forgets nothing.
+const FORGET_AFTER: i64 = 86_400_000_000;
+
+/// What is known under the keys that a run asks for.
+pub(super) async fn seen(
+    connection: &mut SqliteConnection,
+    (playbook, mode): (&str, Mode),
+    windows: &Windows,
+    now: Timestamp,
+) -> Result<Seen, sqlx::Error> {
+    let mut seen = Seen::default();
+    if let Some(threshold) = &windows.threshold {
+        let hits = times(connection, (playbook, Kind::Threshold, &threshold.key), since(now, threshold.within), threshold.count).await?;
+        seen.hits = u32::try_from(hits.len()).unwrap_or(u32::MAX);
+    }
+    if let Some(dedup) = &windows.dedup {
+        let query = "SELECT run, until FROM window_entry WHERE playbook = $1 AND kind = 'dedup' AND key = $2";
+        let found: Option<(String, i64)> = sqlx::query_as(query).bind(playbook).bind(&dedup.key).fetch_optional(&mut *connection).await?;
+        seen.holder = found.map(|(run, until)| (RunId(run), moment(until)));
+    }
+    if let Some(group) = &windows.group {
+        let query = "SELECT (SELECT id FROM run WHERE playbook = $1 AND mode = $3 AND gathering = $2),
+                            (SELECT at FROM window_entry WHERE playbook = $1 AND kind = 'group' AND key = $2)";
+        let (run, last): (Option<String>, Option<i64>) =
+            sqlx::query_as(query).bind(playbook).bind(&group.key).bind(mode.as_str()).fetch_one(&mut *connection).await?;
+        seen.gathering = run.map(RunId);
+        seen.last_start = last.map(moment);
+    }
+    if let Some(throttle) = &windows.throttle {
+        seen.starts = times(connection, (playbook, Kind::Throttle, &throttle.key), since(now, throttle.per), throttle.max).await?;
+    }
+    if let Some(Concurrency { key, max, strategy }) = &windows.concurrency {
+        let (open, queued) = match strategy {
+            Strategy::Queue | Strategy::Skip => (i64::from(*max), 1),
+            Strategy::CancelRunning => (i64::MAX, i64::MAX),
+        };
+        seen.open = open_runs(connection, (playbook, key), "ready waiting", open).await?;
+        seen.queued = open_runs(connection, (playbook, key), "queued", queued).await?;
+    }
+    Ok(seen)
+}
+
+/// Keeps what a run left in a window.
+pub(super) async fn keep(connection: &mut SqliteConnection, playbook: &str, run: &RunId, entry: &Entry) -> Result<(), sqlx::Error> {
+    let Entry { kind, key, at, until, keep } = entry;
+    if kind.is_replaced() {
+        let query = "DELETE FROM window_entry WHERE playbook = $1 AND kind = $2 AND key = $3";
+        sqlx::query(query).bind(playbook).bind(kind.as_str()).bind(key).execute(&mut *connection).await?;
+    }
+    let query = "INSERT INTO window_entry (playbook, kind, key, at, until, run) VALUES ($1, $2, $3, $4, $5, $6);
+                 DELETE FROM window_entry WHERE number IN (
+                     SELECT number FROM window_entry WHERE playbook = $1 AND kind = $2 AND key = $3 ORDER BY at DESC, number DESC LIMIT -1 OFFSET $7)";
+    sqlx::query(query)
+        .bind(playbook)
+        .bind(kind.as_str())
+        .bind(key)
+        .bind(at.as_microsecond())
+        .bind(until.as_microsecond())
+        .bind(&run.0)
+        .bind(i64::from(*keep))
+        .execute(connection)
+        .await
+        .map(|_| ())
+}
+
+/// Forgets what cannot matter any more.
+pub(super) async fn forget(connection: &mut SqliteConnection, now: Timestamp) -> Result<(), sqlx::Error> {
+    let before = now.as_microsecond().saturating_sub(FORGET_AFTER);
+    sqlx::query("DELETE FROM window_entry WHERE until < $1").bind(before).execute(connection).await.map(|_| ())
+}
+
+/// Lets no more alerts join a run. The next run of the group keeps its distance from now.
+pub(super) async fn close_group(connection: &mut SqliteConnection, run: &RunId, now: Timestamp) -> Result<(), sqlx::Error> {
+    let query = "UPDATE window_entry SET until = until + ($2 - at), at = $2
+                 WHERE kind = 'group' AND (playbook, key) IN (SELECT playbook, gathering FROM run WHERE id = $1);
+                 UPDATE run SET gathering = NULL WHERE id = $1";
+    sqlx::query(query).bind(&run.0).bind(now.as_microsecond()).execute(connection).await.map(|_| ())
+}
+
+/// Lets those begin that have waited for longest under a concurrency key, as far as there is place.
+pub(super) async fn admit_queued(connection: &mut SqliteConnection, playbook: &str, key: &str, now: Timestamp) -> Result<(), sqlx::Error> {
+    let query = "UPDATE run SET state = CASE WHEN due_at > $3 THEN 'waiting' ELSE 'ready' END
+                 WHERE id = (SELECT id FROM run WHERE playbook = $1 AND concurrency = $2 AND state = 'queued' ORDER BY rowid LIMIT 1)
+                   AND concurrency_max > (SELECT count(*) FROM run WHERE playbook = $1 AND concurrency = $2 AND state IN ('ready', 'waiting'))";
+    while sqlx::query(query).bind(playbook).bind(key).bind(now.as_microsecond()).execute(&mut *connection).await?.rows_affected() > 0 {}
+    Ok(())
+}
+
+/// The times at which something happened after a moment, the last first.
+async fn times(
+    connection: &mut SqliteConnection,
+    (playbook, kind, key): (&str, Kind, &str),
+    since: Timestamp,
+    most: u32,
+) -> Result<Vec<Timestamp>, sqlx::Error> {
+    let query = "SELECT at FROM window_entry WHERE playbook = $1 AND kind = $2 AND key = $3 AND at > $4 ORDER BY at DESC LIMIT $5";
+    let found: Vec<(i64,)> = sqlx::query_as(query)
+        .bind(playbook)
+        .bind(kind.as_str())
+        .bind(key)
+        .bind(since.as_microsecond())
+        .bind(i64::from(most))
+        .fetch_all(connection)
+        .await?;
+    Ok(found.into_iter().map(|(at,)| moment(at)).collect())
+}
+
+/// The runs of a concurrency key in one of those states, the oldest first.
+async fn open_runs(
+    connection: &mut SqliteConnection,
+    (playbook, key): (&str, &str),
+    states: &str,
+    most: i64,
+) -> Result<Vec<RunId>, sqlx::Error> {
+    let query = "SELECT id FROM run WHERE playbook = $1 AND concurrency = $2 AND state IN (SELECT value FROM json_each($3))
+                 ORDER BY rowid LIMIT $4";
+    let states = serde_json::Value::from(states.split(' ').collect::<Vec<_>>()).to_string();
+    let found: Vec<(String,)> = sqlx::query_as(query).bind(playbook).bind(key).bind(states).bind(most).fetch_all(connection).await?;
+    Ok(found.into_iter().map(|(id,)| RunId(id)).collect())
+}
+
+/// Only what was a time before was written.
+fn moment(microseconds: i64) -> Timestamp {
+    Timestamp::from_microsecond(microseconds).unwrap_or(Timestamp::MAX)
+}
