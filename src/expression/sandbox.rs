@@ -91,6 +91,15 @@ impl Sandbox {
         Ok(Self(Arc::new(Inside { engine, library: self.0.library.merge(&ast), tables })))
     }
 
+    /// The same functions over other tables: those that are given take the place of those of the same name.
+    #[must_use]
+    pub fn with_other_tables(&self, tables: Tables) -> Self {
+        let mut all = Tables::clone(&self.0.tables);
+        all.replace(tables);
+        let tables = Arc::new(all);
+        Self(Arc::new(Inside { engine: engine(&tables), library: self.0.library.clone(), tables }))
+    }
+
     /// The names of the functions that expressions can call: rhai's, ours, and those that [`Sandbox::with_functions`] added.
     pub fn functions(&self) -> impl Iterator<Item = &str> {
         let ours = functions::FUNCTIONS.iter().map(|(name, _)| *name);
