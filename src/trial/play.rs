@@ -21,7 +21,7 @@ use crate::{
     expression::Scope,
     lifecycle::Tasks,
     net::{Net, NetConfig},
-    playbook::{Library, Playbook, Verdict},
+    playbook::{Library, Playbook, Shelf, Verdict},
     run::{RunRecord, StepRecord, StepState},
     store::{AlertFilter, Arrival, Received, RunFilter, Store},
     telemetry::{Metrics, signals::Signals},
@@ -76,7 +76,7 @@ pub(super) async fn play(
     let engine = Engine {
         store: store.clone(),
         bus: Arc::new(EmbeddedBus::new(store.clone())),
-        library: Arc::new(alone),
+        shelf: Shelf::new(Arc::new(alone)),
         services,
         stage: Arc::new(OnStage(Arc::clone(&world))),
         guardrails: Arc::new(scenario.guardrails.clone()),
