@@ -1,15 +1,21 @@
 //! `quell test`: playbooks tried on their tests.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 
 use clap::Args;
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::{Exit, output};
 use crate::{
     config::{Config, ConfigError},
     problem::Problem,
-    trial::{Chosen, Coverage, Report, Suite, Tally, Tried},
+    trial::{Chosen, Coverage, Report, Suite, Survivor, Tally, Tried},
 };
 
 #[derive(Debug, Args)]
@@ -28,7 +34,16 @@ pub(super) struct Test {
     /// Fail when the tests of a playbook touch less than this of its steps and branches, in percent.
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     min_coverage: Option<u8>,
+    /// Change each playbook in one place after the other, and list the changes that no test notices.
+    #[arg(long, conflicts_with_all = ["junit", "min_coverage", "watch"])]
+    mutate: bool,
+    /// Try again whenever a file of the folder changes, until Ctrl-C.
+    #[arg(long)]
+    watch: bool,
 }
+
+/// Soon enough for somebody who has just saved a file.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 impl Test {
     pub(super) async fn execute(self, config: Result<Config, ConfigError>, json: bool) -> Exit {
@@ -41,7 +56,48 @@ impl Test {
         if !folder.is_dir() {
             return Exit::usage(&format!("`{}` is not a folder of playbooks", folder.display()));
         }
-        self.run(&folder, json).await
+        if self.mutate {
+            return self.mutate(&folder, json).await;
+        }
+        let mut exit = self.run(&folder, json).await;
+        while self.watch {
+            let before = state(&folder);
+            let changed = async {
+                while state(&folder) == before {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+            };
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => break,
+                () = changed => exit = self.run(&folder, json).await,
+            }
+        }
+        exit
+    }
+
+    async fn mutate(&self, folder: &Path, json: bool) -> Exit {
+        let suite = match Suite::load(folder) {
+            Ok(suite) => suite,
+            Err(error) => return Exit::unreachable(&format!("{error:#}")),
+        };
+        let tried = match suite.run(&self.chosen()).await {
+            Ok(report) => report,
+            Err(error) => return Exit::problem(&format!("{error:#}")),
+        };
+        if tried.tried.is_empty() || tried.failed() > 0 || !suite.problems.is_empty() {
+            return Exit::problem("changes can be tried only on tests that are there and pass; `quell test` shows what does not");
+        }
+        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        let told = |done, all| {
+            bar.set_length(u64::try_from(all).unwrap_or(u64::MAX));
+            bar.set_position(u64::try_from(done).unwrap_or(u64::MAX));
+        };
+        let mutated = suite.mutate(&self.chosen(), told).await;
+        bar.finish_and_clear();
+        match mutated {
+            Ok((survivors, all)) => print_survivors(&survivors, all, json),
+            Err(error) => Exit::problem(&format!("{error:#}")),
+        }
     }
 
     async fn run(&self, folder: &Path, json: bool) -> Exit {
@@ -54,7 +110,7 @@ impl Test {
             Err(error) => return Exit::problem(&format!("{error:#}")),
         };
         if let Some(file) = &self.junit
-            && let Err(error) = std::fs::write(file, report.to_junit())
+            && let Err(error) = fs::write(file, report.to_junit())
         {
             return Exit::unreachable(&format!("write `{}`: {error}", file.display()));
         }
@@ -102,6 +158,34 @@ fn print_text(suite: &Suite, report: &Report, thin: &[&Coverage]) {
     }
     let (failed, all) = (report.failed(), report.tried.len());
     output::print(&format!("{} tests passed, {failed} failed; {} problems", all - failed, suite.problems.len()));
+}
+
+fn print_survivors(survivors: &[Survivor], all: usize, json: bool) -> Exit {
+    if json {
+        let survived = survivors.iter().map(|it| json!({"playbook": it.playbook, "line": it.line, "change": it.what}));
+        output::print_json(&json!({"changes": all, "survived": survived.collect::<Vec<_>>()}));
+    } else {
+        for it in survivors {
+            output::print(&format!("survived: {}:{} {}", it.playbook, it.line, it.what));
+        }
+        output::print(&format!("{all} changes, of which no test noticed {}", survivors.len()));
+    }
+    if survivors.is_empty() { Exit::Done } else { Exit::Problems }
+}
+
+/// When each file of a folder was changed last.
+fn state(folder: &Path) -> Vec<(PathBuf, Option<SystemTime>)> {
+    let mut state = Vec::new();
+    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if path.is_dir() && !path.is_symlink() {
+            state.extend(self::state(&path));
+        } else {
+            let changed = fs::metadata(&path).and_then(|it| it.modified()).ok();
+            state.push((path, changed));
+        }
+    }
+    state.sort();
+    state
 }
 
 fn rendered(suite: &Suite, problem: &Problem) -> String {

@@ -63,6 +63,7 @@ pub struct Expression {
     sandbox: Sandbox,
     ast: Arc<AST>,
     text: Arc<str>,
+    is_negated: bool,
 }
 
 impl Sandbox {
@@ -133,7 +134,7 @@ impl Sandbox {
         }
         let compile = || self.0.engine.compile_expression_with_scope(&visible, text);
         let ast = guarded(|| compile().map_err(|error| ExpressionError::from_parse(&error, text, names)))?;
-        Ok(Expression { sandbox: self.clone(), ast: Arc::new(self.0.library.merge(&ast)), text: text.into() })
+        Ok(Expression { sandbox: self.clone(), ast: Arc::new(self.0.library.merge(&ast)), text: text.into(), is_negated: false })
     }
 
     /// Compiles a text in which `${ }` holds expressions.
@@ -164,7 +165,8 @@ impl Expression {
     /// Says what went wrong and where in the text; any other value than true or false is wrong.
     pub fn boolean(&self, scope: &mut Scope) -> Result<bool, ExpressionError> {
         let value = self.evaluate(scope)?;
-        value.as_bool().map_err(|kind| ExpressionError::new(format!("a condition must be true or false, and this is a {kind}")))
+        let value = value.as_bool().map(|it| it != self.is_negated);
+        value.map_err(|kind| ExpressionError::new(format!("a condition must be true or false, and this is a {kind}")))
     }
 
     /// The value.
@@ -173,6 +175,12 @@ impl Expression {
     /// Says what went wrong and where in the text.
     pub fn value(&self, scope: &mut Scope) -> Result<Value, ExpressionError> {
         from_dynamic(&self.evaluate(scope)?).map_err(ExpressionError::new)
+    }
+
+    /// The condition that is true where this one is false. Only [`Expression::boolean`] differs, and the text that is shown.
+    #[must_use]
+    pub fn negated(&self) -> Self {
+        Self { text: format!("!({})", self.text).into(), is_negated: !self.is_negated, ..self.clone() }
     }
 
     /// As it was written.

@@ -160,7 +160,7 @@ impl Mark {
             Self::Case(id, case) => (format!("case {} of `{id}` never held", case + 1), id),
             Self::Otherwise(id) => (format!("a case of `{id}` always held"), id),
             Self::Item(id) => (format!("the list of `{id}` was always empty"), id),
-            Self::When(value) => return format!("`when` was never {value}, line {}", line_where(text, |line| line.starts_with("when:"))),
+            Self::When(value) => return format!("`when` was never {value}, line {}", line_of_key(text, "when")),
         };
         format!("{what}, line {}", line_of_step(text, id))
     }
@@ -177,7 +177,16 @@ pub(super) fn line_of_step(text: &str, id: &str) -> usize {
     line_where(text, is_named)
 }
 
+/// The line on which a key stands first, as far as the text tells; 0 where it does not.
+pub(super) fn line_of_key(text: &str, key: &str) -> usize {
+    let (own, inside) = (format!("{key}:"), [format!("{{{key}:"), format!(" {key}:")]);
+    match line_where(text, |line| line.starts_with(&own)) {
+        0 => line_where(text, |line| !line.starts_with('#') && inside.iter().any(|it| line.contains(it))),
+        line => line,
+    }
+}
+
 /// The first line that is so, from 1; 0 where none is.
-pub(super) fn line_where(text: &str, is_it: impl Fn(&str) -> bool) -> usize {
+fn line_where(text: &str, is_it: impl Fn(&str) -> bool) -> usize {
     text.lines().position(|line| is_it(line.trim_start())).map_or(0, |at| at + 1)
 }

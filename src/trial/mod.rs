@@ -2,11 +2,13 @@
 //! place of the outside.
 //!
 //! A file of tests is read ([`format`]) and made complete ([`scenario`]), each scenario is played ([`play`]) in its [`world`], and what came
-//! of it is judged ([`judge`]) and counted ([`coverage`]). A [`Suite`] is a folder of playbooks with all its tests. There is no second interpreter here: decider, driver and journal are the engine's.
+//! of it is judged ([`judge`]) and counted ([`coverage`]). A [`Suite`] is a folder of playbooks with all its tests; [`mutate`] asks
+//! whether those would notice a playbook that does something else. There is no second interpreter here: decider, driver and journal are the engine's.
 
 mod coverage;
 mod format;
 mod judge;
+mod mutate;
 mod play;
 mod report;
 mod scenario;
@@ -17,4 +19,4 @@ mod world;
 
 pub use coverage::{Coverage, Tally};
 pub use report::{Report, Tried};
-pub use suite::{Chosen, Suite};
+pub use suite::{Chosen, Suite, Survivor};

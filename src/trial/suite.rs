@@ -9,12 +9,14 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
+use tokio::runtime::Runtime;
 
 use super::{
     Coverage, Report, Tried,
     coverage::Touched,
     format::{Lookups, Tests},
     judge,
+    mutate::{Mutant, mutants},
     play::{self, nowhere},
     scenario::{Scenario, scenarios},
 };
@@ -43,6 +45,17 @@ pub struct Chosen {
     pub filter: Option<String>,
     /// Decides the order of the tests and how retries are spread.
     pub seed: u64,
+}
+
+/// A change of a playbook that no test noticed.
+#[derive(Debug, Clone)]
+pub struct Survivor {
+    /// The playbook's name.
+    pub playbook: String,
+    /// The line of what was changed; 0 where the text does not tell.
+    pub line: usize,
+    /// What was changed.
+    pub what: String,
 }
 
 struct File {
@@ -105,23 +118,58 @@ impl Suite {
         self.library.playbooks.iter().map(|playbook| playbook.name.as_str()).filter(|name| !is_tested(name)).collect()
     }
 
-    /// On a thread of its own, so that what is random there depends on the seed alone.
+    /// Changes every playbook that has tests in one place after the other, and returns the changes that no test noticed, with the number of
+    /// all. `told` is called after each of them with how many are done and how many there are.
+    ///
+    /// # Errors
+    /// A journal in memory cannot be used.
+    pub async fn mutate(&self, chosen: &Chosen, told: impl Fn(usize, usize)) -> anyhow::Result<(Vec<Survivor>, usize)> {
+        let mut by_playbook: BTreeMap<&str, Vec<Arc<File>>> = BTreeMap::new();
+        for file in &self.files {
+            by_playbook.entry(&file.playbook.name).or_default().push(Arc::clone(file));
+        }
+        let mutants = by_playbook.values().filter_map(|files| Some((files, mutants(&files.first()?.playbook))));
+        let mutants: Vec<_> = mutants.flat_map(|(files, mutants)| mutants.into_iter().map(|mutant| (files.clone(), mutant))).collect();
+        let (all, mut done, mut survivors) = (mutants.len(), 0, Vec::new());
+        let trials = mutants.into_iter().map(|(files, mutant)| self.survives(files, mutant, chosen.clone()));
+        let mut trials = stream::iter(trials).buffered(at_once());
+        while let Some(survivor) = trials.next().await {
+            survivors.extend(survivor?);
+            done += 1;
+            told(done, all);
+        }
+        Ok((survivors, all))
+    }
+
+    async fn survives(&self, files: Vec<Arc<File>>, mutant: Mutant, chosen: Chosen) -> anyhow::Result<Option<Survivor>> {
+        let bench = Bench { library: Arc::clone(&self.library), services: Arc::clone(&self.services), seed: chosen.seed };
+        apart(move |runtime| {
+            for (file, at) in files.iter().flat_map(|file| (0..file.scenarios.len()).map(move |at| (file, at))) {
+                let Some(scenario) = file.scenarios.get(at).filter(|scenario| is_chosen(file, scenario, &chosen)) else { continue };
+                if !runtime.block_on(bench.try_one(file, scenario, Some(&mutant)))?.0.passed() {
+                    return Ok(None);
+                }
+            }
+            let playbook = files.first().map(|file| file.playbook.name.clone()).unwrap_or_default();
+            Ok(Some(Survivor { playbook, line: mutant.line, what: mutant.what }))
+        })
+        .await
+    }
+
     async fn try_file(&self, file: Arc<File>, chosen: Chosen) -> anyhow::Result<(Arc<File>, Vec<(Tried, Touched)>)> {
-        let (library, services) = (Arc::clone(&self.library), Arc::clone(&self.services));
-        let work = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let bench = Bench { library: Arc::clone(&self.library), services: Arc::clone(&self.services), seed: chosen.seed };
+        apart(move |runtime| {
             let mut order: Vec<usize> = (0..file.scenarios.len()).collect();
             fastrand::Rng::with_seed(chosen.seed).shuffle(&mut order);
             let mut tried = Vec::new();
             for at in order {
                 let Some(scenario) = file.scenarios.get(at).filter(|scenario| is_chosen(&file, scenario, &chosen)) else { continue };
-                fastrand::seed(chosen.seed.wrapping_add(u64::try_from(at).unwrap_or_default()));
-                tried.push((at, runtime.block_on(try_one(&file, scenario, &library, &services))?));
+                tried.push((at, runtime.block_on(bench.try_one(&file, scenario, None))?));
             }
             tried.sort_by_key(|(at, _)| *at);
-            anyhow::Ok((file, tried.into_iter().map(|(_, tried)| tried).collect()))
-        };
-        tokio::task::spawn_blocking(work).await?
+            Ok((file, tried.into_iter().map(|(_, tried)| tried).collect()))
+        })
+        .await
     }
 
     fn read(&mut self, path: &Path) -> Result<File, Box<Problem>> {
@@ -143,39 +191,51 @@ fn is_chosen(file: &File, scenario: &Scenario, chosen: &Chosen) -> bool {
     chosen.filter.as_ref().is_none_or(|part| format!("{}: {}", file.playbook.name, scenario.name).contains(part))
 }
 
-async fn try_one(file: &File, scenario: &Scenario, library: &Library, services: &Arc<Services>) -> anyhow::Result<(Tried, Touched)> {
-    let begun = Instant::now();
-    let mut touched = Touched::default();
-    let differences = match on_its_own_tables(&file.playbook, library, scenario) {
-        Ok((playbook, library)) => {
-            let played = play::play(scenario, Arc::clone(&playbook), &library, Arc::clone(services)).await?;
-            touched.add(&playbook, &played);
-            judge::differences(&scenario.expect, &played)
-        }
-        Err(problems) => problems,
-    };
-    let tried = Tried {
-        path: file.path.clone(),
-        line: scenario.line,
-        playbook: file.playbook.name.clone(),
-        name: scenario.name.clone(),
-        took: begun.elapsed(),
-        differences,
-    };
-    Ok((tried, touched))
+/// Works on a thread of its own, so that what is random there depends on the seed alone.
+async fn apart<T: Send + 'static>(work: impl FnOnce(&Runtime) -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(move || work(&tokio::runtime::Builder::new_current_thread().enable_all().build()?)).await?
 }
 
-/// The playbook as the scenario wants it: in its mode, and compiled with the rows that the test gives.
-fn on_its_own_tables(playbook: &Playbook, library: &Library, scenario: &Scenario) -> Result<(Arc<Playbook>, Library), Vec<String>> {
-    let mut library = library.clone();
-    let mut playbook = playbook.clone();
-    if !scenario.lookups.is_empty() {
-        library.sandbox = library.sandbox.with_other_tables(tables(&scenario.lookups));
-        let compiled = library.compile(&playbook.path, &playbook.text);
-        playbook = compiled.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+/// What every trial needs.
+struct Bench {
+    library: Arc<Library>,
+    services: Arc<Services>,
+    seed: u64,
+}
+
+impl Bench {
+    async fn try_one(&self, file: &File, scenario: &Scenario, mutant: Option<&Mutant>) -> anyhow::Result<(Tried, Touched)> {
+        let begun = Instant::now();
+        // The same for a test whatever stands before it in the file.
+        fastrand::seed(self.seed.wrapping_add(scenario.line));
+        let mut touched = Touched::default();
+        let differences = match self.prepared(&file.playbook, scenario, mutant) {
+            Ok((playbook, library)) => {
+                let played = play::play(scenario, Arc::clone(&playbook), &library, Arc::clone(&self.services)).await?;
+                touched.add(&playbook, &played);
+                judge::differences(&scenario.expect, &played)
+            }
+            Err(problems) => problems,
+        };
+        let (path, playbook, name) = (file.path.clone(), file.playbook.name.clone(), scenario.name.clone());
+        Ok((Tried { path, line: scenario.line, playbook, name, took: begun.elapsed(), differences }, touched))
     }
-    playbook.mode = scenario.mode;
-    Ok((Arc::new(playbook), library))
+
+    /// The playbook as the scenario wants it: in its mode, and compiled with the rows that the test gives.
+    fn prepared(&self, playbook: &Playbook, scenario: &Scenario, mutant: Option<&Mutant>) -> Result<(Arc<Playbook>, Library), Vec<String>> {
+        let mut library = Library::clone(&self.library);
+        let mut playbook = playbook.clone();
+        if !scenario.lookups.is_empty() {
+            library.sandbox = library.sandbox.with_other_tables(tables(&scenario.lookups));
+            let compiled = library.compile(&playbook.path, &playbook.text);
+            playbook = compiled.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        }
+        playbook.mode = scenario.mode;
+        if let Some(mutant) = mutant {
+            mutant.apply(&mut playbook);
+        }
+        Ok((Arc::new(playbook), library))
+    }
 }
 
 fn tables(lookups: &Lookups) -> Tables {
