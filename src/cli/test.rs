@@ -59,20 +59,23 @@ impl Test {
         if self.mutate {
             return self.mutate(&folder, json).await;
         }
-        let mut exit = self.run(&folder, json).await;
-        while self.watch {
-            let before = state(&folder);
+        let exit = self.run(&folder, json).await;
+        if self.watch { self.watch(&folder, json, exit).await } else { exit }
+    }
+
+    async fn watch(&self, folder: &Path, json: bool, mut exit: Exit) -> Exit {
+        loop {
+            let before = state(folder);
             let changed = async {
-                while state(&folder) == before {
+                while state(folder) == before {
                     tokio::time::sleep(LOOK_AGAIN).await;
                 }
             };
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => break,
-                () = changed => exit = self.run(&folder, json).await,
+                _ = tokio::signal::ctrl_c() => return exit,
+                () = changed => exit = self.run(folder, json).await,
             }
         }
-        exit
     }
 
     async fn mutate(&self, folder: &Path, json: bool) -> Exit {
@@ -117,9 +120,7 @@ impl Test {
         let thin = self.thin(&report);
         if json {
             let problems: Vec<String> = suite.problems.iter().map(ToString::to_string).collect();
-            let mut document = report.to_json();
-            document["problems"] = json!(problems);
-            output::print_json(&document);
+            output::print_json(&json!({"problems": problems, "results": report.to_json()}));
         } else {
             print_text(&suite, &report, &thin);
         }

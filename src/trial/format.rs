@@ -3,16 +3,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
-    marker::PhantomData,
     path::Path,
 };
 
 use jiff::Timestamp;
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
-};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use serde_yaml::{Error, Spanned};
 
@@ -32,7 +27,8 @@ pub(super) struct Tests {
     pub(super) playbook: Option<String>,
     #[serde(default)]
     pub(super) defaults: Defaults,
-    pub(super) tests: Vec<Spanned<Test>>,
+    #[serde(rename = "tests")]
+    pub(super) all: Vec<Spanned<Test>>,
 }
 
 /// What the tests of a file have in common.
@@ -238,9 +234,9 @@ impl Tests {
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Box<Problem>> {
         let options = serde_yaml::options! { strict_booleans: true, leading_zero_numbers_as_strings: true, with_snippet: false };
         let tests: Self = serde_yaml::from_str_with_options(text, options).map_err(|error| Box::new(problem(path, text, &error)))?;
-        let idle = tests.tests.iter().find(|test| test.value.expect.is_empty());
+        let idle = tests.all.iter().find(|it| it.value.expect.is_empty());
         match idle {
-            Some(test) => Err(Box::new(at(path, text, &test.referenced, format!("the test `{}` expects nothing", test.value.name)))),
+            Some(idle) => Err(Box::new(at(path, text, &idle.referenced, format!("the test `{}` expects nothing", idle.value.name)))),
             None => Ok(tests),
         }
     }
@@ -299,77 +295,6 @@ impl Answer {
             Decision::Rejected => "rejected",
         };
         json!({"decision": decision, "by": [self.by], "reason": self.reason})
-    }
-}
-
-impl<'de> Deserialize<'de> for Answer {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// As a map.
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Full {
-            decision: Decision,
-            #[serde(default)]
-            after: Span,
-            #[serde(default = "somebody")]
-            by: String,
-            #[serde(default)]
-            reason: String,
-        }
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Answer;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`approved`, `rejected`, or a map with `decision`")
-            }
-
-            fn visit_str<E: de::Error>(self, word: &str) -> Result<Answer, E> {
-                let decision = Decision::deserialize(de::value::StrDeserializer::new(word))?;
-                Ok(Answer { decision, after: Span::default(), by: somebody(), reason: String::new() })
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Answer, A::Error> {
-                let Full { decision, after, by, reason } = Full::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Answer { decision, after, by, reason })
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
-
-/// Most tests do not care who answers.
-fn somebody() -> String {
-    "somebody".to_owned()
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
-            type Value = OneOrMany<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("one, or a list of them")
-            }
-
-            fn visit_str<E: de::Error>(self, word: &str) -> Result<OneOrMany<T>, E> {
-                T::deserialize(de::value::StrDeserializer::new(word)).map(|one| OneOrMany(vec![one]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMany<T>, A::Error> {
-                let mut many = Vec::new();
-                while let Some(one) = list.next_element()? {
-                    many.push(one);
-                }
-                if many.is_empty() { Err(de::Error::custom("the list is empty")) } else { Ok(OneOrMany(many)) }
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OneOrMany<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(|one| OneOrMany(vec![one]))
-            }
-        }
-        deserializer.deserialize_any(Either(PhantomData))
     }
 }
 
@@ -434,10 +359,10 @@ mod tests {
     fn one_may_stand_for_a_list_of_one() {
         let text = "tests:\n  - name: a\n    mocks: {s: {error: unknown, applied: true}, t: [{delay: 40s}, {output: {x: 1}}]}\n    \
                     approvals: {ask: approved, other: {decision: rejected, after: 10m, by: ann}}\n    expect: {outcome: [done, failed]}\n";
-        let tests = Tests::parse(Path::new("contain.test.yaml"), text).unwrap();
-        let test = &tests.tests[0].value;
-        assert_eq!((test.mocks["s"].0.len(), test.mocks["t"].0.len(), test.expect.outcome.as_ref().unwrap().0.len()), (1, 2, 2));
-        assert_eq!(test.approvals["other"].output(), json!({"decision": "rejected", "by": ["ann"], "reason": ""}));
-        assert_eq!(tests.subject(Path::new("x/contain.test.yaml")), "contain");
+        let read = Tests::parse(Path::new("contain.test.yaml"), text).unwrap();
+        let it = &read.all[0].value;
+        assert_eq!((it.mocks["s"].0.len(), it.mocks["t"].0.len(), it.expect.outcome.as_ref().unwrap().0.len()), (1, 2, 2));
+        assert_eq!(it.approvals["other"].output(), json!({"decision": "rejected", "by": ["ann"], "reason": ""}));
+        assert_eq!(read.subject(Path::new("x/contain.test.yaml")), "contain");
     }
 }

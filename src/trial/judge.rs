@@ -128,22 +128,19 @@ fn calls_differ(wanted: &[Call], made: &[Made]) -> Option<String> {
     let (mut at, mut rest) = (0, made.as_slice());
     for call in &wanted {
         // What was made before the next expected call was made too much; if that never comes, it is missing.
-        match rest.iter().position(|made| fits(call, made)) {
-            Some(found) => {
-                for (at, made) in rest.iter().take(found + 1).enumerate() {
-                    text.push_str(if at == found { "\n    " } else { "\n  + " });
-                    text.push_str(&shown(made, &relevant(made, call)));
-                }
-                rest = rest.get(found + 1..).unwrap_or_default();
-                at += 1;
-            }
-            None => {
-                text.push_str("\n  - ");
-                text.push_str(&asked(call));
-            }
+        let Some(found) = rest.iter().position(|made| fits(call, made)) else {
+            text.push_str("\n  - ");
+            text.push_str(&asked(call));
+            continue;
+        };
+        for (nth, made) in rest.iter().take(found + 1).enumerate() {
+            text.push_str(if nth == found { "\n    " } else { "\n  + " });
+            text.push_str(&shown(made, &relevant(made, call)));
         }
+        rest = rest.get(found + 1..).unwrap_or_default();
+        at += 1;
     }
-    let last = wanted.get(at).or(wanted.last());
+    let last = wanted.get(at).or_else(|| wanted.last());
     for made in rest {
         let with = last.map_or_else(|| made.with.clone(), |call| relevant(made, call));
         text.push_str("\n  + ");
@@ -197,5 +194,7 @@ fn messages(made: &Made) -> Vec<(&str, String)> {
 }
 
 fn listed(sent: &[(&str, String)]) -> String {
-    sent.iter().map(|(channel, text)| format!("\n  + {channel}: {}", text.trim().replace('\n', "\n      "))).collect()
+    let lines: Vec<String> =
+        sent.iter().map(|(channel, text)| format!("\n  + {channel}: {}", text.trim().replace('\n', "\n      "))).collect();
+    lines.concat()
 }

@@ -121,6 +121,8 @@ fn find<'a>(steps: &'a mut [Step], id: &str) -> Option<&'a mut Step> {
 fn drop_step(steps: &mut Vec<Step>, id: &str) {
     steps.retain(|step| step.id != id);
     for step in steps {
-        inside(step).into_iter().for_each(|steps| drop_step(steps, id));
+        for steps in inside(step) {
+            drop_step(steps, id);
+        }
     }
 }

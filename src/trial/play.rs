@@ -22,8 +22,8 @@ use crate::{
     lifecycle::Tasks,
     net::{Net, NetConfig},
     playbook::{Library, Playbook, Shelf, Verdict},
-    run::{RunRecord, StepRecord, StepState},
-    store::{AlertFilter, Arrival, Received, RunFilter, Store},
+    run::{RunRecord, RunState, StepRecord, StepState},
+    store::{AlertFilter, Arrival, Change, Received, RunFilter, Store},
     telemetry::{Metrics, signals::Signals},
 };
 
@@ -84,7 +84,7 @@ pub(super) async fn play(
         signals: Signals::new(metrics.clone()),
     };
     let mut play = Play { scenario, rehearsal: Rehearsal::new(engine, tasks.stop()), world, clock, arrived: 0 };
-    play.to_the_end().await?;
+    play.run_on().await?;
     let played = play.gather(&playbook, &metrics).await?;
     drop((play, store));
     // The writer of the journal ends when nobody can write any more.
@@ -106,7 +106,7 @@ impl Play<'_> {
         &self.rehearsal.engine().store
     }
 
-    async fn to_the_end(&mut self) -> anyhow::Result<()> {
+    async fn run_on(&mut self) -> anyhow::Result<()> {
         let end = self.scenario.start.checked_add(self.scenario.advance).unwrap_or(Timestamp::MAX);
         loop {
             self.take_in().await?;
@@ -122,7 +122,6 @@ impl Play<'_> {
                 Some(_) | None => break,
             }
         }
-        // Something may have to be seen at the end of the time that was asked for.
         Ok(())
     }
 
@@ -148,7 +147,13 @@ impl Play<'_> {
             let Some(progress) = self.store().progress(&run).await? else { continue };
             for step in progress.steps.iter().filter(|step| step.action == "approval" && step.state == StepState::Waiting) {
                 let Some(answer) = self.answer_to(step) else { continue };
-                let at = step.started_at.checked_add(answer.after.0).unwrap_or(Timestamp::MAX);
+                let mut at = step.started_at.checked_add(answer.after.0).unwrap_or(Timestamp::MAX);
+                if at <= self.clock.now() {
+                    at = self.clock.now();
+                    let run = RunRecord { state: RunState::Ready, due_at: at, ..progress.run.clone() };
+                    let step = StepRecord { output: answer.output(), ..step.clone() };
+                    self.store().record(Change { run, step: Some(step), attempt: None }).await?;
+                }
                 next = Some(next.map_or(at, |next| next.min(at)));
             }
         }

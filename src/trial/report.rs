@@ -1,6 +1,6 @@
 //! What came of a suite, as machines read it.
 
-use std::{fmt::Write as _, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -68,28 +68,28 @@ impl Report {
 
     /// The tests in the XML that build servers read, one suite for each playbook.
     pub fn to_junit(&self) -> String {
-        let mut text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();
+        let mut lines = vec!["<?xml version=\"1.0\" encoding=\"UTF-8\"?>".to_owned()];
         let took: Duration = self.tried.iter().map(|it| it.took).sum();
         let head = format!("tests=\"{}\" failures=\"{}\" time=\"{:.3}\"", self.tried.len(), self.failed(), took.as_secs_f64());
-        writeln!(text, "<testsuites name=\"quell\" {head}>").ok();
+        lines.push(format!("<testsuites name=\"quell\" {head}>"));
         for file in self.tried.chunk_by(|left, right| left.path == right.path) {
             let failed = file.iter().filter(|it| !it.passed()).count();
             let name = file.first().map(|it| escaped(&it.playbook)).unwrap_or_default();
-            writeln!(text, "  <testsuite name=\"{name}\" tests=\"{}\" failures=\"{failed}\">", file.len()).ok();
+            lines.push(format!("  <testsuite name=\"{name}\" tests=\"{}\" failures=\"{failed}\">", file.len()));
             for it in file {
                 let (name, path) = (escaped(&it.name), escaped(&it.path.display().to_string()));
                 let case = format!("classname=\"{}\" name=\"{name}\" file=\"{path}\" line=\"{}\"", escaped(&it.playbook), it.line);
-                writeln!(text, "    <testcase {case} time=\"{:.3}\">", it.took.as_secs_f64()).ok();
+                lines.push(format!("    <testcase {case} time=\"{:.3}\">", it.took.as_secs_f64()));
                 if let Some(first) = it.differences.first() {
                     let message = escaped(first.lines().next().unwrap_or_default());
-                    writeln!(text, "      <failure message=\"{message}\">{}</failure>", escaped(&it.differences.join("\n"))).ok();
+                    lines.push(format!("      <failure message=\"{message}\">{}</failure>", escaped(&it.differences.join("\n"))));
                 }
-                text.push_str("    </testcase>\n");
+                lines.push("    </testcase>".to_owned());
             }
-            text.push_str("  </testsuite>\n");
+            lines.push("  </testsuite>".to_owned());
         }
-        text.push_str("</testsuites>\n");
-        text
+        lines.push("</testsuites>\n".to_owned());
+        lines.join("\n")
     }
 }
 

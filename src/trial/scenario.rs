@@ -17,10 +17,6 @@ pub(super) struct Scenario {
     pub(super) start: Timestamp,
     /// When each alert comes.
     pub(super) arrivals: Vec<(Timestamp, Alert)>,
-    /// What a person gives the playbook.
-    pub(super) inputs: Option<Map<String, Value>>,
-    /// When a person or a schedule starts the playbook.
-    pub(super) starts: Vec<Timestamp>,
     pub(super) lookups: Lookups,
     pub(super) mocks: BTreeMap<String, OneOrMany<Mock>>,
     pub(super) approvals: BTreeMap<String, Answer>,
@@ -50,7 +46,7 @@ const MOST_ALERTS: usize = 1_000;
 /// The first test that makes no sense, with its place.
 pub(super) fn scenarios(tests: &Tests, path: &Path, text: &str) -> Result<Vec<Scenario>, Box<Problem>> {
     let mut scenarios = Vec::new();
-    for Spanned { value: test, referenced, .. } in &tests.tests {
+    for Spanned { value: test, referenced, .. } in &tests.all {
         let refused = |why: String| Box::new(format::at(path, text, referenced, format!("the test `{}`: {why}", test.name)));
         for variation in combinations(test).map_err(refused)? {
             let scenario = scenario(&tests.defaults, test, &variation).map_err(refused)?;
@@ -63,23 +59,17 @@ pub(super) fn scenarios(tests: &Tests, path: &Path, text: &str) -> Result<Vec<Sc
 fn scenario(defaults: &Defaults, test: &Test, variation: &[(&String, &Value)]) -> Result<Scenario, String> {
     let start = test.at.or_else(|| START.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH);
     let by_hand = test.inputs.is_some() || test.at.is_some() && test.alert.is_none() && test.alerts.is_empty();
-    if test.alert.is_some() && !test.alerts.is_empty() || by_hand && (test.alert.is_some() || !test.alerts.is_empty()) {
-        return Err("it has exactly one of `alert`, `alerts`, `inputs` and `at`".to_owned());
+    if test.alert.is_some() && !test.alerts.is_empty() {
+        return Err("it has both `alert` and `alerts`".to_owned());
     }
-    let repeat = test.repeat.unwrap_or(Repeat { times: 1, every: Span::default() });
-    let moments: Vec<Timestamp> = (0..repeat.times).map(|turn| later(start, repeat.every.0.saturating_mul(turn))).collect();
-    let mut inputs = test.inputs.clone();
-    let (mut arrivals, mut starts) = (Vec::new(), Vec::new());
     if by_hand {
-        starts = moments;
-        if let Some(inputs) = &mut inputs {
-            variation.iter().for_each(|(path, value)| put(inputs, path, value));
-        }
-    } else {
-        let once = [Coming { after: Span::default(), alert: test.alert.clone().unwrap_or_default(), revision: false }];
-        let comings = if test.alerts.is_empty() { &once[..] } else { &test.alerts };
-        arrivals = arriving(defaults, comings, &moments, variation)?;
+        return Err("a playbook that a person or a schedule begins cannot be tried by this version".to_owned());
     }
+    let repeat = test.repeat.unwrap_or_else(|| Repeat { times: 1, every: Span::default() });
+    let moments: Vec<Timestamp> = (0..repeat.times).map(|turn| later(start, repeat.every.0.saturating_mul(turn))).collect();
+    let once = [Coming { after: Span::default(), alert: test.alert.clone().unwrap_or_default(), revision: false }];
+    let comings = if test.alerts.is_empty() { &once[..] } else { &test.alerts };
+    let arrivals = arriving(defaults, comings, &moments, variation)?;
     let mut lookups = defaults.lookups.clone();
     lookups.extend(test.lookups.clone());
     let mut mocks = defaults.mocks.clone();
@@ -90,8 +80,6 @@ fn scenario(defaults: &Defaults, test: &Test, variation: &[(&String, &Value)]) -
         line: 0,
         start,
         arrivals,
-        inputs,
-        starts,
         lookups,
         mocks,
         approvals: test.approvals.clone(),
@@ -148,7 +136,9 @@ fn arriving(
                 alert.insert(name.to_owned(), json!(at));
             }
             merge(&mut alert, &coming.alert);
-            variation.iter().for_each(|(path, value)| put(&mut alert, path, value));
+            for (path, value) in variation {
+                put(&mut alert, path, value);
+            }
             let read = serde_json::from_value(Value::Object(alert.clone())).map_err(|error| format!("its alert: {error}"))?;
             arrivals.push((at, read));
             last = Some(alert);

@@ -9,14 +9,16 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
+use serde_yaml::Spanned;
 use tokio::runtime::Runtime;
 
 use super::{
     Coverage, Report, Tried,
     coverage::Touched,
-    format::{Lookups, Tests},
+    format::{self, Lookups, Tests},
     judge,
     mutate::{Mutant, mutants},
+    names,
     play::{self, nowhere},
     scenario::{Scenario, scenarios},
 };
@@ -182,6 +184,11 @@ impl Suite {
             let names: Vec<&str> = self.library.playbooks.iter().map(|playbook| playbook.name.as_str()).collect();
             return Err(unusable(format!("there is no playbook `{name}` that can be used; there are `{}`", names.join("`, `"))));
         };
+        names::check_defaults(&tests, &playbook, &self.library).map_err(|why| unusable(format!("`defaults`: {why}")))?;
+        for Spanned { value: test, referenced, .. } in &tests.all {
+            let told = |why: String| Box::new(format::at(path, &text, referenced, format!("the test `{}`: {why}", test.name)));
+            names::check(test, &playbook, &self.library).map_err(told)?;
+        }
         let scenarios = scenarios(&tests, path, &text)?;
         Ok(File { path: path.to_owned(), playbook, scenarios })
     }

@@ -74,7 +74,7 @@ async fn an_expectation_is_met_or_its_difference_is_told() {
         ("expect: {never_calls: [entitlement.cancel, 'http.*']}", ""),
         ("expect: {never_calls: [subscription.suspend]}", "`subscription.suspend` was called"),
         ("expect: {never_calls: ['subscription.*']}", "`subscription.*` was called"),
-        ("expect: {steps: {stopped: skipped, other: not_taken}}", ""),
+        ("mocks: {look: {output: {status: off}}}, expect: {steps: {stopped: succeeded, tell: not_taken}}", ""),
         ("expect: {steps: {stopped: succeeded}}", "`stopped` should be succeeded, and is skipped"),
         ("expect: {steps: {tell: not_taken}}", "`tell` should be not_taken"),
         ("expect: {outputs: {look: {status: active}}}", ""),
@@ -202,6 +202,24 @@ async fn the_same_seed_gives_the_same_and_machines_can_read_it() {
     assert_eq!(one.to_json()["failed"], 1);
     let some = suite.run(&Chosen { filter: Some("contain: b".to_owned()), seed: 0 }).await.unwrap();
     assert_eq!(some.tried.len(), 1);
+}
+
+#[test]
+fn a_name_that_is_not_there_is_a_problem() {
+    for (test, why) in [
+        ("mocks: {suspnd: {}}, expect: {runs: 1}", "`mocks`: there is no step and no action `suspnd`; did you mean `suspend`?"),
+        ("lookups: {customer: {}}, expect: {runs: 1}", "there is no table `customer`"),
+        ("crash: {after_call: suspendd}, expect: {runs: 1}", "`crash`: there is no step `suspendd`"),
+        ("approvals: {tell: approved}, expect: {runs: 1}", "`approvals`: there is no step `tell`"),
+        ("expect: {steps: {tel: failed}}", "did you mean `tell`?"),
+        ("expect: {calls: [{action: notifi}]}", "did you mean `notify`?"),
+        ("expect: {never_calls: [subscription.suspnd]}", "did you mean `subscription.suspend`?"),
+        ("expect: {never_calls: ['subscriptions.*']}", "`subscriptions.*`"),
+    ] {
+        let suite = Suite::load(folder(&format!("  - {{name: t, {test}}}\n")).path()).unwrap();
+        let shown: Vec<String> = suite.problems.iter().map(ToString::to_string).collect();
+        assert!(shown.len() == 1 && shown[0].contains(why) && shown[0].contains("contain.test.yaml:6:"), "{test}\n{shown:?}");
+    }
 }
 
 #[test]

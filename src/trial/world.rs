@@ -137,7 +137,7 @@ impl World {
         let answer = answer(&mock, step);
         self.memory().calls.push(made);
         let key = (run.to_owned(), played.step.clone());
-        if mock.applied.unwrap_or(mock.error.is_none()) {
+        if mock.applied.unwrap_or_else(|| mock.error.is_none()) {
             self.memory().targets.insert(key, Target::Reached(output(&mock)));
         } else if mock.error == Some(Fault::Conflict) {
             self.memory().targets.insert(key, Target::Changed);
