@@ -72,7 +72,7 @@ pub(super) async fn play(
     let metrics = Metrics::new()?;
     let world = World::new(clock.clone(), Arc::clone(&playbook), scenario.mocks.clone(), scenario.crash.clone());
     let world = Arc::new(world);
-    let alone = Library { playbooks: vec![Arc::clone(&playbook)], sandbox: library.sandbox.clone(), ..Library::default() };
+    let alone = library.with_only(Arc::clone(&playbook));
     let engine = Engine {
         store: store.clone(),
         bus: Arc::new(EmbeddedBus::new(store.clone())),
