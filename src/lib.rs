@@ -34,4 +34,5 @@ pub mod store;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod trial;
 pub mod web;

@@ -38,7 +38,8 @@ const MAY_USE: &[(&str, &str)] = &[
     ("web", "adapters lifecycle secret telemetry"),
     ("config", "adapters bus connections engine net problem telemetry web"),
     ("app", "actions adapters bus channels config connections engine lifecycle net playbook store telemetry web"),
-    ("cli", "alert app bus config engine lifecycle playbook problem run store telemetry"),
+    ("trial", "actions alert bus channels clock connections duration engine expression lifecycle net playbook problem run store telemetry"),
+    ("cli", "alert app bus config engine lifecycle playbook problem run store telemetry trial"),
 ];
 
 /// Folders whose files are interchangeable, each with the files that all members share; every other file must be in the

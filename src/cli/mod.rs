@@ -11,6 +11,7 @@ mod run;
 mod runs;
 mod schema;
 mod send;
+mod test;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -57,6 +58,8 @@ enum Command {
     Run(run::Run),
     /// Show every problem in the settings and playbooks, with its place and what to do.
     Check(check::Check),
+    /// Try playbooks on their tests, the files `*.test.yaml` beside them.
+    Test(test::Test),
     /// Put alerts on the bus: files, folders, or the standard input with one JSON document a line.
     Send(send::Send),
     /// What came, and what became of it.
@@ -112,6 +115,7 @@ impl Cli {
             Command::Schema { of } => of.execute(),
             Command::Catalog(catalog) => catalog.execute(json),
             Command::Check(check) => check.execute(settings(), json).await,
+            Command::Test(test) => test.execute(settings(), json).await,
             other => match settings() {
                 Ok(config) => other.execute(&config, json).await,
                 Err(error) => Exit::usage(&error.to_string()),
@@ -146,7 +150,13 @@ impl Command {
             Self::Alerts(alerts) => alerts.execute(&desk).await,
             Self::Runs(runs) => runs.execute(&desk).await,
             Self::Quarantine(quarantine) => quarantine.execute(&desk).await,
-            Self::Run(_) | Self::New(_) | Self::Check(_) | Self::Schema { .. } | Self::Catalog(_) | Self::Completions { .. } => Exit::Done,
+            Self::Run(_)
+            | Self::New(_)
+            | Self::Check(_)
+            | Self::Test(_)
+            | Self::Schema { .. }
+            | Self::Catalog(_)
+            | Self::Completions { .. } => Exit::Done,
         };
         drop(desk);
         tasks.end(std::time::Duration::from_secs(5)).await;

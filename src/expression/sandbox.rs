@@ -63,6 +63,7 @@ pub struct Expression {
     sandbox: Sandbox,
     ast: Arc<AST>,
     text: Arc<str>,
+    is_negated: bool,
 }
 
 impl Sandbox {
@@ -89,6 +90,15 @@ impl Sandbox {
             return Err(ExpressionError::new("only functions may stand here: `fn name(a, b) { … }`"));
         }
         Ok(Self(Arc::new(Inside { engine, library: self.0.library.merge(&ast), tables })))
+    }
+
+    /// The same functions over other tables: those that are given take the place of those of the same name.
+    #[must_use]
+    pub fn with_other_tables(&self, tables: Tables) -> Self {
+        let mut all = Tables::clone(&self.0.tables);
+        all.replace(tables);
+        let tables = Arc::new(all);
+        Self(Arc::new(Inside { engine: engine(&tables), library: self.0.library.clone(), tables }))
     }
 
     /// The names of the functions that expressions can call: rhai's, ours, and those that [`Sandbox::with_functions`] added.
@@ -124,7 +134,7 @@ impl Sandbox {
         }
         let compile = || self.0.engine.compile_expression_with_scope(&visible, text);
         let ast = guarded(|| compile().map_err(|error| ExpressionError::from_parse(&error, text, names)))?;
-        Ok(Expression { sandbox: self.clone(), ast: Arc::new(self.0.library.merge(&ast)), text: text.into() })
+        Ok(Expression { sandbox: self.clone(), ast: Arc::new(self.0.library.merge(&ast)), text: text.into(), is_negated: false })
     }
 
     /// Compiles a text in which `${ }` holds expressions.
@@ -155,7 +165,8 @@ impl Expression {
     /// Says what went wrong and where in the text; any other value than true or false is wrong.
     pub fn boolean(&self, scope: &mut Scope) -> Result<bool, ExpressionError> {
         let value = self.evaluate(scope)?;
-        value.as_bool().map_err(|kind| ExpressionError::new(format!("a condition must be true or false, and this is a {kind}")))
+        let value = value.as_bool().map(|it| it != self.is_negated);
+        value.map_err(|kind| ExpressionError::new(format!("a condition must be true or false, and this is a {kind}")))
     }
 
     /// The value.
@@ -164,6 +175,12 @@ impl Expression {
     /// Says what went wrong and where in the text.
     pub fn value(&self, scope: &mut Scope) -> Result<Value, ExpressionError> {
         from_dynamic(&self.evaluate(scope)?).map_err(ExpressionError::new)
+    }
+
+    /// The condition that is true where this one is false. Only [`Expression::boolean`] differs, and the text that is shown.
+    #[must_use]
+    pub fn negated(&self) -> Self {
+        Self { text: format!("!({})", self.text).into(), is_negated: !self.is_negated, ..self.clone() }
     }
 
     /// As it was written.

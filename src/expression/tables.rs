@@ -18,6 +18,11 @@ impl Tables {
         self.0.insert(name.into(), table);
     }
 
+    /// Adds tables, or replaces those of the same names.
+    pub fn replace(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// The tables' names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

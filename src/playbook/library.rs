@@ -62,6 +62,14 @@ impl Library {
         library
     }
 
+    /// The same functions and tables with one playbook alone, in place of all that are here.
+    #[must_use]
+    pub fn with_only(&self, playbook: Arc<Playbook>) -> Self {
+        let mut library = Self { playbooks: vec![playbook], ..self.clone() };
+        library.index();
+        library
+    }
+
     /// The playbooks that an alert may trigger: those that are enabled and of whose `match` no line is plainly false.
     pub fn candidates(&self, alert: &Value) -> impl Iterator<Item = &Arc<Playbook>> {
         let (playbooks, index) = &self.alerted;

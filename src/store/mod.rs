@@ -104,7 +104,9 @@ impl Store {
             .await
             .map_err(|error| unusable(format!("open the store `{}`: {error}", path.display())))?;
         schema::migrate(&writing, &path).await?;
-        let readers = pool(READERS).connect_with(options.create_if_missing(false)).await?;
+        // A database in memory belongs to one connection.
+        let in_memory = path == Path::new(":memory:");
+        let readers = if in_memory { writing.clone() } else { pool(READERS).connect_with(options.create_if_missing(false)).await? };
         Ok(Self { readers, writer: writer::start(writing, tasks, signals), queued: Arc::default(), clock: Clock::default() })
     }
 

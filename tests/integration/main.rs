@@ -43,4 +43,5 @@ mod reload;
 mod shipped;
 mod signals;
 mod spine;
+mod trial;
 mod world;

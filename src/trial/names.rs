@@ -1,0 +1,114 @@
+//! The names that a test uses: steps, actions, approvals and tables must be there. A mock for a misspelt step would answer nobody, and a call
+//! of a misspelt action never happens.
+
+use std::collections::BTreeSet;
+
+use super::{
+    format::{Crash, OneOrMany, Test, Tests},
+    world::id_of,
+};
+use crate::{
+    actions,
+    playbook::{Body, Library, Playbook},
+    problem::nearest,
+};
+
+/// What can be named.
+struct Known<'a> {
+    steps: BTreeSet<String>,
+    approvals: BTreeSet<String>,
+    actions: Vec<&'static str>,
+    tables: Vec<&'a str>,
+}
+
+/// The first name in the defaults that is not there, in a sentence.
+///
+/// # Errors
+/// The sentence.
+pub(super) fn check_defaults(tests: &Tests, playbook: &Playbook, library: &Library) -> Result<(), String> {
+    let known = Known::of(playbook, library);
+    known.callable("mocks", tests.defaults.mocks.keys())?;
+    known.tables("lookups", tests.defaults.lookups.keys())
+}
+
+/// The first name in a test that is not there, in a sentence.
+///
+/// # Errors
+/// The sentence.
+pub(super) fn check(test: &Test, playbook: &Playbook, library: &Library) -> Result<(), String> {
+    let known = Known::of(playbook, library);
+    let expect = &test.expect;
+    known.callable("mocks", test.mocks.keys())?;
+    known.tables("lookups", test.lookups.keys())?;
+    Known::among("approvals", &known.approvals, test.approvals.keys())?;
+    if let Some(Crash::BeforeCall(step) | Crash::AfterCall(step)) = &test.crash {
+        Known::among("crash", &known.steps, [step])?;
+    }
+    Known::among("steps", &known.steps, expect.steps.keys())?;
+    Known::among("outputs", &known.steps, expect.outputs.keys())?;
+    let calls = expect.calls.iter().flatten();
+    Known::among("calls", &known.steps, calls.clone().filter_map(|call| call.step.as_ref()))?;
+    known.callable("calls", calls.filter_map(|call| call.action.as_ref()))?;
+    known.callable("never_calls", expect.never_calls.iter())?;
+    match &expect.outcome {
+        Some(OneOrMany(outcomes)) if outcomes.len() > 1 && expect.runs.is_some_and(|runs| runs != outcomes.len()) => {
+            Err(format!("`outcome` lists {} outcomes, and `runs` is another number", outcomes.len()))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+impl<'a> Known<'a> {
+    fn of(playbook: &Playbook, library: &'a Library) -> Self {
+        let mut known = Self {
+            steps: BTreeSet::new(),
+            approvals: BTreeSet::new(),
+            actions: actions::CATALOG.iter().map(|entry| entry.name).collect(),
+            tables: library.sandbox.tables().collect(),
+        };
+        known.add(playbook);
+        known
+    }
+
+    /// The steps of a playbook and of those that it calls.
+    fn add(&mut self, playbook: &Playbook) {
+        for step in playbook.every_step() {
+            self.steps.insert(step.id.clone());
+            if step.rollback.is_some() {
+                self.steps.insert(format!("{}.rollback", step.id));
+            }
+            if matches!(step.body, Body::Approval(_)) {
+                self.approvals.insert(step.id.clone());
+            }
+        }
+        playbook.called.values().for_each(|called| self.add(called));
+    }
+
+    fn among<'n>(what: &str, known: &BTreeSet<String>, names: impl IntoIterator<Item = &'n String>) -> Result<(), String> {
+        let unknown = names.into_iter().find(|name| !known.contains(id_of(name)));
+        unknown.map_or(Ok(()), |name| Err(told(what, name, "step", known.iter().map(String::as_str))))
+    }
+
+    /// Steps, actions, and groups of actions.
+    fn callable<'n>(&self, what: &str, names: impl IntoIterator<Item = &'n String>) -> Result<(), String> {
+        let is_group = |name: &str| {
+            let group = name.strip_suffix('*').filter(|group| group.ends_with('.'));
+            group.is_some_and(|group| self.actions.iter().any(|action| action.starts_with(group)))
+        };
+        let is_known = |name: &str| self.steps.contains(id_of(name)) || self.actions.contains(&name) || is_group(name);
+        let unknown = names.into_iter().find(|name| !is_known(name));
+        let known = self.steps.iter().map(String::as_str).chain(self.actions.iter().copied());
+        unknown.map_or(Ok(()), |name| Err(told(what, name, "step and no action", known)))
+    }
+
+    fn tables<'n>(&self, what: &str, names: impl IntoIterator<Item = &'n String>) -> Result<(), String> {
+        let unknown = names.into_iter().find(|name| !self.tables.contains(&name.as_str()));
+        unknown.map_or(Ok(()), |name| Err(told(what, name, "table", self.tables.iter().copied())))
+    }
+}
+
+fn told<'k>(what: &str, name: &str, kind: &str, known: impl Iterator<Item = &'k str> + Clone) -> String {
+    let help = nearest(name, known.clone()).map(|it| format!("did you mean `{it}`?"));
+    let help = help.unwrap_or_else(|| format!("there are `{}`", known.collect::<Vec<_>>().join("`, `")));
+    format!("`{what}`: there is no {kind} `{name}`; {help}")
+}

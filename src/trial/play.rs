@@ -1,0 +1,213 @@
+//! Plays one scenario: the real engine on a journal in memory, on a clock that stands still until nothing more can be done at its time.
+
+use std::{cell::LazyCell, collections::BTreeSet, sync::Arc};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    format::Answer,
+    scenario::Scenario,
+    world::{Made, OnStage, World, id_of},
+};
+use crate::{
+    actions::Services,
+    alert::Alert,
+    bus::embedded::EmbeddedBus,
+    channels::Channels,
+    clock::Clock,
+    connections::Connections,
+    engine::{Acting, Engine, Rehearsal},
+    expression::Scope,
+    lifecycle::Tasks,
+    net::{Net, NetConfig},
+    playbook::{Library, Playbook, Shelf, Verdict},
+    run::{RunRecord, RunState, StepRecord, StepState},
+    store::{AlertFilter, Arrival, Change, Received, RunFilter, Store},
+    telemetry::{Metrics, signals::Signals},
+};
+
+/// What came of a scenario.
+#[derive(Debug, Default)]
+pub(super) struct Played {
+    /// Every run with its steps, in the order in which they began.
+    pub(super) runs: Vec<(RunRecord, Vec<StepRecord>)>,
+    /// What became of each alert: `matched`, `held`, `error` or `no_match`.
+    pub(super) alerts: Vec<String>,
+    pub(super) calls: Vec<Made>,
+    /// The rules that held a step back.
+    pub(super) guardrails: BTreeSet<String>,
+    /// Why alerts were not answered, each in a sentence.
+    pub(super) explanations: Vec<String>,
+    /// How often `when` was true, and how often false.
+    pub(super) when: (usize, usize),
+    /// What the test left open and what it says that is not so.
+    pub(super) faults: Vec<String>,
+}
+
+/// Services that reach nothing; the stage stands before them.
+///
+/// # Errors
+/// The system's certificates cannot be read.
+pub(super) fn nowhere() -> anyhow::Result<Arc<Services>> {
+    let net = Net::new(&NetConfig::default())?;
+    let channels = Channels::build(&std::collections::BTreeMap::new(), &net);
+    let channels = channels.map_err(|errors| anyhow::anyhow!(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+    Ok(Arc::new(Services { net, connections: Connections::default(), channels }))
+}
+
+/// Plays a scenario on one playbook.
+///
+/// # Errors
+/// The journal in memory cannot be used, or there is no end to what there is to do.
+pub(super) async fn play(
+    scenario: &Scenario,
+    playbook: Arc<Playbook>,
+    library: &Library,
+    services: Arc<Services>,
+) -> anyhow::Result<Played> {
+    let tasks = Tasks::default();
+    let clock = Clock::standing_at(scenario.start);
+    let store = Store::open("sqlite::memory:", &tasks, None).await?.dated_by(clock.clone());
+    let metrics = Metrics::new()?;
+    let world = World::new(clock.clone(), Arc::clone(&playbook), scenario.mocks.clone(), scenario.crash.clone());
+    let world = Arc::new(world);
+    let alone = library.with_only(Arc::clone(&playbook));
+    let engine = Engine {
+        store: store.clone(),
+        bus: Arc::new(EmbeddedBus::new(store.clone())),
+        shelf: Shelf::new(Arc::new(alone)),
+        services,
+        stage: Arc::new(OnStage(Arc::clone(&world))),
+        guardrails: Arc::new(scenario.guardrails.clone()),
+        acting: Acting::AsWritten,
+        signals: Signals::new(metrics.clone()),
+    };
+    let mut play = Play { scenario, rehearsal: Rehearsal::new(engine, tasks.stop()), world, clock, arrived: 0 };
+    play.run_on().await?;
+    let played = play.gather(&playbook, &metrics).await?;
+    drop((play, store));
+    // The writer of the journal ends when nobody can write any more.
+    tasks.end(std::time::Duration::from_secs(5)).await;
+    Ok(played)
+}
+
+struct Play<'a> {
+    scenario: &'a Scenario,
+    rehearsal: Rehearsal,
+    world: Arc<World>,
+    clock: Clock,
+    /// How many alerts have come so far.
+    arrived: usize,
+}
+
+impl Play<'_> {
+    fn store(&self) -> &Store {
+        &self.rehearsal.engine().store
+    }
+
+    async fn run_on(&mut self) -> anyhow::Result<()> {
+        let end = self.scenario.start.checked_add(self.scenario.advance).unwrap_or(Timestamp::MAX);
+        loop {
+            self.take_in().await?;
+            if !self.rehearsal.settle(self.world.death()).await? {
+                self.rehearsal.crash();
+                continue;
+            }
+            let answered = self.answer().await?;
+            let coming = self.scenario.arrivals.get(self.arrived).map(|(at, _)| *at);
+            let next = [coming, answered, self.rehearsal.next_due().await?].into_iter().flatten().min();
+            match next {
+                Some(next) if next <= end => self.clock.advance_to(next),
+                Some(_) | None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// The alerts whose time has come.
+    async fn take_in(&mut self) -> anyhow::Result<()> {
+        let now = self.clock.now();
+        let due = self.scenario.arrivals.iter().skip(self.arrived).take_while(|(at, _)| *at <= now);
+        let arrivals: Vec<Arrival> = due.map(|(_, alert)| arrival(alert)).collect();
+        self.arrived += arrivals.len();
+        if !arrivals.is_empty() {
+            self.store().take_in(arrivals).await?;
+        }
+        Ok(())
+    }
+
+    /// Answers the approvals whose time has come; returns when the next one is to be answered.
+    async fn answer(&self) -> anyhow::Result<Option<Timestamp>> {
+        if self.scenario.approvals.is_empty() {
+            return Ok(None);
+        }
+        let mut next: Option<Timestamp> = None;
+        for (run, _) in self.store().open_runs().await? {
+            let Some(progress) = self.store().progress(&run).await? else { continue };
+            for step in progress.steps.iter().filter(|step| step.action == "approval" && step.state == StepState::Waiting) {
+                let Some(answer) = self.answer_to(step) else { continue };
+                let mut at = step.started_at.checked_add(answer.after.0).unwrap_or(Timestamp::MAX);
+                if at <= self.clock.now() {
+                    at = self.clock.now();
+                    let run = RunRecord { state: RunState::Ready, due_at: at, ..progress.run.clone() };
+                    let step = StepRecord { output: answer.output(), ..step.clone() };
+                    self.store().record(Change { run, step: Some(step), attempt: None }).await?;
+                }
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+        }
+        Ok(next)
+    }
+
+    fn answer_to(&self, step: &StepRecord) -> Option<&Answer> {
+        let approvals = &self.scenario.approvals;
+        approvals.get(&step.id).or_else(|| approvals.get(id_of(&step.id))).filter(|_| step.output.is_null())
+    }
+
+    async fn gather(&self, playbook: &Playbook, metrics: &Metrics) -> anyhow::Result<Played> {
+        let mut played = Played { calls: self.world.calls(), faults: self.world.faults(), ..Played::default() };
+        let mut runs = self.store().runs(&RunFilter::default()).await?;
+        runs.reverse();
+        for run in runs {
+            let steps = self.store().progress(&run.id).await?.map(|progress| progress.steps).unwrap_or_default();
+            played.runs.push((run, steps));
+        }
+        let mut alerts = self.store().alerts(&AlertFilter::default()).await?;
+        alerts.reverse();
+        for row in alerts {
+            let decisions = self.store().decisions(row.number).await?;
+            let kept = decisions.iter().filter(|(_, verdict, _, _)| verdict != "run");
+            played.explanations.extend(kept.map(|(_, verdict, detail, _)| format!("{verdict}: {detail}")));
+            explain(playbook, &Alert::from_event(&row.event)?, row.is_revision, &mut played);
+            played.alerts.push(row.outcome);
+        }
+        let shown = String::from_utf8(metrics.render()?)?;
+        let rules = shown.lines().filter_map(|line| line.strip_prefix("quell_guardrail_holds_total{rule=\"")?.split('"').next());
+        played.guardrails = rules.map(ToOwned::to_owned).collect();
+        Ok(played)
+    }
+}
+
+/// Why the trigger does not match an alert.
+fn explain(playbook: &Playbook, alert: &Alert, is_revision: bool, played: &mut Played) {
+    let Some(trigger) = playbook.trigger.alert() else { return };
+    let seen = serde_json::to_value(alert).unwrap_or(Value::Null);
+    let mut scope = LazyCell::new(|| {
+        let mut scope = Scope::new(alert.received_at);
+        scope.set("alert", &seen);
+        scope
+    });
+    match trigger.evaluate(&seen, is_revision, &mut scope) {
+        Verdict::Matches => played.when.0 += 1,
+        Verdict::Differs { clause, value } => {
+            played.when.1 += usize::from(clause.starts_with("when: "));
+            played.explanations.push(format!("no match: {clause}, and it is {value}"));
+        }
+        Verdict::Failed(_) => {}
+    }
+}
+
+fn arrival(alert: &Alert) -> Arrival {
+    Arrival::Alert(Box::new(Received { event: alert.to_event(), alert: alert.clone() }))
+}

@@ -1,0 +1,236 @@
+//! Tests of the trials themselves: a test that should fail fails, and says why.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const PLAYBOOK: &str = "\
+playbook: contain
+mode: shadow
+trigger: {alert: {match: {kind: mining}, when: alert.severity != \"low\"}}
+dedup: {key: \"${alert.subscription_id}\", window: 1h}
+steps:
+  - id: look
+    action: subscription.get
+    with: {customer_tenant_id: \"${alert.customer_tenant_id}\", subscription_id: \"${alert.subscription_id}\"}
+  - id: stopped
+    if: steps.look.output.status != \"active\"
+    stop: {outcome: no_action, reason: \"it is ${steps.look.output.status} already\"}
+  - id: suspend
+    action: subscription.suspend
+    with: {customer_tenant_id: \"${alert.customer_tenant_id}\", subscription_id: \"${alert.subscription_id}\"}
+  - id: tell
+    action: notify
+    with: {channels: [\"slack:secops\"], title: Stopped, text: \"the subscription ${alert.subscription_id}\"}
+    on_error: continue
+";
+
+const DEFAULTS: &str = "\
+defaults:
+  alert: {kind: mining, subscription_id: 22222222-bbbb-4bbb-8bbb-000000000002}
+  guardrails: {without_approval: [subscription.suspend]}
+  mocks: {look: {output: {status: active}}}
+tests:
+";
+
+/// A folder with the playbook above and these tests.
+fn folder(tests: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("contain.yaml"), PLAYBOOK).unwrap();
+    fs::write(folder.path().join("contain.test.yaml"), format!("{DEFAULTS}{tests}")).unwrap();
+    folder
+}
+
+async fn tried(tests: &str) -> Report {
+    let suite = Suite::load(folder(tests).path()).unwrap();
+    assert!(suite.problems.is_empty(), "{tests}\n{:?}", suite.problems);
+    suite.run(&Chosen::default()).await.unwrap()
+}
+
+/// The differences of a file with one test.
+async fn differences(test: &str) -> String {
+    let report = tried(&format!("  - {{name: t, {test}}}\n")).await;
+    report.tried[0].differences.join("\n")
+}
+
+const ALL_CALLS: &str = "calls: [{step: suspend, action: subscription.suspend}, {step: tell, action: notify}]";
+
+#[tokio::test]
+async fn an_expectation_is_met_or_its_difference_is_told() {
+    for (test, why) in [
+        ("expect: {outcome: done}", ""),
+        ("expect: {outcome: failed}", "expected failed, and it was done"),
+        ("alert: {severity: low}, expect: {outcome: done}", "it was no_match"),
+        ("expect: {runs: 2}", "expected 2, and there were 1"),
+        ("mocks: {look: {output: {status: suspended}}}, expect: {outcome: no_action, reason: it is suspended already}", ""),
+        ("mocks: {look: {output: {status: suspended}}}, expect: {reason: it is deleted}", "it is suspended already"),
+        ("expect: {calls: [{step: suspend}, {step: tell, with: {title: Stopped}}]}", ""),
+        ("expect: {calls: [{step: suspend}]}", "+ tell notify"),
+        ("expect: {calls: [{step: tell}, {step: suspend}]}", "- suspend"),
+        ("expect: {calls: [{step: suspend, times: 2}, {step: tell}]}", "- suspend"),
+        ("expect: {calls: [{step: suspend}, {step: tell, with: {title: Other}}]}", "- tell"),
+        ("expect: {never_calls: [entitlement.cancel, 'http.*']}", ""),
+        ("expect: {never_calls: [subscription.suspend]}", "`subscription.suspend` was called"),
+        ("expect: {never_calls: ['subscription.*']}", "`subscription.*` was called"),
+        ("mocks: {look: {output: {status: off}}}, expect: {steps: {stopped: succeeded, tell: not_taken}}", ""),
+        ("expect: {steps: {stopped: succeeded}}", "`stopped` should be succeeded, and is skipped"),
+        ("expect: {steps: {tell: not_taken}}", "`tell` should be not_taken"),
+        ("expect: {outputs: {look: {status: active}}}", ""),
+        ("expect: {outputs: {look: {status: deleted}}}", "- {\"status\":\"deleted\"}"),
+        ("expect: {notifications: [{channel: 'slack:secops', text: the subscription 2222}]}", ""),
+        ("expect: {notifications: [{channel: 'slack:other', text: the}]}", "- slack:other"),
+        ("expect: {notifications: []}", "expected none"),
+        ("guardrails: {}, expect: {guardrails: [approval], outcome: failed}", ""),
+        ("expect: {guardrails: [approval]}", "expected {\"approval\"}"),
+        ("guardrails: {}, expect: {guardrails: []}", "held back by {\"approval\"}"),
+        ("alert: {severity: low}, expect: {outcome: no_match, explanation: 'alert.severity = low'}", ""),
+        ("alert: {severity: low}, expect: {explanation: 'kind: mining'}", "is not in"),
+        ("mocks: {look: {error: rejected, message: no}}, expect: {outcome: failed, steps: {look: failed}}", ""),
+        ("crash: {after_call: stopped}, expect: {outcome: done}", "the step `stopped` made no call"),
+        ("mode: shadow, expect: {calls: [], steps: {suspend: shadowed}}", ""),
+    ] {
+        let differences = differences(test).await;
+        assert_eq!(differences.is_empty(), why.is_empty(), "{test}\n{differences}");
+        assert!(differences.contains(why), "{test}\n{differences}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_read_must_be_said() {
+    let folder = folder("");
+    let tests = "tests:\n  - {name: t, alert: {kind: mining}, expect: {outcome: failed}}\n";
+    fs::write(folder.path().join("contain.test.yaml"), tests).unwrap();
+    let report = Suite::load(folder.path()).unwrap().run(&Chosen::default()).await.unwrap();
+    let shown = report.tried[0].differences.join("\n");
+    assert!(shown.contains("the step `look` reads with `subscription.get`") && shown.contains("mocks: {look:"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_program_that_dies_after_a_call_repeats_only_what_may_be_repeated() {
+    for (test, why) in [
+        // The target shows that it happened.
+        ("after_call: suspend", "[{step: suspend}, {step: tell}]"),
+        ("before_call: suspend", "[{step: suspend}, {step: tell}]"),
+        // Nobody can see whether people were told, and to tell them twice does no harm.
+        ("after_call: tell", "[{step: suspend}, {step: tell, times: 2}]"),
+        ("before_call: tell", "[{step: suspend}, {step: tell}]"),
+    ] {
+        let differences = differences(&format!("crash: {{{test}}}, expect: {{outcome: done, calls: {why}}}")).await;
+        assert!(differences.is_empty(), "{test}\n{differences}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_looked_at_and_time_passes_only_on_the_clock() {
+    for test in [
+        format!("mocks: {{suspend: {{error: unknown, applied: true}}}}, expect: {{outcome: done, {ALL_CALLS}}}"),
+        format!("mocks: {{suspend: {{delay: 5m}}}}, expect: {{outcome: done, {ALL_CALLS}}}"),
+        "mocks: {suspend: [{error: unknown}, {output: {plan_status: suspended}}]}, \
+         expect: {outcome: done, calls: [{step: suspend, times: 2}, {step: tell}], outputs: {suspend: {plan_status: suspended}}}"
+            .to_owned(),
+        "mocks: {suspend: {error: conflict}}, expect: {outcome: failed, calls: [{step: suspend}]}".to_owned(),
+        "mocks: {tell: [{error: not_done}, {error: not_done}, {}]}, expect: {calls: [{step: suspend}, {step: tell, times: 3}]}".to_owned(),
+        "repeat: {times: 3, every: 31m}, expect: {runs: 2}".to_owned(),
+        "repeat: {times: 3, every: 31m}, advance: 40m, expect: {runs: 1, explanation: held}".to_owned(),
+        "alerts: [{}, {after: 2h, revision: true, alert: {severity: critical}}], expect: {runs: 1, explanation: a later change}".to_owned(),
+    ] {
+        let differences = differences(&test).await;
+        assert!(differences.is_empty(), "{test}\n{differences}");
+    }
+}
+
+#[tokio::test]
+async fn what_varies_is_tried_in_every_combination() {
+    let report = tried("  - {name: t, vary: {confidence: [low, high], severity: [high, critical]}, expect: {outcome: done}}\n").await;
+    let names: Vec<&str> = report.tried.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names.len(), 4);
+    assert_eq!(names[0], "t (confidence low, severity high)");
+    assert_eq!(report.failed(), 0);
+}
+
+#[tokio::test]
+async fn what_no_test_touches_is_named_with_its_line() {
+    let report = tried("  - {name: t, expect: {outcome: done}}\n").await;
+    let coverage = &report.coverage[0];
+    assert_eq!((coverage.steps.touched, coverage.steps.all, coverage.branches.touched, coverage.branches.all), (3, 4, 2, 4));
+    assert_eq!(coverage.steps.missing, ["`stopped` was never taken, line 9"]);
+    assert_eq!(coverage.branches.missing, ["`when` was never false, line 3", "`if` of `stopped` was never true, line 9"]);
+    assert_eq!(coverage.percent(), 62);
+}
+
+#[tokio::test]
+async fn a_change_survives_where_no_test_notices_it() {
+    let weak = "  - {name: t, expect: {outcome: done}}\n";
+    let strong = format!(
+        "  - {{name: a, expect: {{outcome: done, {ALL_CALLS}, steps: {{stopped: skipped}}}}}}\n  \
+         - {{name: b, mocks: {{look: {{output: {{status: deleted}}}}}}, expect: {{outcome: no_action}}}}\n  \
+         - {{name: c, mocks: {{tell: {{error: rejected}}}}, expect: {{outcome: done}}}}\n  \
+         - {{name: d, alert: {{severity: low}}, expect: {{outcome: no_match}}}}\n  \
+         - {{name: e, alert: {{kind: other}}, expect: {{outcome: no_match}}}}\n"
+    );
+    let survivors = async |tests: &str| {
+        let (survivors, all) = Suite::load(folder(tests).path()).unwrap().mutate(&Chosen::default(), |_, _| {}).await.unwrap();
+        assert_eq!(all, 8);
+        survivors.into_iter().map(|it| format!("{}:{} {}", it.playbook, it.line, it.what)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        survivors(weak).await,
+        [
+            "contain:3 `kind` of `match` dropped",
+            "contain:9 step `stopped` dropped",
+            "contain:12 step `suspend` dropped",
+            "contain:15 `on_error: continue` of `tell` removed",
+            "contain:15 step `tell` dropped",
+        ]
+    );
+    assert_eq!(survivors(&strong).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_same_seed_gives_the_same_and_machines_can_read_it() {
+    let tests = "  - {name: \"a <test> & \\\"more\\\"\", expect: {outcome: failed}}\n  - {name: b, expect: {outcome: done}}\n";
+    let suite = Suite::load(folder(tests).path()).unwrap();
+    let chosen = Chosen { seed: 7, ..Chosen::default() };
+    let (one, other) = (suite.run(&chosen).await.unwrap(), suite.run(&chosen).await.unwrap());
+    let shown = |report: &Report| report.tried.iter().map(|it| (it.name.clone(), it.differences.clone())).collect::<Vec<_>>();
+    assert_eq!(shown(&one), shown(&other));
+    let junit = one.to_junit();
+    assert!(junit.contains("tests=\"2\" failures=\"1\"") && junit.contains("name=\"a &lt;test&gt; &amp; &quot;more&quot;\""), "{junit}");
+    assert!(junit.contains("<failure message=\"outcome: expected failed, and it was done\">"), "{junit}");
+    assert_eq!(one.to_json()["failed"], 1);
+    let some = suite.run(&Chosen { filter: Some("contain: b".to_owned()), seed: 0 }).await.unwrap();
+    assert_eq!(some.tried.len(), 1);
+}
+
+#[test]
+fn a_name_that_is_not_there_is_a_problem() {
+    for (test, why) in [
+        ("mocks: {suspnd: {}}, expect: {runs: 1}", "`mocks`: there is no step and no action `suspnd`; did you mean `suspend`?"),
+        ("lookups: {customer: {}}, expect: {runs: 1}", "there is no table `customer`"),
+        ("crash: {after_call: suspendd}, expect: {runs: 1}", "`crash`: there is no step `suspendd`"),
+        ("approvals: {tell: approved}, expect: {runs: 1}", "`approvals`: there is no step `tell`"),
+        ("expect: {steps: {tel: failed}}", "did you mean `tell`?"),
+        ("expect: {calls: [{action: notifi}]}", "did you mean `notify`?"),
+        ("expect: {never_calls: [subscription.suspnd]}", "did you mean `subscription.suspend`?"),
+        ("expect: {never_calls: ['subscriptions.*']}", "`subscriptions.*`"),
+    ] {
+        let suite = Suite::load(folder(&format!("  - {{name: t, {test}}}\n")).path()).unwrap();
+        let shown: Vec<String> = suite.problems.iter().map(ToString::to_string).collect();
+        assert!(shown.len() == 1 && shown[0].contains(why) && shown[0].contains("contain.test.yaml:6:"), "{test}\n{shown:?}");
+    }
+}
+
+#[test]
+fn a_file_of_tests_without_a_playbook_is_a_problem() {
+    let folder = folder("  - {name: t, expect: {outcome: done}}\n");
+    fs::write(folder.path().join("other.test.yaml"), "tests: []\n").unwrap();
+    fs::write(folder.path().join("bad.test.yaml"), "playbook: contain\ntests:\n  - {name: t, alert: {severty: high}, expect: {runs: 1}}\n")
+        .unwrap();
+    let suite = Suite::load(folder.path()).unwrap();
+    let shown: Vec<String> = suite.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(shown.len(), 2, "{shown:?}");
+    assert!(shown[0].contains("bad.test.yaml:3:") && shown[0].contains("severty"), "{shown:?}");
+    assert!(shown[1].contains("there is no playbook `other`"), "{shown:?}");
+}
