@@ -70,6 +70,13 @@ impl Library {
         library
     }
 
+    /// The same functions and playbooks with other rows in the tables; texts compiled from now on read those.
+    #[must_use]
+    pub fn with_other_tables(&self, tables: &Tables) -> Self {
+        let (sandbox, bare) = (self.sandbox.with_other_tables(tables.clone()), self.bare.with_other_tables(tables.clone()));
+        Self { sandbox, bare, ..self.clone() }
+    }
+
     /// The playbooks that an alert may trigger: those that are enabled and of whose `match` no line is plainly false.
     pub fn candidates(&self, alert: &Value) -> impl Iterator<Item = &Arc<Playbook>> {
         let (playbooks, index) = &self.alerted;

@@ -17,13 +17,13 @@ use crate::{
     channels::Channels,
     clock::Clock,
     connections::Connections,
-    engine::{Acting, Engine, Rehearsal},
+    engine::{Acting, Engine, Rehearsal, decide},
     expression::Scope,
     lifecycle::Tasks,
     net::{Net, NetConfig},
     playbook::{Library, Playbook, Shelf, Verdict},
-    run::{RunRecord, RunState, StepRecord, StepState},
-    store::{AlertFilter, Arrival, Change, Received, RunFilter, Store},
+    run::{RunRecord, StepRecord, StepState},
+    store::{AlertFilter, Arrival, Received, RunFilter, Store},
     telemetry::{Metrics, signals::Signals},
 };
 
@@ -83,7 +83,8 @@ pub(super) async fn play(
         acting: Acting::AsWritten,
         signals: Signals::new(metrics.clone()),
     };
-    let mut play = Play { scenario, rehearsal: Rehearsal::new(engine, tasks.stop()), world, clock, arrived: 0 };
+    let rehearsal = Rehearsal::new(engine, tasks.stop());
+    let mut play = Play { scenario, playbook: &playbook, rehearsal, world, clock, arrived: 0, begun: 0 };
     play.run_on().await?;
     let played = play.gather(&playbook, &metrics).await?;
     drop((play, store));
@@ -97,8 +98,11 @@ struct Play<'a> {
     rehearsal: Rehearsal,
     world: Arc<World>,
     clock: Clock,
+    playbook: &'a Playbook,
     /// How many alerts have come so far.
     arrived: usize,
+    /// How many runs were begun without an alert so far.
+    begun: usize,
 }
 
 impl Play<'_> {
@@ -110,13 +114,15 @@ impl Play<'_> {
         let end = self.scenario.start.checked_add(self.scenario.advance).unwrap_or(Timestamp::MAX);
         loop {
             self.take_in().await?;
+            self.begin().await?;
             if !self.rehearsal.settle(self.world.death()).await? {
                 self.rehearsal.crash();
                 continue;
             }
             let answered = self.answer().await?;
             let coming = self.scenario.arrivals.get(self.arrived).map(|(at, _)| *at);
-            let next = [coming, answered, self.rehearsal.next_due().await?].into_iter().flatten().min();
+            let beginning = self.scenario.begins.get(self.begun).map(|(at, _)| *at);
+            let next = [coming, beginning, answered, self.rehearsal.next_due().await?].into_iter().flatten().min();
             match next {
                 Some(next) if next <= end => self.clock.advance_to(next),
                 Some(_) | None => break,
@@ -137,6 +143,18 @@ impl Play<'_> {
         Ok(())
     }
 
+    /// Begins the runs whose time has come.
+    async fn begin(&mut self) -> anyhow::Result<()> {
+        let now = self.clock.now();
+        while let Some((at, inputs)) = self.scenario.begins.get(self.begun).filter(|(at, _)| *at <= now) {
+            self.begun += 1;
+            let inputs = self.playbook.take_inputs(inputs).map_err(anyhow::Error::msg)?;
+            let run = decide::start(self.playbook, format!("test:{at}"), inputs, now)?;
+            self.store().begin(run).await?;
+        }
+        Ok(())
+    }
+
     /// Answers the approvals whose time has come; returns when the next one is to be answered.
     async fn answer(&self) -> anyhow::Result<Option<Timestamp>> {
         if self.scenario.approvals.is_empty() {
@@ -150,9 +168,7 @@ impl Play<'_> {
                 let mut at = step.started_at.checked_add(answer.after.0).unwrap_or(Timestamp::MAX);
                 if at <= self.clock.now() {
                     at = self.clock.now();
-                    let run = RunRecord { state: RunState::Ready, due_at: at, ..progress.run.clone() };
-                    let step = StepRecord { output: answer.output(), ..step.clone() };
-                    self.store().record(Change { run, step: Some(step), attempt: None }).await?;
+                    self.store().answer(&run, &step.id, answer.output()).await?;
                 }
                 next = Some(next.map_or(at, |next| next.min(at)));
             }

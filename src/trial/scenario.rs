@@ -17,6 +17,8 @@ pub(super) struct Scenario {
     pub(super) start: Timestamp,
     /// When each alert comes.
     pub(super) arrivals: Vec<(Timestamp, Alert)>,
+    /// When a person or the clock begins a run, and what it is given.
+    pub(super) begins: Vec<(Timestamp, Value)>,
     pub(super) lookups: Lookups,
     pub(super) mocks: BTreeMap<String, OneOrMany<Mock>>,
     pub(super) approvals: BTreeMap<String, Answer>,
@@ -62,14 +64,15 @@ fn scenario(defaults: &Defaults, test: &Test, variation: &[(&String, &Value)]) -
     if test.alert.is_some() && !test.alerts.is_empty() {
         return Err("it has both `alert` and `alerts`".to_owned());
     }
-    if by_hand {
-        return Err("a playbook that a person or a schedule begins cannot be tried by this version".to_owned());
+    if by_hand && (test.alert.is_some() || !test.alerts.is_empty()) {
+        return Err("it has both alerts and `inputs`; a run is begun by one or the other".to_owned());
     }
     let repeat = test.repeat.unwrap_or_else(|| Repeat { times: 1, every: Span::default() });
     let moments: Vec<Timestamp> = (0..repeat.times).map(|turn| later(start, repeat.every.0.saturating_mul(turn))).collect();
     let once = [Coming { after: Span::default(), alert: test.alert.clone().unwrap_or_default(), revision: false }];
     let comings = if test.alerts.is_empty() { &once[..] } else { &test.alerts };
-    let arrivals = arriving(defaults, comings, &moments, variation)?;
+    let arrivals = if by_hand { Vec::new() } else { arriving(defaults, comings, &moments, variation)? };
+    let begins = if by_hand { moments.iter().map(|at| (*at, given(test, *at))).collect() } else { Vec::new() };
     let mut lookups = defaults.lookups.clone();
     lookups.extend(test.lookups.clone());
     let mut mocks = defaults.mocks.clone();
@@ -80,6 +83,7 @@ fn scenario(defaults: &Defaults, test: &Test, variation: &[(&String, &Value)]) -
         line: 0,
         start,
         arrivals,
+        begins,
         lookups,
         mocks,
         approvals: test.approvals.clone(),
@@ -90,6 +94,11 @@ fn scenario(defaults: &Defaults, test: &Test, variation: &[(&String, &Value)]) -
         guardrails: test.guardrails.clone().or_else(|| defaults.guardrails.clone()).unwrap_or_default(),
         expect: test.expect.clone(),
     })
+}
+
+/// What a run is given that no alert begins: by a person what the test says, by a schedule its time.
+fn given(test: &Test, at: Timestamp) -> Value {
+    test.inputs.clone().map_or_else(|| json!({"scheduled_at": at}), |inputs| json!(inputs))
 }
 
 /// Every combination of what varies; one without anything where nothing does.

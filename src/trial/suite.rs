@@ -233,8 +233,8 @@ impl Bench {
         let mut library = Library::clone(&self.library);
         let mut playbook = playbook.clone();
         if !scenario.lookups.is_empty() {
-            library.sandbox = library.sandbox.with_other_tables(tables(&scenario.lookups));
-            let compiled = library.compile(&playbook.path, &playbook.text);
+            library = library.with_other_tables(&tables(&scenario.lookups));
+            let compiled = library.compile(&playbook.path, &playbook.text, &playbook.around);
             playbook = compiled.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         }
         playbook.mode = scenario.mode;
