@@ -165,7 +165,7 @@ fn approval() -> Value {
             "on_timeout": {"enum": ["reject", "approve"], "description": "What counts when nobody has answered; somebody must have thought of it"},
             "escalate": {"type": "array", "items": object(json!({"after": span("After which while"), "groups": names("Whom to ask as well")}), &["after", "groups"])},
         }),
-        &["title", "for_steps", "groups", "timeout", "on_timeout"],
+        &["title", "for_steps", "groups", "channels", "on_timeout"],
     )
 }
 

@@ -13,7 +13,11 @@ mod codes;
 mod fields;
 mod index;
 mod json_schema;
+#[cfg(test)]
+mod language;
 mod library;
+#[cfg(test)]
+mod linked;
 mod linking;
 mod never;
 mod node;

@@ -125,8 +125,8 @@ impl Node {
 
 /// What the reader of YAML says of each limit, and what that means.
 const LIMITS: &[(&str, &str)] = &[
-    ("budget breached: Depth", "over 32 levels"),
-    ("recursion limit exceeded", "over 32 levels"),
+    ("budget breached: Depth", "over 40 levels"),
+    ("recursion limit exceeded", "over 40 levels"),
     ("budget breached: Nodes", "over 5000 values"),
     ("budget breached: Documents", "a second document"),
     ("budget breached: Aliases", "over 20 aliases"),

@@ -17,6 +17,8 @@ pub(super) const DEEPEST: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Outline {
     pub(super) steps: Vec<Outlined>,
+    /// The first of those under the playbook's `on_error`.
+    first_after: usize,
 }
 
 /// One step.
@@ -32,8 +34,6 @@ pub(super) struct Outlined {
     is_open: bool,
     /// Whether it performs a destructive action.
     pub(super) is_destructive: bool,
-    /// Whether it stands under the playbook's `on_error`.
-    pub(super) is_after: bool,
     is_stop: bool,
 }
 
@@ -52,12 +52,13 @@ impl Outline {
     /// Finds the steps, and reports where there are too many, where they lie too deep, and which share their id.
     pub(super) fn of(reader: &mut Reader<'_>, steps: &[Node], after: &[Node]) -> Self {
         let mut outline = Self::default();
-        outline.add(reader, steps, &mut Vec::new(), false);
-        outline.add(reader, after, &mut Vec::new(), true);
+        outline.add(reader, steps, &mut Vec::new());
+        outline.first_after = outline.steps.len();
+        outline.add(reader, after, &mut Vec::new());
         outline
     }
 
-    fn add(&mut self, reader: &mut Reader<'_>, nodes: &[Node], around: &mut Vec<usize>, is_after: bool) {
+    fn add(&mut self, reader: &mut Reader<'_>, nodes: &[Node], around: &mut Vec<usize>) {
         if let (true, Some(first)) = (around.len() == DEEPEST, nodes.first()) {
             let help = "call the inner steps as a playbook of their own".to_owned();
             reader.report_with_help(codes::RANGE, &first.place(), format!("steps lie at most {DEEPEST} deep"), Some(help));
@@ -69,10 +70,10 @@ impl Outline {
             }
             self.report_duplicate(reader, node);
             let at = self.steps.len();
-            self.steps.push(Outlined::of(node, around.clone(), is_after));
+            self.steps.push(Outlined::of(node, around.clone()));
             around.push(at);
             for inner in sequences(node) {
-                self.add(reader, inner, around, is_after);
+                self.add(reader, inner, around);
             }
             around.pop();
         }
@@ -118,7 +119,7 @@ impl Outline {
 
     /// What can be seen when the playbook has ended, by its last step or by a `stop`.
     pub(super) fn seen_at_the_end(&self) -> Vec<(&str, bool)> {
-        let outermost = self.steps.iter().filter(|step| step.around.is_empty() && !step.is_after);
+        let outermost = self.steps.iter().take(self.first_after).filter(|step| step.around.is_empty());
         let first_stop = self.steps.iter().position(|step| step.is_stop).unwrap_or(self.steps.len());
         let seen = outermost.flat_map(|step| self.seen_after(&step.id));
         seen.map(|(id, is_certain)| (id, is_certain && self.position(id).is_some_and(|at| at < first_stop))).collect()
@@ -126,11 +127,11 @@ impl Outline {
 }
 
 impl Outlined {
-    fn of(node: &Node, around: Vec<usize>, is_after: bool) -> Self {
+    fn of(node: &Node, around: Vec<usize>) -> Self {
         let text = |name: &str| node.entry(name).and_then(Node::as_text);
         let holds = if node.entry("foreach").is_some() {
             Inside::Each
-        } else if node.entry("parallel").is_some() && text("join").is_none_or(|it| it == "all") {
+        } else if node.entry("parallel").is_some() && node.entry("join").is_none_or(|it| it.as_text() == Some("all")) {
             Inside::All
         } else {
             Inside::Some
@@ -142,7 +143,6 @@ impl Outlined {
             holds,
             is_open: node.entry("if").is_some() || text("on_error") == Some("continue"),
             is_destructive: text("action").and_then(actions::find).is_some_and(|entry| entry.destructive),
-            is_after,
             is_stop: node.entry("stop").is_some(),
         }
     }

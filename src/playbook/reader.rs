@@ -122,7 +122,9 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn warn_with_help(&mut self, code: &'static str, span: &Range<usize>, message: impl Into<String>, help: String) {
-        self.problems.push(Problem::warning(code, message, place_in(self.path, self.text, span)).help(help));
+        if !self.is_full() {
+            self.problems.push(Problem::warning(code, message, place_in(self.path, self.text, span)).help(help));
+        }
     }
 
     /// The entries of a map; reports every key that is not among the known ones, and whatever is not a map.
