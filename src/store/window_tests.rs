@@ -173,9 +173,9 @@ async fn a_run_without_an_alert_begins_once() {
     let tick = || NewRun { occasion: "tick:2026-03-02T04:00:00Z".to_owned(), inputs: json!({"scheduled_at": "x"}), ..new_run("daily") };
     let first = tick();
     let id = first.id.clone();
-    assert_eq!(it.store.advance_schedule("daily", at(5), vec![first, tick()]).await.unwrap(), [Begun::New, Begun::Known]);
-    it.store.advance_schedule("daily", at(3), vec![tick()]).await.unwrap();
-    assert_eq!(it.store.schedule("daily").await.unwrap(), Some(at(5)), "it is never moved back");
+    assert_eq!(it.store.advance_schedule("daily", "0 4 * * *", at(5), vec![first, tick()]).await.unwrap(), [Begun::New, Begun::Known]);
+    it.store.advance_schedule("daily", "0 4 * * *", at(3), vec![tick()]).await.unwrap();
+    assert_eq!(it.store.schedule("daily").await.unwrap(), Some(("0 4 * * *".to_owned(), at(5))), "it is never moved back");
     let progress = it.store.progress(&id).await.unwrap().unwrap();
     assert_eq!((progress.run.alert, progress.events.len()), (None, 0));
     assert_eq!(progress.run.inputs, json!({"scheduled_at": "x"}));
