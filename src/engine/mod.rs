@@ -84,8 +84,8 @@ impl Engine {
         tasks.spawn_vital("intake", intake.run(tasks.stop()));
         let scheduler = scheduler::Scheduler::new(&self, Arc::clone(&begun), tasks.clone());
         tasks.spawn_vital("scheduler", scheduler.run(tasks.stop()));
-        let schedules = schedules::Schedules::new(self.clone());
-        tasks.spawn_vital("schedules", schedules.run(Arc::clone(&begun), tasks.stop()));
+        let clockwork = schedules::Schedules::new(self.clone());
+        tasks.spawn_vital("schedules", clockwork.run(Arc::clone(&begun), tasks.stop()));
         let stop = tasks.stop();
         tasks.spawn_vital("decider", async move { self.decide_all(&arrived, &begun, &stop).await });
         Ok(())

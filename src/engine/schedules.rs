@@ -153,7 +153,7 @@ pub fn ticks(schedule: &Schedule, last: Timestamp, now: Timestamp) -> Vec<Timest
 /// was missed.
 fn latest(schedule: &Schedule, after: Timestamp, until: Timestamp, most: usize) -> Vec<Timestamp> {
     let mut span = SignedDuration::from_hours(1);
-    while most > 0 && after < until {
+    loop {
         let from = until.checked_sub(span).unwrap_or(Timestamp::MIN).max(after);
         let found = between(schedule, from, until);
         if found.len() >= most || from == after {
@@ -161,7 +161,6 @@ fn latest(schedule: &Schedule, after: Timestamp, until: Timestamp, most: usize) 
         }
         span = span.saturating_mul(2);
     }
-    Vec::new()
 }
 
 fn between(schedule: &Schedule, after: Timestamp, until: Timestamp) -> Vec<Timestamp> {
