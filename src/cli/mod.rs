@@ -65,7 +65,7 @@ enum Command {
     /// What came, and what became of it.
     #[command(subcommand)]
     Alerts(alerts::Alerts),
-    /// What playbooks did, step by step.
+    /// What playbooks did, step by step; begin a run by hand, or cancel one.
     #[command(subcommand)]
     Runs(runs::Runs),
     /// Messages that are not alerts: look at them, put them on the bus again, or drop them.

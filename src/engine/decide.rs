@@ -27,7 +27,7 @@ pub fn decide(library: &Library, (number, is_revision): (i64, bool), alert: &Ale
             Match::Differs { .. } => {}
             Match::Failed(detail) => verdicts.push(Verdict::Error { playbook: playbook.name.clone(), detail }),
             Match::Matches => verdicts.push(match answer(playbook, number, &seen, now) {
-                Ok(run) => Verdict::Run(run),
+                Ok(run) => Verdict::Run(Box::new(run)),
                 Err(error) => Verdict::Error { playbook: playbook.name.clone(), detail: error.to_string() },
             }),
         }

@@ -1,13 +1,15 @@
 //! The engine: from an alert on the bus to actions in the world, through the store at every turn.
 //!
 //! Decisions are pure ([`decide`], [`plan`], [`machine`], [`guardrails`]); the outside is touched in one place, the driver.
-//! Three tasks pass work on through the store: the intake commits alerts, the decider begins runs, the scheduler drives them.
+//! Tasks pass work on through the store: the intake commits alerts, the decider begins runs for them, schedules begin runs at their
+//! times, the scheduler drives them.
 //! Each of them finds after a restart what was left.
 
 pub mod decide;
 pub mod guardrails;
 pub mod machine;
 pub mod plan;
+pub mod schedules;
 
 mod driver;
 mod intake;
@@ -82,6 +84,8 @@ impl Engine {
         tasks.spawn_vital("intake", intake.run(tasks.stop()));
         let scheduler = scheduler::Scheduler::new(&self, Arc::clone(&begun), tasks.clone());
         tasks.spawn_vital("scheduler", scheduler.run(tasks.stop()));
+        let clockwork = schedules::Schedules::new(self.clone());
+        tasks.spawn_vital("schedules", clockwork.run(Arc::clone(&begun), tasks.stop()));
         let stop = tasks.stop();
         tasks.spawn_vital("decider", async move { self.decide_all(&arrived, &begun, &stop).await });
         Ok(())

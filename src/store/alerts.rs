@@ -51,7 +51,7 @@ pub struct Decision {
 #[derive(Debug, Clone)]
 pub enum Verdict {
     /// It matched.
-    Run(NewRun),
+    Run(Box<NewRun>),
     /// It could not be evaluated.
     Error {
         /// The playbook's name.
@@ -200,7 +200,7 @@ impl Store {
 
 fn runs_of(decisions: &[Decision]) -> impl Iterator<Item = &NewRun> {
     decisions.iter().flat_map(|decision| &decision.verdicts).filter_map(|verdict| match verdict {
-        Verdict::Run(run) => Some(run),
+        Verdict::Run(run) => Some(&**run),
         Verdict::Error { .. } => None,
     })
 }
@@ -248,7 +248,7 @@ async fn record_verdict(
         Verdict::Run(run) => run,
     };
     match begin::admit(connection, &run, now).await? {
-        Admission::Begin { .. } | Admission::Queue { .. } => return Ok(Some(run)),
+        Admission::Begin { .. } | Admission::Queue { .. } => return Ok(Some(*run)),
         Admission::Join { run: other } => note(connection, (alert, &run.playbook), ("joined", ""), Some(&other)).await?,
         Admission::Held { detail, .. } => note(connection, (alert, &run.playbook), ("held", &detail), None).await?,
     }

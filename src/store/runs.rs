@@ -314,7 +314,8 @@ async fn record(connection: &mut SqliteConnection, change: &Change, now: Timesta
 async fn is_answered_otherwise(connection: &mut SqliteConnection, run: &RunId, step: &StepRecord) -> Result<bool, sqlx::Error> {
     let query = "SELECT output FROM step WHERE run = $1 AND id = $2 AND output <> 'null'";
     let answer: Option<(String,)> = sqlx::query_as(query).bind(&run.0).bind(&step.id).fetch_optional(connection).await?;
-    Ok(answer.is_some_and(|(answer,)| answer != step.output.to_string()))
+    let closed = step.output.to_string();
+    Ok(answer.is_some_and(|(answer,)| answer != closed))
 }
 
 async fn lock(

@@ -5,23 +5,29 @@ use jiff::Timestamp;
 use super::{Begun, NewRun, Store, StoreError, begin, rows};
 
 impl Store {
-    /// Up to when the times of a playbook's schedule were seen to; `None` before the first time.
+    /// The times of a playbook's schedule as they were written, and up to when they were seen to; `None` before the first time.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn schedule(&self, playbook: &str) -> Result<Option<Timestamp>, StoreError> {
-        let query = "SELECT last FROM schedule WHERE playbook = $1";
-        let found: Option<(i64,)> = sqlx::query_as(query).bind(playbook).fetch_optional(&self.readers).await?;
-        found.map(|(last,)| rows::time(last)).transpose()
+    pub async fn schedule(&self, playbook: &str) -> Result<Option<(String, Timestamp)>, StoreError> {
+        let query = "SELECT times, last FROM schedule WHERE playbook = $1";
+        let found: Option<(String, i64)> = sqlx::query_as(query).bind(playbook).fetch_optional(&self.readers).await?;
+        found.map(|(times, last)| Ok((times, rows::time(last)?))).transpose()
     }
 
-    /// Begins the runs of a schedule's times and remembers that all times up to `last` were seen to, both or neither; durable when this
-    /// returns. Says what became of each run. What was seen to stays so when the clock is set back.
+    /// Begins runs of a schedule and remembers that its times up to `last` were seen to, both or neither; durable when this returns.
+    /// Says what became of each run. What was seen to stays so when the clock is set back.
     ///
     /// # Errors
     /// The store cannot be written; nothing began and nothing was remembered.
-    pub async fn advance_schedule(&self, playbook: &str, last: Timestamp, runs: Vec<NewRun>) -> Result<Vec<Begun>, StoreError> {
-        let (playbook, now) = (playbook.to_owned(), self.clock.now());
+    pub async fn advance_schedule(
+        &self,
+        playbook: &str,
+        times: &str,
+        last: Timestamp,
+        runs: Vec<NewRun>,
+    ) -> Result<Vec<Begun>, StoreError> {
+        let (playbook, times, now) = (playbook.to_owned(), times.to_owned(), self.clock.now());
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
@@ -29,10 +35,26 @@ impl Store {
                     for run in &runs {
                         begun.push(begin::begin(connection, run, now).await?);
                     }
-                    let query = "INSERT INTO schedule (playbook, last) VALUES ($1, $2)
-                                 ON CONFLICT (playbook) DO UPDATE SET last = max(last, excluded.last)";
-                    sqlx::query(query).bind(playbook).bind(last.as_microsecond()).execute(connection).await?;
+                    let query = "INSERT INTO schedule (playbook, times, last) VALUES ($1, $2, $3)
+                                 ON CONFLICT (playbook) DO UPDATE SET times = excluded.times, last = max(last, excluded.last)";
+                    let last = last.as_microsecond();
+                    sqlx::query(query).bind(playbook).bind(times).bind(last).execute(connection).await?;
                     Ok(begun)
+                })
+            })
+            .await
+    }
+
+    /// Forgets up to when the times of a schedule were seen to; durable when this returns.
+    ///
+    /// # Errors
+    /// The store cannot be written; it is remembered still.
+    pub async fn forget_schedule(&self, playbook: &str) -> Result<(), StoreError> {
+        let playbook = playbook.to_owned();
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query("DELETE FROM schedule WHERE playbook = $1").bind(playbook).execute(connection).await.map(|_| ())
                 })
             })
             .await

@@ -17,13 +17,8 @@ pub(super) async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), StoreE
     // A table that others refer to can only be built anew without foreign keys, and within a transaction they cannot be turned off.
     sqlx::raw_sql("PRAGMA foreign_keys = OFF").execute(&mut *connection).await?;
     let migrated = in_transaction(&mut connection, path).await;
-    match sqlx::raw_sql("PRAGMA foreign_keys = ON").execute(&mut *connection).await {
-        Ok(_) => migrated,
-        Err(error) => {
-            connection.close_on_drop();
-            migrated.and(Err(error.into()))
-        }
-    }
+    sqlx::raw_sql("PRAGMA foreign_keys = ON").execute(&mut *connection).await?;
+    migrated
 }
 
 async fn in_transaction(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {

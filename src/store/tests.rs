@@ -56,7 +56,7 @@ async fn begun(store: &Store, id: &str) -> RunId {
     let alert = store.undecided(1).await.unwrap()[0].number;
     let run = NewRun { alert: Some(alert), ..new_run("contain") };
     let id = run.id.clone();
-    store.decide(vec![Decision { alert, verdicts: vec![Verdict::Run(run)] }]).await.unwrap();
+    store.decide(vec![Decision { alert, verdicts: vec![Verdict::Run(Box::new(run))] }]).await.unwrap();
     id
 }
 
@@ -126,9 +126,9 @@ async fn a_window_holds_back_the_second_run_and_says_so() {
     let it = fixture().await;
     it.store.take_in(vec![arrival("a", "0"), arrival("b", "0")]).await.unwrap();
     let decisions = it.store.undecided(10).await.unwrap().into_iter().map(|alert| {
-        let dedup = Some(window::Dedup { key: "s/crypto".to_owned(), window: Duration::from_secs(3600) });
+        let dedup = Some(window::Dedup { key: "s/crypto".to_owned(), window: Duration::from_hours(1) });
         let run = NewRun { alert: Some(alert.number), windows: Windows { dedup, ..Windows::default() }, ..new_run("contain") };
-        Decision { alert: alert.number, verdicts: vec![Verdict::Run(run)] }
+        Decision { alert: alert.number, verdicts: vec![Verdict::Run(Box::new(run))] }
     });
     let begun = it.store.decide(decisions.collect()).await.unwrap();
     assert_eq!(begun.len(), 1);

@@ -77,5 +77,7 @@ ALTER TABLE playbook_text ADD COLUMN around TEXT NOT NULL DEFAULT '{}';
 -- Up to when the times of a schedule were seen to.
 CREATE TABLE schedule (
     playbook TEXT PRIMARY KEY,
+    -- As written: when they are edited, nothing was missed.
+    times    TEXT NOT NULL,
     last     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -117,6 +117,17 @@ impl Signals {
         info!(run.id = %run, playbook, alert, "run {run} of {playbook} begins for alert {alert}");
     }
 
+    /// A run began that answers no alert. `occasion` says what began it.
+    pub fn run_begun(&self, run: &RunId, playbook: &str, occasion: &str) {
+        self.0.runs_in_progress.inc();
+        info!(run.id = %run, playbook, occasion, "run {run} of {playbook} begins: {occasion}");
+    }
+
+    /// A run that answers no alert did not begin.
+    pub fn run_held(&self, playbook: &str, occasion: &str, detail: &str) {
+        info!(playbook, occasion, detail, "no run of {playbook} begins for {occasion}: {detail}");
+    }
+
     /// A run goes on after the program was started again.
     pub fn run_resumed(&self, run: &RunId, playbook: &str) {
         self.0.runs_in_progress.inc();

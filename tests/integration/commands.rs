@@ -141,7 +141,7 @@ async fn runs_are_listed_and_shown_by_the_start_of_their_id() {
     assert_eq!(lab.json(&["runs", "list", "--state", "failed"]), json!([]));
     let id = runs[0]["id"].as_str().unwrap();
     assert_ends(&lab.quell(&["runs", "list"]), 0, &[id, "note", "done"]);
-    assert_ends(&lab.quell(&["runs", "list", "--state", "finished"]), 2, &["states are ready, waiting, done"]);
+    assert_ends(&lab.quell(&["runs", "list", "--state", "finished"]), 2, &["states are ready, waiting, queued, done"]);
     assert_ends(&lab.quell(&["runs", "show", id]), 0, &["note (enforce)", "say", "succeeded"]);
     let shown = lab.json(&["runs", "show", &id[..id.len() - 2]]);
     assert_eq!((&shown["run"]["id"], &shown["steps"][0]["action"]), (&json!(id), &json!("log")));
