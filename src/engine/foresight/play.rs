@@ -29,8 +29,7 @@ struct Play<'a> {
 }
 
 pub(super) fn play(subject: Subject<'_>, outlook: Outlook<'_>, tally: &mut Tally) -> Foreseen {
-    let foreseen =
-        Foreseen { run: subject.run.clone(), steps: Vec::new(), calls: Vec::new(), questions: Vec::new(), unclear: Vec::new() };
+    let foreseen = Foreseen { run: subject.run.clone(), steps: Vec::new(), calls: Vec::new(), questions: Vec::new(), unclear: Vec::new() };
     let alerts = Value::Array(subject.alert.map(|_| subject.seen.clone()).into_iter().collect());
     let now = subject.run.created_at;
     let mut play = Play { subject, outlook, tally, now, alerts, unknown: Unknown::default(), foreseen };

@@ -36,9 +36,8 @@ impl Tally {
     fn used(&self, guard: &Guard, now: Timestamp) -> usize {
         let since = now.checked_sub(guard.per).unwrap_or(Timestamp::MIN);
         let begun = guard.actions.iter().filter_map(|action| self.begun.get(*action));
-        let counts = |(at, _, playbook): &&(Timestamp, u64, Arc<str>)| {
-            *at > since && guard.playbook.as_deref().is_none_or(|own| own == &**playbook)
-        };
+        let counts =
+            |(at, _, playbook): &&(Timestamp, u64, Arc<str>)| *at > since && guard.playbook.as_deref().is_none_or(|own| own == &**playbook);
         begun.map(|begun| begun.range((since, 0, Arc::from(""))..).filter(counts).count()).sum()
     }
 }
