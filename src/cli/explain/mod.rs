@@ -231,7 +231,7 @@ impl Explained {
     fn verdict(&self) -> (&'static str, String) {
         match (&self.appraisal, &self.held) {
             (Appraisal::NotAsked(why), _) => ("not asked", (*why).to_owned()),
-            (Appraisal::Differs { clause, value }, _) => ("differs", format!("{clause} — the alert has {value}")),
+            (Appraisal::Differs { clause, value }, _) => ("differs", format!("has {value}; wants {clause}")),
             (Appraisal::Failed(detail), _) => ("error", detail.clone()),
             (Appraisal::Matches(_), Some((key, open))) => {
                 ("held", format!("dedup: run {} holds the key `{key}` until {}", open.run, output::time(open.until)))
