@@ -24,7 +24,7 @@ fn describe(it: &Explained) -> Value {
     let (verdict, why) = it.verdict();
     let differs =
         if let Appraisal::Differs { clause, value } = &it.appraisal { Some(json!({"clause": clause, "value": value})) } else { None };
-    let held = it.held.as_ref().map(|(key, open)| json!({"window": "dedup", "key": key, "until": open.until, "run": open.run}));
+    let held = it.held.as_ref().map(|held| json!({"window": held.rule, "detail": held.detail, "until": held.until}));
     let then = it.decided.as_ref().map(|(verdict, detail)| {
         let run = it.run.as_ref().map(|run| json!({"id": run.id, "state": run.state, "reason": run.reason}));
         json!({"verdict": verdict, "detail": detail, "run": run})

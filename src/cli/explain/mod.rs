@@ -20,7 +20,8 @@ use crate::{
     lifecycle::Tasks,
     playbook::{Library, Playbook},
     run::RunRecord,
-    store::{self, NewRun, OpenWindow, Past, Store, StoreError},
+    store::{self, Past, Store, StoreError},
+    window::{self, Admission},
 };
 
 #[derive(Debug, Args)]
@@ -70,13 +71,21 @@ struct Question {
 struct Explained {
     playbook: Arc<Playbook>,
     appraisal: Appraisal,
-    /// The key under which another run holds it back, and that run's window.
-    held: Option<(String, OpenWindow)>,
+    /// The window that holds it back.
+    held: Option<Held>,
     foreseen: Option<Foreseen>,
     /// What was decided then: the verdict's word and its detail.
     decided: Option<(String, String)>,
     /// The run that was begun then.
     run: Option<RunRecord>,
+}
+
+/// Why a run that matches does not begin, or not at once.
+struct Held {
+    /// The window's word.
+    rule: String,
+    detail: String,
+    until: Option<Timestamp>,
 }
 
 /// Everything that is said about an alert.
@@ -178,7 +187,8 @@ impl Explain {
         let seen = serde_json::to_value(&question.alert).unwrap_or_default();
         let recorded: Vec<_> = question.past.iter().flat_map(|past| &past.runs).flat_map(|(_, steps)| steps).cloned().collect();
         let outlook = Outlook { guardrails: &config.guardrails, answers: &Recorded(&recorded), approvals: self.approvals.into() };
-        let subject = Subject { playbook, run: &run, alert: Some(&question.alert), seen: &seen };
+        let alerts = serde_json::json!([seen]);
+        let subject = Subject { playbook, run: &run, alert: Some(&question.alert), seen: &seen, alerts: &alerts };
         Some(foresight::foresee(subject, outlook, tally))
     }
 }
@@ -193,13 +203,31 @@ fn read(name: &str) -> Result<Vec<u8>, String> {
     read.map(|_| text).map_err(|error| format!("read `{name}`: {error}"))
 }
 
-/// The window that holds a run back. An alert of the journal is not held back by its own run, nor by those that came after it.
-async fn window(store: Option<&Store>, question: &Question, appraisal: &Appraisal) -> Result<Option<(String, OpenWindow)>, StoreError> {
+/// The window that holds a run back: for an alert of the journal as it was decided then, otherwise as the journal stands.
+async fn window(store: Option<&Store>, question: &Question, appraisal: &Appraisal) -> Result<Option<Held>, StoreError> {
     let (Some(store), Appraisal::Matches(new)) = (store, appraisal) else { return Ok(None) };
-    let NewRun { dedup: Some((key, _)), playbook, .. } = &**new else { return Ok(None) };
-    let open = store.open_window(playbook, key, question.at).await?;
-    let came_before = |open: &OpenWindow| question.past.as_ref().is_none_or(|past| open.alert.is_some_and(|alert| alert < past.number));
-    Ok(open.filter(came_before).map(|open| (key.clone(), open)))
+    if question.past.is_some() {
+        let decided = decided(question, &new.playbook).filter(|(verdict, _)| verdict == "held" || verdict == "joined");
+        return Ok(decided.map(|(verdict, detail)| {
+            let rule = detail.split_once(':').map_or(verdict, |(rule, _)| rule.to_owned());
+            Held { rule, detail, until: None }
+        }));
+    }
+    let seen = store.windows_seen((&new.playbook, new.mode), &new.windows, question.at).await?;
+    let held = |rule: &str, detail: String, until| Some(Held { rule: rule.to_owned(), detail, until });
+    Ok(match window::admit(&new.windows, &seen, question.at) {
+        Admission::Begin { due } if due <= question.at => None,
+        Admission::Begin { due } => held("group", format!("group: it begins at {due}, with the alerts that come until then"), Some(due)),
+        Admission::Queue { cancel, .. } if cancel.is_empty() => {
+            held("concurrency", "concurrency: it begins when others have ended".to_owned(), None)
+        }
+        Admission::Queue { cancel, .. } => {
+            let others = cancel.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            held("concurrency", format!("concurrency: it begins when these are cancelled: {others}"), None)
+        }
+        Admission::Join { run } => held("group", format!("group: run {run} answers it, too"), None),
+        Admission::Held { rule, detail, until } => held(rule, detail, until),
+    })
 }
 
 /// What counts against the limits at that moment.
@@ -233,9 +261,7 @@ impl Explained {
             (Appraisal::NotAsked(why), _) => ("not asked", (*why).to_owned()),
             (Appraisal::Differs { clause, value }, _) => ("differs", format!("has {value}; wants {clause}")),
             (Appraisal::Failed(detail), _) => ("error", detail.clone()),
-            (Appraisal::Matches(_), Some((key, open))) => {
-                ("held", format!("dedup: run {} holds the key `{key}` until {}", open.run, output::time(open.until)))
-            }
+            (Appraisal::Matches(_), Some(held)) => ("held", held.detail.clone()),
             (Appraisal::Matches(_), None) => ("matches", String::new()),
         }
     }

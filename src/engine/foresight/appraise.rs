@@ -3,7 +3,6 @@
 use std::{cell::LazyCell, sync::Arc};
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::{
     alert::Alert,
@@ -66,7 +65,7 @@ pub fn run_of(new: &NewRun, alert: Option<i64>, now: Timestamp) -> RunRecord {
     RunRecord {
         id: new.id.clone(),
         alert,
-        inputs: Value::Null,
+        inputs: new.inputs.clone(),
         playbook: new.playbook.clone(),
         playbook_hash: new.playbook_hash.clone(),
         mode: new.mode,

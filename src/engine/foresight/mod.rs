@@ -34,6 +34,8 @@ pub struct Subject<'a> {
     pub alert: Option<&'a Alert>,
     /// The alert as expressions see it.
     pub seen: &'a Value,
+    /// All alerts that the run answers, as expressions see them.
+    pub alerts: &'a Value,
 }
 
 /// What the future is read from.

@@ -23,16 +23,14 @@ struct Play<'a> {
     outlook: Outlook<'a>,
     tally: &'a mut Tally,
     now: Timestamp,
-    alerts: Value,
     unknown: Unknown,
     foreseen: Foreseen,
 }
 
 pub(super) fn play(subject: Subject<'_>, outlook: Outlook<'_>, tally: &mut Tally) -> Foreseen {
     let foreseen = Foreseen { run: subject.run.clone(), steps: Vec::new(), calls: Vec::new(), questions: Vec::new(), unclear: Vec::new() };
-    let alerts = Value::Array(subject.alert.map(|_| subject.seen.clone()).into_iter().collect());
     let now = subject.run.created_at;
-    let mut play = Play { subject, outlook, tally, now, alerts, unknown: Unknown::default(), foreseen };
+    let mut play = Play { subject, outlook, tally, now, unknown: Unknown::default(), foreseen };
     let (state, reason) = play.to_the_end();
     play.foreseen.run.state = state;
     play.foreseen.run.reason = reason;
@@ -195,7 +193,7 @@ impl Play<'_> {
     }
 
     fn sight(&self) -> Sight<'_> {
-        Sight { alert: self.subject.seen, alerts: &self.alerts, run: &self.foreseen.run, steps: &self.foreseen.steps }
+        Sight { alert: self.subject.seen, alerts: self.subject.alerts, run: &self.foreseen.run, steps: &self.foreseen.steps }
     }
 }
 
