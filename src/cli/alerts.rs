@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{Desk, Exit, output};
-use crate::store::{AlertFilter, AlertRow, RunFilter, StoreError};
+use crate::store::{AlertFilter, AlertRow, RunFilter, Store, StoreError};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Alerts {
@@ -40,7 +40,7 @@ impl Alerts {
                 let filter = AlertFilter { source, kind, text: find, most: i64::from(limit), ..AlertFilter::default() };
                 list(desk, &filter).await
             }
-            Self::Show { alert } => show(desk, alert).await,
+            Self::Show { alert } => show(desk, &alert).await,
         };
         done.unwrap_or_else(|error| Exit::unreachable(&error.to_string()))
     }
@@ -67,17 +67,25 @@ async fn list(desk: &Desk<'_>, filter: &AlertFilter) -> Result<Exit, StoreError>
     Ok(Exit::Done)
 }
 
-async fn show(desk: &Desk<'_>, text: String) -> Result<Exit, StoreError> {
-    let exact = AlertFilter { name: Some(text.clone()), most: SHOWN, ..AlertFilter::default() };
-    let part = AlertFilter { text: Some(text.clone()), most: SHOWN, ..AlertFilter::default() };
-    let mut found = desk.store.alerts(&exact).await?;
+/// The alert of that number or id, or of a part of its id if only one has it.
+pub(super) async fn find(store: &Store, text: &str) -> Result<Result<AlertRow, Exit>, StoreError> {
+    let exact = AlertFilter { name: Some(text.to_owned()), most: SHOWN, ..AlertFilter::default() };
+    let part = AlertFilter { text: Some(text.to_owned()), most: SHOWN, ..AlertFilter::default() };
+    let mut found = store.alerts(&exact).await?;
     if found.is_empty() {
-        found = desk.store.alerts(&part).await?;
+        found = store.alerts(&part).await?;
     }
-    let row = match found.as_slice() {
-        [row] => row,
-        [] => return Ok(Exit::problem(&format!("there is no alert `{text}`; `quell alerts list` shows them"))),
-        several => return Ok(Exit::problem(&format!("`{text}` fits several alerts; give the number: {}", numbers(several)))),
+    Ok(match found.as_slice() {
+        [row] => Ok(row.clone()),
+        [] => Err(Exit::problem(&format!("there is no alert `{text}`; `quell alerts list` shows them"))),
+        several => Err(Exit::problem(&format!("`{text}` fits several alerts; give the number: {}", numbers(several)))),
+    })
+}
+
+async fn show(desk: &Desk<'_>, text: &str) -> Result<Exit, StoreError> {
+    let row = match find(&desk.store, text).await? {
+        Ok(row) => row,
+        Err(exit) => return Ok(exit),
     };
     let decisions = desk.store.decisions(row.number).await?;
     let runs = desk.store.runs(&RunFilter { alert: Some(row.number), ..RunFilter::default() }).await?;
@@ -89,7 +97,7 @@ async fn show(desk: &Desk<'_>, text: String) -> Result<Exit, StoreError> {
             .collect();
         return Ok(output::print_json(&json!({"alert": row, "event": event, "decisions": decisions, "runs": runs})));
     }
-    output::print(&output::facts(facts(row)).to_string());
+    output::print(&output::facts(facts(&row)).to_string());
     let mut table = output::table(&["playbook", "decided", "run", "state", "reason"]);
     for (playbook, verdict, detail, run) in &decisions {
         let run = runs.iter().find(|it| Some(&it.id.0) == run.as_ref());

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod check;
+mod explain;
 mod new;
 mod output;
 mod quarantine;
@@ -47,6 +48,7 @@ Examples:
   quell check                       every problem in the settings and playbooks at once
   quell run                         embedded bus, SQLite in ./data, ./playbooks, web on 127.0.0.1:8080
   quell send alert.json             put an alert on the bus
+  quell explain alert.json          what each playbook would do about it; sends nothing
   quell alerts list                 what came, and what became of it
   quell runs show 0198c3e2          one run, step by step (the first characters of its id are enough)
 
@@ -62,6 +64,8 @@ enum Command {
     Test(test::Test),
     /// Put alerts on the bus: files, folders, or the standard input with one JSON document a line.
     Send(send::Send),
+    /// Say what every playbook answers to an alert, and why; for those that match, the plan step by step. Sends nothing.
+    Explain(explain::Explain),
     /// What came, and what became of it.
     #[command(subcommand)]
     Alerts(alerts::Alerts),
@@ -129,6 +133,7 @@ impl Command {
         let other = match self {
             Self::Run(run) => return run.execute(config).await,
             Self::New(new) => return new.execute(config),
+            Self::Explain(explain) => return explain.execute(config, json).await,
             other => other,
         };
         let journal = match store::file_of(&config.store.url) {
@@ -152,6 +157,7 @@ impl Command {
             Self::Quarantine(quarantine) => quarantine.execute(&desk).await,
             Self::Run(_)
             | Self::New(_)
+            | Self::Explain(_)
             | Self::Check(_)
             | Self::Test(_)
             | Self::Schema { .. }

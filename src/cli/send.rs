@@ -91,29 +91,28 @@ impl Send {
         if self.raw {
             return Ok(Message { key: document.place.clone(), body: document.text.clone() });
         }
-        let value: Value = serde_json::from_slice(&document.text).map_err(|error| format!("not JSON: {error}"))?;
-        let alert = self.alert(value, &document.text)?;
+        let alert = read_alert(&document.text, &self.source)?;
         Ok(Message { key: alert.dedup_key(), body: alert.to_event() })
     }
+}
 
-    /// The alert, with what was left out filled in.
-    fn alert(&self, value: Value, text: &[u8]) -> Result<Alert, String> {
-        let Value::Object(mut fields) = value else { return Err("an alert is a JSON object".to_owned()) };
-        if fields.get("type").and_then(Value::as_str) == Some(alert::EVENT_TYPE) {
-            return Alert::from_event(text).map_err(|error| error.to_string());
-        }
-        let now = Timestamp::now().to_string();
-        let source = fields.get("source").and_then(Value::as_str).unwrap_or(&self.source).to_owned();
-        let defaults =
-            [("id", alert::id_from_bytes(&source, text)), ("source", source), ("detected_at", now.clone()), ("received_at", now)];
-        for (name, default) in defaults {
-            fields.entry(name).or_insert(Value::String(default));
-        }
-        let raw = Value::Object(Map::clone(&fields));
-        fields.entry("raw").or_insert(raw);
-        let alert: Alert = serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())?;
-        alert.checked().map_err(|error| error.to_string())
+/// The alert of a document, with what was left out filled in.
+pub(super) fn read_alert(text: &[u8], source: &str) -> Result<Alert, String> {
+    let value: Value = serde_json::from_slice(text).map_err(|error| format!("not JSON: {error}"))?;
+    let Value::Object(mut fields) = value else { return Err("an alert is a JSON object".to_owned()) };
+    if fields.get("type").and_then(Value::as_str) == Some(alert::EVENT_TYPE) {
+        return Alert::from_event(text).map_err(|error| error.to_string());
     }
+    let now = Timestamp::now().to_string();
+    let source = fields.get("source").and_then(Value::as_str).unwrap_or(source).to_owned();
+    let defaults = [("id", alert::id_from_bytes(&source, text)), ("source", source), ("detected_at", now.clone()), ("received_at", now)];
+    for (name, default) in defaults {
+        fields.entry(name).or_insert(Value::String(default));
+    }
+    let raw = Value::Object(Map::clone(&fields));
+    fields.entry("raw").or_insert(raw);
+    let alert: Alert = serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())?;
+    alert.checked().map_err(|error| error.to_string())
 }
 
 fn report(desk: &Desk<'_>, sent: usize, failed: &BTreeMap<String, usize>, refused: &[String]) -> Exit {

@@ -6,6 +6,7 @@
 //! Each of them finds after a restart what was left.
 
 pub mod decide;
+pub mod foresight;
 pub mod guardrails;
 pub mod machine;
 pub mod plan;

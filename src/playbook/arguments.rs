@@ -7,7 +7,7 @@ use super::{
     reader::Reader,
     visible::Visible,
 };
-use crate::expression::{ExpressionError, Scope, Template};
+use crate::expression::{Expression, ExpressionError, Scope, Template};
 
 /// A value with expressions in it.
 #[derive(Debug, Clone)]
@@ -50,6 +50,11 @@ impl Arguments {
     /// The texts without expressions in it, where it is a list.
     pub(super) fn constant_items(&self) -> Vec<&str> {
         self.0.constant_items()
+    }
+
+    /// The expressions in it.
+    pub fn expressions(&self) -> Vec<&Expression> {
+        self.0.expressions()
     }
 
     /// The texts without expressions in the list under a key.
@@ -112,6 +117,15 @@ impl Part {
 
     fn constant(&self) -> Option<&Value> {
         if let Self::Constant(value) = self { Some(value) } else { None }
+    }
+
+    fn expressions(&self) -> Vec<&Expression> {
+        match self {
+            Self::Constant(_) => Vec::new(),
+            Self::Template(template) => template.expressions().map(|(expression, _)| expression).collect(),
+            Self::List(parts) => parts.iter().flat_map(Self::expressions).collect(),
+            Self::Map(parts) => parts.iter().flat_map(|(_, part)| part.expressions()).collect(),
+        }
     }
 
     fn is_constant(&self) -> bool {

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod begin;
+mod history;
 mod kept;
 mod lock;
 mod quarantine;
@@ -27,6 +28,7 @@ use tokio::sync::Notify;
 
 pub use alerts::{AlertFilter, AlertRow, Arrival, Decision, Received, Undecided, Verdict};
 pub use begin::{Begun, NewRun};
+pub use history::{Past, While};
 pub use lock::Lock;
 pub use quarantine::{QuarantineRow, QuarantineState, Rejected};
 pub use queue::Queued;

@@ -420,7 +420,7 @@ async fn write_step(
         .map(|_| ())
 }
 
-fn read_run(row: &SqliteRow) -> Result<RunRecord, StoreError> {
+pub(super) fn read_run(row: &SqliteRow) -> Result<RunRecord, StoreError> {
     Ok(RunRecord {
         id: RunId(row.try_get("id")?),
         alert: row.try_get("alert")?,
@@ -438,7 +438,7 @@ fn read_run(row: &SqliteRow) -> Result<RunRecord, StoreError> {
     })
 }
 
-fn read_step(row: &SqliteRow) -> Result<StepRecord, StoreError> {
+pub(super) fn read_step(row: &SqliteRow) -> Result<StepRecord, StoreError> {
     let request_id: &str = row.try_get("request_id")?;
     let precondition: Option<&str> = row.try_get("precondition")?;
     Ok(StepRecord {
