@@ -24,7 +24,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("lifecycle", ""),
     ("telemetry", "run"),
     ("net", "retry secret"),
-    ("expression", "alert problem"),
+    ("expression", "alert duration problem"),
     // The path of an alert, from its end to its start.
     ("store", "alert clock lifecycle run telemetry window"),
     ("connections", "lifecycle net secret store"),

@@ -63,6 +63,9 @@ fn order(left: &Dynamic, right: &Dynamic) -> Result<Ordering, Box<EvalAltResult>
     if let (Some(left), Some(right)) = (number(left), number(right)) {
         return left.partial_cmp(&right).ok_or_else(|| "a value that is not a number cannot be compared".into());
     }
+    if let (Ok(left), Ok(right)) = (left.as_immutable_string_ref(), right.as_immutable_string_ref()) {
+        return Ok(left.as_str().cmp(right.as_str()));
+    }
     if let (Some(left), Some(right)) = (text(left), text(right)) {
         return Ok(left.cmp(&right));
     }

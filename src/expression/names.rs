@@ -21,7 +21,7 @@ impl Chain {
     }
 }
 
-/// Every dotted path in an expression's text, in order.
+/// Every dotted path in the text of an expression or of a script, in order, without those that begin with a variable of its own.
 pub fn chains(text: &str) -> Vec<Chain> {
     let mut found: Vec<Chain> = Vec::new();
     let mut before = Before::Other;
@@ -49,8 +49,40 @@ pub fn chains(text: &str) -> Vec<Chain> {
             (Token::Word(_), Before::Dot) | (Token::Open | Token::Key | Token::Text(_) | Token::Other, _) => Before::Other,
         };
     }
-    found.retain(|chain| chain.words.first().is_some_and(|(word, _)| !KEYWORDS.contains(&word.as_str())));
+    let own = declared(text);
+    let is_foreign = |chain: &Chain| !chain.path().first().is_some_and(|first| own.iter().any(|it| it == first));
+    found.retain(|chain| chain.words.first().is_some_and(|(word, _)| !KEYWORDS.contains(&word.as_str())) && is_foreign(chain));
     found
+}
+
+/// The names that a script declares for itself, with `let`, `const`, `for` and `catch`.
+pub fn declared(text: &str) -> Vec<String> {
+    declarations(text).into_iter().map(|(name, _)| name).collect()
+}
+
+/// The same, each with the byte at which it stands.
+pub(super) fn declarations(text: &str) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    let mut is_declaring = false;
+    for (token, span) in tokens(text) {
+        is_declaring = match token {
+            Token::Word(word) if DECLARING.contains(&word.as_str()) => true,
+            // `for (item, at) in`: what follows the first name is read too.
+            Token::Word(word) if is_declaring && word != "in" => {
+                found.push((word, span.start));
+                text.get(span.end..).unwrap_or_default().trim_start().starts_with(',')
+            }
+            // `catch { … }` declares nothing.
+            Token::Open | Token::Other => is_declaring && text.get(span) != Some("{"),
+            Token::Word(_) | Token::Key | Token::Text(_) | Token::Dot => false,
+        };
+    }
+    found
+}
+
+/// The byte at which a word stands first, outside of texts and comments.
+pub(super) fn first(text: &str, wanted: &str) -> Option<usize> {
+    tokens(text).find_map(|(token, span)| matches!(token, Token::Word(word) if word == wanted).then_some(span.start))
 }
 
 /// Every call `name("constant", …)` of a function in an expression's text: the constant, with its bytes.
@@ -65,7 +97,12 @@ pub fn calls(text: &str, function: &str) -> Vec<(String, Range<usize>)> {
     starts.collect()
 }
 
-const KEYWORDS: &[&str] = &["true", "false", "if", "else", "in", "switch", "let", "const", "fn", "return", "is", "this", "global"];
+const KEYWORDS: &[&str] = &[
+    "true", "false", "if", "else", "in", "switch", "let", "const", "for", "while", "loop", "do", "until", "break", "continue", "try",
+    "catch", "throw", "fn", "return", "is", "this", "global",
+];
+
+const DECLARING: &[&str] = &["let", "const", "for", "catch"];
 
 #[derive(Clone, Copy)]
 enum Before {
@@ -151,6 +188,16 @@ mod tests {
         let text = r#"alert.details.cost > 5 && "alert.x" != alert?.kind.trim() /* alert.y */ || f(vars.a, #{b: run.id}).c == true"#;
         let paths: Vec<String> = chains(text).iter().map(|it| it.path().join(".")).collect();
         assert_eq!(paths, ["alert.details.cost", "alert.kind", "", "vars.a", "run.id"]);
+    }
+
+    #[test]
+    fn variables_of_a_script_are_its_own() {
+        let text =
+            r#"let a = alert.id; const b = a.len; for (item, at) in vars.list { try { a += item.x } catch (err) { throw err.y } } let"#;
+        assert_eq!(declared(text), ["a", "b", "item", "at", "err"]);
+        let paths: Vec<String> = chains(text).iter().map(|it| it.path().join(".")).collect();
+        assert_eq!(paths, ["alert.id", "vars.list"]);
+        assert_eq!(first("`fn` // fn\nfn", "fn"), Some(11));
     }
 
     #[test]

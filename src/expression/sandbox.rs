@@ -1,11 +1,6 @@
 //! The closed engine: what a script may use and how much of it, and the compilation of expressions.
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, sync::Arc};
 
 use rhai::{
     AST, Dynamic, Engine, OptimizationLevel,
@@ -14,27 +9,14 @@ use rhai::{
         MoreStringPackage, Package,
     },
 };
-use serde_json::Value;
 
-use super::{ExpressionError, Scope, Tables, Template, comparison, convert::from_dynamic, functions, scope};
+use super::{
+    Expression, ExpressionError, Script, Tables, Template, comparison, functions, limits,
+    program::{Kind, compile},
+};
 
-/// Enough for a loop over every resource of an alert; over in about 20 ms.
-pub(super) const MOST_OPERATIONS: u64 = 100_000;
-
-/// Several times what the operations take, so that a busy machine does not fail a sound script.
-pub(super) const LONGEST: Duration = Duration::from_millis(100);
-
-/// A page of text. Longer ones are programs, and belong into `lib`.
-const LONGEST_TEXT: usize = 16 * 1024;
-
-/// As long as the longest message that an adapter takes, so that a long text in an alert cannot make its playbook fail.
-const LONGEST_STRING: usize = 1024 * 1024;
-
-/// Above what Microsoft lists for one alert. Rhai counts a whole collection at each change, so a large limit is slow.
-const MOST_ITEMS: usize = 4_096;
-
-/// What reaches outside its text: code made at run time and pointers to functions.
-const DISABLED: &[&str] = &["eval", "Fn", "call", "curry", "is_def_fn", "is_def_var", "import", "export", "print", "debug"];
+/// What reaches outside its text: code made at run time and pointers to functions. `this` would pass by the limits of variables.
+const DISABLED: &[&str] = &["eval", "Fn", "call", "curry", "is_def_fn", "is_def_var", "import", "export", "print", "debug", "this"];
 
 /// The functions of the packages below that need no pointer to a function, as rhai 1.27 names them: it lists them only to those who use its
 /// unstable interface.
@@ -57,15 +39,6 @@ struct Inside {
     tables: Arc<Tables>,
 }
 
-/// A compiled expression.
-#[derive(Clone)]
-pub struct Expression {
-    sandbox: Sandbox,
-    ast: Arc<AST>,
-    text: Arc<str>,
-    is_negated: bool,
-}
-
 impl Sandbox {
     /// A sandbox without lookup tables.
     pub fn new() -> Self {
@@ -85,7 +58,7 @@ impl Sandbox {
     pub fn with_functions(self, text: &str) -> Result<Self, ExpressionError> {
         let tables = Arc::clone(&self.0.tables);
         let engine = engine(&tables);
-        let ast = guarded(|| engine.compile(text).map_err(|error| ExpressionError::from_parse(&error, text, &[])))?;
+        let ast = compile(&engine, text, &[], Kind::Library)?;
         if has_statements(&ast) {
             return Err(ExpressionError::new("only functions may stand here: `fn name(a, b) { … }`"));
         }
@@ -103,7 +76,7 @@ impl Sandbox {
 
     /// The names of the functions that expressions can call: rhai's, ours, and those that [`Sandbox::with_functions`] added.
     pub fn functions(&self) -> impl Iterator<Item = &str> {
-        let ours = functions::FUNCTIONS.iter().map(|(name, _)| *name);
+        let ours = functions::FUNCTIONS.iter().map(|it| it.name);
         self.0.library.iter_functions().map(|it| it.name).chain(ours).chain(RHAI.split(' '))
     }
 
@@ -122,19 +95,15 @@ impl Sandbox {
     /// # Errors
     /// Says what is wrong in the text and where.
     pub fn expression(&self, text: &str, names: &[&str]) -> Result<Expression, ExpressionError> {
-        if text.len() > LONGEST_TEXT {
-            return Err(ExpressionError::new(format!("the expression is longer than {LONGEST_TEXT} bytes")));
-        }
-        if text.trim().is_empty() {
-            return Err(ExpressionError::new("the expression is empty"));
-        }
-        let mut visible = rhai::Scope::new();
-        for name in names {
-            visible.push_constant_dynamic(*name, Dynamic::UNIT);
-        }
-        let compile = || self.0.engine.compile_expression_with_scope(&visible, text);
-        let ast = guarded(|| compile().map_err(|error| ExpressionError::from_parse(&error, text, names)))?;
-        Ok(Expression { sandbox: self.clone(), ast: Arc::new(self.0.library.merge(&ast)), text: text.into(), is_negated: false })
+        Expression::compile(self, text, names)
+    }
+
+    /// Compiles a script: statements that may read the given names and change variables of their own.
+    ///
+    /// # Errors
+    /// Says what is wrong in the text and where.
+    pub fn script(&self, text: &str, names: &[&str]) -> Result<Script, ExpressionError> {
+        Script::compile(self, text, names)
     }
 
     /// Compiles a text in which `${ }` holds expressions.
@@ -143,6 +112,14 @@ impl Sandbox {
     /// Says what is wrong in the text and where.
     pub fn template(&self, text: &str, names: &[&str]) -> Result<Template, ExpressionError> {
         Template::compile(self, text, names)
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(super) fn library(&self) -> &AST {
+        &self.0.library
     }
 }
 
@@ -156,54 +133,6 @@ impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sandbox").field("tables", &self.0.tables.names().collect::<Vec<_>>()).finish_non_exhaustive()
     }
-}
-
-impl Expression {
-    /// The value, which must be true or false.
-    ///
-    /// # Errors
-    /// Says what went wrong and where in the text; any other value than true or false is wrong.
-    pub fn boolean(&self, scope: &mut Scope) -> Result<bool, ExpressionError> {
-        let value = self.evaluate(scope)?;
-        let value = value.as_bool().map(|it| it != self.is_negated);
-        value.map_err(|kind| ExpressionError::new(format!("a condition must be true or false, and this is a {kind}")))
-    }
-
-    /// The value.
-    ///
-    /// # Errors
-    /// Says what went wrong and where in the text.
-    pub fn value(&self, scope: &mut Scope) -> Result<Value, ExpressionError> {
-        from_dynamic(&self.evaluate(scope)?).map_err(ExpressionError::new)
-    }
-
-    /// The condition that is true where this one is false. Only [`Expression::boolean`] differs, and the text that is shown.
-    #[must_use]
-    pub fn negated(&self) -> Self {
-        Self { text: format!("!({})", self.text).into(), is_negated: !self.is_negated, ..self.clone() }
-    }
-
-    /// As it was written.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    fn evaluate(&self, scope: &mut Scope) -> Result<Dynamic, ExpressionError> {
-        let engine = &self.sandbox.0.engine;
-        let result = guarded(|| Ok(scope.lend(|values| engine.eval_ast_with_scope::<Dynamic>(values, &self.ast))))?;
-        result.map_err(|error| ExpressionError::from_evaluation(&error, &self.text, scope))
-    }
-}
-
-impl fmt::Debug for Expression {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Expression").field(&self.text).finish()
-    }
-}
-
-/// A fault in the engine is the fault of one expression, not of the process.
-fn guarded<T>(work: impl FnOnce() -> Result<T, ExpressionError>) -> Result<T, ExpressionError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_panic| Err(ExpressionError::new("the script engine failed on this expression")))
 }
 
 /// Whether something would be executed: an engine that gives up at the first operation tells.
@@ -235,17 +164,7 @@ fn engine(tables: &Arc<Tables>) -> Engine {
         engine.disable_symbol(*symbol);
     }
 
-    engine.set_max_operations(MOST_OPERATIONS);
-    engine.set_max_call_levels(16);
-    engine.set_max_expr_depths(32, 16);
-    engine.set_max_string_size(LONGEST_STRING);
-    engine.set_max_array_size(MOST_ITEMS);
-    engine.set_max_map_size(MOST_ITEMS);
-    engine.set_max_variables(256);
-    engine.set_max_functions(64);
-    // Looking at the clock takes as long as an operation, and no short expression needs it.
-    engine.on_progress(|operations| (operations.is_multiple_of(256) && scope::is_overdue()).then_some(Dynamic::UNIT));
-
+    limits::apply(&mut engine);
     comparison::register(&mut engine);
     functions::register(&mut engine, tables);
     engine

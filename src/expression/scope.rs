@@ -1,12 +1,12 @@
 //! What one evaluation may see: named values, and the one moment that `now()` gives.
 
-use std::{cell::Cell, fmt, time::Instant};
+use std::fmt;
 
 use jiff::Timestamp;
 use rhai::{Dynamic, Map};
 use serde_json::Value;
 
-use super::{convert::to_dynamic, sandbox};
+use super::{convert::to_dynamic, limits::Evaluation};
 
 /// The names that expressions can read, with their values. Values are constants: no expression changes what the next one sees.
 #[derive(Clone)]
@@ -34,9 +34,7 @@ impl Scope {
     /// Lends the values to the engine, and the moment to `now()`.
     pub(super) fn lend<T>(&mut self, evaluate: impl FnOnce(&mut rhai::Scope<'static>) -> T) -> T {
         let length = self.values.len();
-        MOMENT.set(Some(Moment { now: self.now, deadline: Instant::now() + sandbox::LONGEST }));
-        let result = evaluate(&mut self.values);
-        MOMENT.set(None);
+        let result = Evaluation::run(self.now, length, || evaluate(&mut self.values));
         self.values.rewind(length);
         result
     }
@@ -70,25 +68,4 @@ fn add_absent_fields(alert: &mut Dynamic) {
             fields.entry((*name).into()).or_insert(Dynamic::UNIT);
         }
     }
-}
-
-#[derive(Clone, Copy)]
-struct Moment {
-    now: Timestamp,
-    deadline: Instant,
-}
-
-thread_local! {
-    // The engine is shared by all evaluations and rhai hands nothing of the caller to a function, so the moment travels beside the call.
-    static MOMENT: Cell<Option<Moment>> = const { Cell::new(None) };
-}
-
-/// The moment of the evaluation under way on this thread.
-pub(super) fn now() -> Timestamp {
-    MOMENT.get().map_or(Timestamp::UNIX_EPOCH, |it| it.now)
-}
-
-/// Whether the evaluation under way on this thread has had its time.
-pub(super) fn is_overdue() -> bool {
-    MOMENT.get().is_some_and(|it| Instant::now() > it.deadline)
 }

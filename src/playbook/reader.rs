@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     duration::Span,
-    expression::{Expression, ExpressionError, Sandbox, Template},
+    expression::{Expression, ExpressionError, Sandbox, Script, Template},
     problem::{Fix, Place, Problem, nearest, only_near},
 };
 
@@ -244,23 +244,17 @@ impl<'a> Reader<'a> {
     }
 
     /// Several lines of code whose last value is the result.
-    pub(super) fn script(&mut self, node: &Node, what: &str, visible: &Visible) -> Option<Expression> {
+    pub(super) fn script(&mut self, node: &Node, what: &str, visible: &Visible) -> Option<Script> {
         let text = self.text(node, what)?;
-        let compiled = self.sandbox.expression(text, &names_of(visible));
+        let compiled = self.sandbox.script(text, &names_of(visible));
         self.compiled(node, text, compiled, visible)
     }
 
-    fn compiled(
-        &mut self,
-        node: &Node,
-        text: &str,
-        compiled: Result<Expression, ExpressionError>,
-        visible: &Visible,
-    ) -> Option<Expression> {
+    fn compiled<T>(&mut self, node: &Node, text: &str, compiled: Result<T, ExpressionError>, visible: &Visible) -> Option<T> {
         match compiled {
-            Ok(expression) => {
+            Ok(program) => {
                 self.check_names(node, text, 0, visible);
-                Some(expression)
+                Some(program)
             }
             Err(error) => {
                 self.expression_error(node, &error);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::arguments::Arguments;
 use crate::{
     actions::Entry,
-    expression::{Expression, Template, chains},
+    expression::{Expression, Script, Template, chains},
     retry::RetryPolicy,
 };
 
@@ -73,7 +73,7 @@ pub enum Body {
         join: Join,
     },
     /// Computes its output.
-    Script(Expression),
+    Script(Script),
     /// Lets time pass.
     Wait(Wait),
     /// Takes the steps of another playbook.

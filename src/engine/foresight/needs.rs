@@ -26,21 +26,21 @@ impl Unknown {
 
     /// The unknown step that the condition of a step reads.
     pub(super) fn of_condition(&self, step: &Step, frame: &Frame<'_>) -> Option<String> {
-        self.read_by(step.condition.iter(), &frame.base, &frame.prefix)
+        self.read_by(step.condition.iter().map(Expression::text), &frame.base, &frame.prefix)
     }
 
     /// The unknown step that the rest of a step reads.
     pub(super) fn of_body(&self, step: &Step, frame: &Frame<'_>) -> Option<String> {
         // Most steps come before anything is unknown.
-        if self.0.is_empty() { None } else { self.read_by(expressions(&step.body).into_iter(), &frame.base, &frame.prefix) }
+        if self.0.is_empty() { None } else { self.read_by(texts(&step.body).into_iter(), &frame.base, &frame.prefix) }
     }
 
     /// The unknown step that the output of a called playbook reads.
     pub(super) fn of_output(&self, output: &Arguments, base: &str) -> Option<String> {
-        self.read_by(output.expressions().into_iter(), base, base)
+        self.read_by(output.expressions().into_iter().map(Expression::text), base, base)
     }
 
-    fn read_by<'e>(&self, expressions: impl Iterator<Item = &'e Expression>, base: &str, prefix: &str) -> Option<String> {
+    fn read_by<'e>(&self, mut texts: impl Iterator<Item = &'e str>, base: &str, prefix: &str) -> Option<String> {
         if self.0.is_empty() {
             return None;
         }
@@ -58,20 +58,22 @@ impl Unknown {
                 _ => false,
             })
         };
-        let mut texts = expressions.map(Expression::text);
         texts.find_map(|text| seen.iter().find(|path| reads(text, path)).map(|path| (*path).clone()))
     }
 }
 
-fn expressions(body: &Body) -> Vec<&Expression> {
-    match body {
+/// The code in a step.
+fn texts(body: &Body) -> Vec<&str> {
+    let expressions: Vec<&Expression> = match body {
         Body::Action { with, .. } => with.expressions(),
         Body::Stop { reason, .. } => reason.expressions().map(|(it, _)| it).collect(),
         Body::Switch { cases, .. } => cases.iter().map(|case| &case.condition).collect(),
         Body::Foreach { items, .. } => items.expressions(),
-        Body::Script(code) | Body::Wait(Wait::Until(code)) => vec![code],
+        Body::Script(code) => return vec![code.text()],
+        Body::Wait(Wait::Until(moment)) => vec![moment],
         Body::Call { inputs, .. } => inputs.expressions(),
         Body::Approval(approval) => approval.title.expressions().map(|(it, _)| it).chain(approval.channels.expressions()).collect(),
         Body::Parallel { .. } | Body::Wait(Wait::For(_)) => Vec::new(),
-    }
+    };
+    expressions.into_iter().map(Expression::text).collect()
 }
