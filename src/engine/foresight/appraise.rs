@@ -43,7 +43,7 @@ pub fn appraise(library: &Library, is_revision: bool, alert: &Alert, now: Timest
     let appraised = library.playbooks.iter().map(|playbook| {
         let decided = verdicts.iter().position(|verdict| name_of(verdict) == playbook.name).map(|at| verdicts.swap_remove(at));
         let appraisal = match (decided, &playbook.trigger) {
-            (Some(Verdict::Run(run)), _) => Appraisal::Matches(Box::new(run)),
+            (Some(Verdict::Run(run)), _) => Appraisal::Matches(run),
             (Some(Verdict::Error { detail, .. }), _) => Appraisal::Failed(detail),
             (None, _) if playbook.mode == Mode::Disabled => Appraisal::NotAsked("its mode is `disabled`"),
             (None, Trigger::Schedule(_)) => Appraisal::NotAsked("a schedule begins it, not an alert"),
