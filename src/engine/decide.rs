@@ -116,6 +116,62 @@ mod tests {
 
     use super::*;
 
+    const WINDOWED: &str = r#"
+playbook: contain
+trigger: {alert: {match: {kind: mining}}}
+mode: shadow
+dedup: {key: "${alert.subscription_id}/${alert.kind}", window: 24h}
+group: {by: [customer_tenant_id], wait: 30s, interval: 10m}
+throttle: {key: "${alert.customer_tenant_id}", max: 20, per: 1h}
+threshold: {key: "${alert.source}", count: 5, within: 10m}
+concurrency: {key: "all", max: 1, strategy: queue}
+steps: [{id: end, stop: {outcome: done, reason: over}}]
+"#;
+
+    fn playbook(text: &str) -> Playbook {
+        Playbook::parse(&crate::expression::Sandbox::default(), std::path::Path::new("p.yaml"), text).unwrap().0
+    }
+
+    fn alert(id: &str) -> Alert {
+        serde_json::from_value(json!({
+            "id": id, "source": "graph", "kind": "mining", "customer_tenant_id": "t", "subscription_id": "s",
+            "detected_at": "2026-03-02T04:11:09Z", "received_at": "2026-03-02T04:12:00Z",
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_run_asks_for_every_window_of_its_playbook_with_the_alerts_keys() {
+        let seen = serde_json::to_value(alert("a")).unwrap();
+        let run = answer(&playbook(WINDOWED), 7, &seen, Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!((run.alert, run.occasion.as_str(), run.inputs), (Some(7), "group:7", json!({})));
+        let windows = run.windows;
+        assert_eq!(windows.dedup.map(|it| it.key).as_deref(), Some("s/mining"));
+        assert_eq!(windows.group.map(|it| it.key).as_deref(), Some("[\"t\"]"));
+        assert_eq!(windows.throttle.map(|it| (it.key, it.max)), Some(("t".to_owned(), 20)));
+        assert_eq!(windows.threshold.map(|it| (it.key, it.count)), Some(("graph".to_owned(), 5)));
+        assert_eq!(windows.concurrency.map(|it| (it.key, it.max)), Some(("all".to_owned(), 1)));
+    }
+
+    #[test]
+    fn a_run_without_windows_asks_for_nothing() {
+        let text = "playbook: note\ntrigger: {alert: {match: {kind: mining}}}\nsteps: [{id: end, stop: {outcome: done, reason: over}}]\n";
+        let seen = serde_json::to_value(alert("a")).unwrap();
+        let run = answer(&playbook(text), 7, &seen, Timestamp::UNIX_EPOCH).unwrap();
+        assert!(run.windows.is_empty());
+        assert_eq!(run.occasion, "alert:7");
+    }
+
+    #[test]
+    fn a_run_that_no_alert_begins_has_its_inputs_and_no_group() {
+        let text = "playbook: daily\ntrigger: {schedule: {cron: '0 7 * * *'}}\nvars: {at: '${inputs.scheduled_at}'}\n\
+                    concurrency: {key: one, max: 1, strategy: skip}\nsteps: [{id: end, stop: {outcome: done, reason: over}}]\n";
+        let inputs = json!({"scheduled_at": "2026-03-02T07:00:00Z"});
+        let run = start(&playbook(text), "tick:x".to_owned(), inputs.clone(), Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!((run.alert, run.inputs, run.vars), (None, inputs, json!({"at": "2026-03-02T07:00:00Z"})));
+        assert_eq!((run.windows.concurrency.map(|it| it.key).as_deref(), run.windows.group), (Some("one"), None));
+    }
+
     #[test]
     fn group_keys_differ_where_the_fields_do() {
         let by = ["customer_tenant_id".to_owned(), "details.user".to_owned()];

@@ -1,3 +1,5 @@
+//! Windows in the journal, held to what a run may expect of them and to what the memory says.
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;

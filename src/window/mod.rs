@@ -6,8 +6,6 @@
 //! A clock that was set back opens no window again: what lies in the future counts as well.
 
 mod memory;
-#[cfg(test)]
-mod tests;
 
 use std::time::Duration;
 
@@ -282,3 +280,6 @@ fn placed(concurrency: &Concurrency, seen: &Seen, due: Timestamp) -> Admission {
 fn later(at: Timestamp, span: Duration) -> Timestamp {
     at.checked_add(span).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests;
