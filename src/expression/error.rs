@@ -66,7 +66,7 @@ impl ExpressionError {
             ParseErrorType::ExprTooDeep => format!("{kind} is nested too deeply"),
             ParseErrorType::UnexpectedEOF => format!("{kind} ends too early"),
             // An operator that cannot stand there: the commonest is `=` for `==`, and `and` for `&&`.
-            other => match (kind, place.word, place.rest.starts_with('=')) {
+            other => match (kind, place.word, place.rest.starts_with('=') && !place.rest.starts_with("==")) {
                 (Kind::Expression, "", true) => "an expression changes nothing; `==` compares".to_owned(),
                 (_, word, _) if foreign(word).is_some() => foreign(word).unwrap_or_default(),
                 _ => sentence(&other.to_string()),
@@ -134,6 +134,9 @@ impl<'a> Place<'a> {
 
 /// `alert.module`: rhai keeps words for itself, also where they can only be the name of a field.
 fn reserved_word(word: &str, place: &Place<'_>) -> String {
+    if place.after().starts_with('(') {
+        return format!("`{word}` is a reserved word of rhai and no function");
+    }
     if let Some(before) = place.before.strip_suffix('.') {
         let (before, question) = before.strip_suffix('?').map_or((before, ""), |it| (it, "?"));
         return format!("`{word}` is a reserved word of rhai; write `{}{question}[\"{word}\"]`", path_at_end(before));

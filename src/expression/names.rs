@@ -97,6 +97,16 @@ pub fn calls(text: &str, function: &str) -> Vec<(String, Range<usize>)> {
     starts.collect()
 }
 
+/// The whole numbers that stand in a text, without the `_` between their digits, each with the byte at which it stands. Rhai would read one
+/// that it cannot hold as a fraction, and lose its last digits.
+pub(super) fn whole_numbers(text: &str) -> impl Iterator<Item = (String, usize)> {
+    tokens(text).filter_map(|(_, span)| {
+        let number = text.get(span.clone())?;
+        let is_whole = number.starts_with(|c: char| c.is_ascii_digit()) && number.bytes().all(|it| it.is_ascii_digit() || it == b'_');
+        is_whole.then(|| (number.replace('_', ""), span.start))
+    })
+}
+
 const KEYWORDS: &[&str] = &[
     "true", "false", "if", "else", "in", "switch", "let", "const", "for", "while", "loop", "do", "until", "break", "continue", "try",
     "catch", "throw", "fn", "return", "is", "this", "global",

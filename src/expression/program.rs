@@ -91,7 +91,7 @@ impl Script {
         Program::compile(sandbox, text, names, Kind::Script).map(Self)
     }
 
-    /// The value of the last statement: nothing (`null`) where it has none, such as a loop or one that ends with `;`.
+    /// The value of the last statement: nothing (`null`) where it has none, such as a loop.
     ///
     /// # Errors
     /// Says what went wrong and where in the text.
@@ -143,6 +143,10 @@ pub(super) fn compile(engine: &Engine, text: &str, names: &[&str], kind: Kind) -
     }
     if text.trim().is_empty() && kind != Kind::Library {
         return Err(ExpressionError::new(format!("{kind} is empty")));
+    }
+    if let Some((number, start)) = names::whole_numbers(text).find(|(number, _)| number.parse::<i64>().is_err()) {
+        let message = format!("`{number}` is too large for a whole number; write it as a text");
+        return Err(ExpressionError::at_offset(message, text, start));
     }
     let mut visible = rhai::Scope::new();
     for name in names {

@@ -19,7 +19,7 @@ pub(super) fn register(engine: &mut Engine) {
     });
     let cache = Cache::default();
     engine
-        .register_fn("matches", move |text: &str, pattern: ImmutableString| -> Outcome<bool> { Ok(cache.regex(&pattern)?.is_match(text)) });
+        .register_fn("matches", move |text: &str, pattern: ImmutableString| -> Outcome<bool> { Ok(cache.get(&pattern)?.is_match(text)?) });
     register_replace(engine);
     register_split(engine);
 }

@@ -45,7 +45,7 @@ struct Shapes {
 #[derive(Debug, Clone)]
 struct Limit {
     bound: Bound,
-    limit: f64,
+    number: f64,
     entry: Entry,
 }
 
@@ -61,7 +61,7 @@ impl Table {
             }
             if let Some((bound, limit)) = access.bound {
                 let limits = if access.keys.contains(&Key::Floor) { &mut floors } else { &mut ceilings };
-                limits.push(Limit { bound, limit, entry });
+                limits.push(Limit { bound, number: limit, entry });
                 continue;
             }
             for key in access.keys {
@@ -108,7 +108,7 @@ impl Table {
         let numbers = || items.iter().filter_map(Value::as_f64);
         let (Some(greatest), Some(least)) = (numbers().reduce(f64::max), numbers().reduce(f64::min)) else { return };
         for (limits, number) in [(&self.floors, greatest), (&self.ceilings, least)] {
-            let within = limits.partition_point(|it| it.bound.holds(number, it.limit));
+            let within = limits.partition_point(|it| it.bound.holds(number, it.number));
             find_in(limits.iter().take(within).map(|it| &it.entry), alert, rows);
         }
     }
@@ -156,11 +156,11 @@ impl Shapes {
 impl Limit {
     /// What 5 is at least comes before what 5 is above, since more numbers are within it.
     fn compare_floors(&self, other: &Self) -> Ordering {
-        self.limit.total_cmp(&other.limit).then(self.is_strict().cmp(&other.is_strict()))
+        self.number.total_cmp(&other.number).then(self.is_strict().cmp(&other.is_strict()))
     }
 
     fn compare_ceilings(&self, other: &Self) -> Ordering {
-        other.limit.total_cmp(&self.limit).then(self.is_strict().cmp(&other.is_strict()))
+        other.number.total_cmp(&self.number).then(self.is_strict().cmp(&other.is_strict()))
     }
 
     fn is_strict(&self) -> bool {

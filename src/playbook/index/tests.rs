@@ -238,7 +238,7 @@ fn rows() -> impl Strategy<Value = Vec<Vec<Clause>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(2_500))]
 
     #[test]
     fn the_index_leaves_what_judging_every_row_leaves(rows in rows(), alerts in vec(alert(), 1..4)) {
