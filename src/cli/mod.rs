@@ -3,6 +3,7 @@
 //! Results go to the standard output, everything else to the standard error stream. `--json` gives machines one document.
 
 mod alerts;
+mod backtest;
 mod check;
 mod explain;
 mod new;
@@ -66,6 +67,8 @@ enum Command {
     Send(send::Send),
     /// Say what every playbook answers to an alert, and why; for those that match, the plan step by step. Sends nothing.
     Explain(explain::Explain),
+    /// Replay the alerts of the journal through the playbooks on disk: what they would have done, beside what was done. Sends nothing.
+    Backtest(backtest::Backtest),
     /// What came, and what became of it.
     #[command(subcommand)]
     Alerts(alerts::Alerts),
@@ -152,6 +155,7 @@ impl Command {
         let desk = Desk { config, store, tasks: tasks.clone(), json };
         let exit = match other {
             Self::Send(send) => send.execute(&desk).await,
+            Self::Backtest(backtest) => backtest.execute(&desk).await,
             Self::Alerts(alerts) => alerts.execute(&desk).await,
             Self::Runs(runs) => runs.execute(&desk).await,
             Self::Quarantine(quarantine) => quarantine.execute(&desk).await,

@@ -167,7 +167,8 @@ async fn publish_all(bus: &dyn Bus, messages: Vec<Message>) -> (usize, BTreeMap<
     (sent, failed)
 }
 
-fn progress(count: usize) -> ProgressBar {
+/// A bar for so many alerts, if somebody is there to see it.
+pub(super) fn progress(count: usize) -> ProgressBar {
     // For a handful it would only flicker.
     if count < 100 || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

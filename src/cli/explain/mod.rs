@@ -183,7 +183,10 @@ impl Explain {
         tally: &mut Tally,
     ) -> Option<Foreseen> {
         let Appraisal::Matches(new) = appraisal else { return None };
-        let run = foresight::run_of(new, question.past.as_ref().map(|past| past.number), question.at);
+        let begun = foresight::run_of(new, question.past.as_ref().map(|past| past.number), question.at);
+        // Texts that name the run read as they did.
+        let id = run(question, &playbook.name).map_or_else(|| begun.id.clone(), |run| run.id);
+        let run = RunRecord { id, ..begun };
         let seen = serde_json::to_value(&question.alert).unwrap_or_default();
         let recorded: Vec<_> = question.past.iter().flat_map(|past| &past.runs).flat_map(|(_, steps)| steps).cloned().collect();
         let outlook = Outlook { guardrails: &config.guardrails, answers: &Recorded(&recorded), approvals: self.approvals.into() };
