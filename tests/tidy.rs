@@ -32,7 +32,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("actions", "alert channels connections net problem run"),
     ("playbook", "actions alert duration expression problem retry run"),
     ("bus", "alert lifecycle retry secret store"),
-    ("engine", "actions alert bus duration expression lifecycle playbook problem retry run store telemetry window"),
+    ("engine", "actions alert bus duration expression lifecycle playbook retry run store telemetry window"),
     ("adapters", "alert bus connections duration expression lifecycle net problem retry secret store telemetry"),
     // The edge.
     ("web", "adapters lifecycle secret telemetry"),
