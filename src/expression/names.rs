@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn variables_of_a_script_are_its_own() {
         let text =
-            r#"let a = alert.id; const b = a.len; for (item, at) in vars.list { try { a += item.x } catch (err) { throw err.y } } let"#;
+            r"let a = alert.id; const b = a.len; for (item, at) in vars.list { try { a += item.x } catch (err) { throw err.y } } let";
         assert_eq!(declared(text), ["a", "b", "item", "at", "err"]);
         let paths: Vec<String> = chains(text).iter().map(|it| it.path().join(".")).collect();
         assert_eq!(paths, ["alert.id", "vars.list"]);

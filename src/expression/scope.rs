@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use rhai::{Dynamic, Map};
+use rhai::{Array, Dynamic, Map};
 use serde_json::Value;
 
 use super::{convert::to_dynamic, limits::Evaluation};
@@ -24,8 +24,10 @@ impl Scope {
     /// Gives a name a value, in place of any earlier one. The value is converted once, here; reading a part of it copies that part only.
     pub fn set(&mut self, name: &str, value: &Value) {
         let mut value = to_dynamic(value);
-        if name == "alert" {
-            add_absent_fields(&mut value);
+        match name {
+            "alert" => add_absent_fields(&mut value),
+            "alerts" => value.write_lock::<Array>().iter_mut().flat_map(|alerts| alerts.iter_mut()).for_each(add_absent_fields),
+            _ => {}
         }
         drop(self.values.remove::<Dynamic>(name));
         self.values.push_constant_dynamic(name, value);

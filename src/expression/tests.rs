@@ -258,3 +258,17 @@ fn the_examples_of_the_functions_are_theirs() {
         assert!(function.signature.contains(function.name), "`{}` is written otherwise", function.name);
     }
 }
+
+#[test]
+fn what_a_source_may_leave_out_of_an_alert_is_nothing() {
+    let mut scope = Scope::new("2026-03-02T04:11:09Z".parse().unwrap());
+    scope.set("alert", &json!({"id": "a-1"}));
+    scope.set("alerts", &json!([{"id": "a-1"}, {"id": "a-2", "customer_name": "c"}]));
+    for (text, value) in [
+        ("alert.customer_name", Value::Null),
+        ("alerts[0].customer_name", Value::Null),
+        (r#"pluck(alerts, "customer_name")"#, json!([null, "c"])),
+    ] {
+        assert_eq!(Sandbox::new().expression(text, &["alert", "alerts"]).unwrap().value(&mut scope), Ok(value), "{text}");
+    }
+}

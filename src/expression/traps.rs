@@ -35,7 +35,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("#{a: 1} == [1]", "a map cannot be compared with a list"),
     (r#"["a"] == [1]"#, "the text `a` cannot be compared with the number `1`"),
     (r#""1" in [1]"#, "cannot be compared"),
-    (r#"alert.details.big > 5"#, "the text `18446744073709551615` cannot be compared with the number `5`"),
+    (r"alert.details.big > 5", "the text `18446744073709551615` cannot be compared with the number `5`"),
     // A reserved word as the name of a field.
     ("alert.module", r#"`module` is a reserved word of rhai; write `alert["module"]`"#),
     ("alert.details.default == 1", r#"`default` is a reserved word of rhai; write `alert.details["default"]`"#),
@@ -105,7 +105,7 @@ const RIGHT: &[(&str, &str)] = &[
     ("2 == 2.0 && [1] == [1.0]", "true"),
 ];
 
-/// Scripts that hang, grow or reach outside, with what their errors say.
+/// Scripts that hang, grow or reach outside, with what their errors say; ` or ` where it depends on the speed of the machine.
 const HOSTILE: &[(&str, &str)] = &[
     ("loop {}", "takes"),
     ("while true { 1 }", "takes"),
@@ -120,38 +120,38 @@ const HOSTILE: &[(&str, &str)] = &[
     (r#"let s = "xxxxxxxxxxxxxxxx"; loop { s += s; }"#, "too large"),
     (r#"let s = "x"; s.pad(100000000, 'x'); s"#, "too large"),
     (r#"let s = long; s.replace("x", s)"#, "the text would be longer"),
-    (r#"let s = long; s.replace('x', s)"#, "the text would be longer"),
-    (r#"let s = long; let a = []; a.pad(100, 1); join(a, s)"#, "the text would be longer"),
+    (r"let s = long; s.replace('x', s)", "the text would be longer"),
+    (r"let s = long; let a = []; a.pad(100, 1); join(a, s)", "the text would be longer"),
     (r#"let s = long; s.split("")"#, "the text has more than 4096 parts"),
     (r#"let s = long; s.split("", 1000000)"#, "the text has more than 4096 parts"),
-    (r#"blanks.split()"#, "the text has more than 4096 parts"),
-    (r#"let s = long; s.to_chars()"#, "the text has more than 4096 parts"),
-    ("let a = []; loop { a.push(1); }", ""),
+    (r"blanks.split()", "the text has more than 4096 parts"),
+    (r"let s = long; s.to_chars()", "the text has more than 4096 parts"),
+    ("let a = []; loop { a.push(1); }", "takes or too large"),
     ("let a = []; a.pad(100000000, 1); a", "too large"),
-    ("let a = [1]; loop { a = [a, a, a, a]; }", ""),
-    ("let a = [1]; loop { a += a; }", ""),
-    ("let m = #{}; let i = 0; loop { m.set(`k${i}`, i); i += 1; }", ""),
-    ("let m = #{}; let i = 0; loop { m[`k${i}`] = i; i += 1; }", ""),
-    (r#"let s = long; let m = #{}; let i = 0; loop { m[`k${i}`] = s + i; i += 1; }"#, "needs more than 4 MiB"),
-    (r#"let s = long; let m = #{}; let i = 0; loop { try { m[`k${i}`] = s + i; } catch {} i += 1; }"#, "needs more"),
-    (r#"let s = long; let a = []; a.pad(1000, 0); for i in 0..1000 { a[i] = s + i; } 1"#, "needs more than 4 MiB"),
-    (r#"let s = long; let a = []; loop { a.push(s + a.len()); }"#, "too large"),
-    (r#"let s = long; let a = s + 1; let b = s + 2; let c = s + 3; let d = s + 4; let e = s + 5; e"#, "needs more"),
-    (r#"let s = long; const A = s + 1; const B = s + 2; const C = s + 3; const D = s + 4; s"#, "needs more"),
+    ("let a = [1]; loop { a = [a, a, a, a]; }", "takes or too large"),
+    ("let a = [1]; loop { a += a; }", "takes or too large"),
+    ("let m = #{}; let i = 0; loop { m.set(`k${i}`, i); i += 1; }", "takes or too large"),
+    ("let m = #{}; let i = 0; loop { m[`k${i}`] = i; i += 1; }", "takes or too large"),
+    (r"let s = long; let m = #{}; let i = 0; loop { m[`k${i}`] = s + i; i += 1; }", "needs more than 4 MiB"),
+    (r"let s = long; let m = #{}; let i = 0; loop { try { m[`k${i}`] = s + i; } catch {} i += 1; }", "needs more"),
+    (r"let s = long; let a = []; a.pad(1000, 0); for i in 0..1000 { a[i] = s + i; } 1", "needs more than 4 MiB"),
+    (r"let s = long; let a = []; loop { a.push(s + a.len()); }", "too large"),
+    (r"let s = long; let a = s + 1; let b = s + 2; let c = s + 3; let d = s + 4; let e = s + 5; e", "needs more"),
+    (r"let s = long; const A = s + 1; const B = s + 2; const C = s + 3; const D = s + 4; s", "needs more"),
     ("let a = [1]; loop { a = [a]; }", "deeper than 64"),
     ("let m = #{}; loop { m = #{m: m}; }", "deeper than 64"),
     ("let a = [1]; for i in 0..3000 { a = [a]; } a", "deeper than 64"),
     ("wrap([1])", "deeper than 64"),
     // Functions that take long each.
-    (r#"let s = long; loop { hash(s); }"#, "takes"),
-    (r#"loop { upper(long); }"#, "takes"),
+    (r"let s = long; loop { hash(s); }", "takes"),
+    (r"loop { upper(long); }", "takes"),
     (r#"let s = long; loop { matches(s, "(x+)*y"); }"#, "takes"),
     (r#"matches(long, "(?:x{1,100}){1,100}y")"#, "takes too long on a text of 1000000 bytes"),
     (r#"matches(long, "(?:x.?){1,400}y")"#, "takes too long"),
     (r#"matches(long, "(?:[a-z]{1,50}[x-z]){1,40}$y")"#, "takes too long"),
-    (r#"let a = []; a.pad(4000, 1); loop { a.sort(); }"#, "takes"),
-    (r#"let a = []; a.pad(4000, 1); loop { unique(a); }"#, "takes"),
-    (r#"json(blanks)"#, "the text is not JSON"),
+    (r"let a = []; a.pad(4000, 1); loop { a.sort(); }", "takes"),
+    (r"let a = []; a.pad(4000, 1); loop { unique(a); }", "takes"),
+    (r"json(blanks)", "the text is not JSON"),
     (r#"matches("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "(a*)*b(((a{1000}){1000}){1000})")"#, "the regular expression"),
     // Code made at run time, pointers to functions, closures, modules.
     (r#"eval("1")"#, "`eval` is not allowed"),
@@ -228,8 +228,16 @@ fn what_is_right_beside_a_trap_has_its_value() {
 fn a_hostile_script_ends_with_an_error_within_a_second() {
     let mut faults = Vec::new();
     for (text, part) in HOSTILE {
-        match in_time(text, || script(text)) {
-            Err(error) if error.contains(part) => {}
+        let fits = |error: &str| part.split(" or ").any(|it| error.contains(it));
+        let mut outcome = in_time(text, || script(text));
+        // On a busy machine, the time may be over before the fault is reached.
+        for _ in 0..3 {
+            if outcome.as_ref().is_err_and(|error| !fits(error) && error.contains("takes longer")) {
+                outcome = in_time(text, || script(text));
+            }
+        }
+        match outcome {
+            Err(error) if fits(&error) => {}
             Err(other) => faults.push(format!("{text}\n  wanted {part}\n  was {other}")),
             Ok(_) => faults.push(format!("{text}\n  wanted {part}\n  had a value")),
         }
@@ -251,7 +259,7 @@ fn a_hostile_function_ends_with_an_error_within_a_second() {
 
 #[test]
 fn a_hostile_script_takes_little_memory_and_gives_it_back() {
-    let (mut worst, mut last) = (0, 0);
+    let mut last = 0;
     // The first round fills what stays: the allocator's own, caches.
     for round in 0..3 {
         for (text, _) in HOSTILE {
@@ -260,13 +268,11 @@ fn a_hostile_script_takes_little_memory_and_gives_it_back() {
             drop(script(text));
             let peak = memory("VmHWM").saturating_sub(before);
             assert!(peak < MOST_MEMORY, "`{text}` took {peak} KiB");
-            worst = worst.max(peak);
         }
         let now = memory("VmRSS");
         assert!(round < 2 || now < last + 10 * 1024, "{} KiB more in each round", now.saturating_sub(last));
         last = now;
     }
-    println!("at worst {worst} KiB");
 }
 
 #[test]

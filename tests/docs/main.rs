@@ -12,6 +12,7 @@
 )]
 
 mod contributing;
+mod expressions;
 mod lists;
 mod markdown;
 mod problems;

@@ -39,12 +39,11 @@ fn pure(name: &str) -> FuncRegistration {
 fn pluck(list: &Array, key: &str) -> Outcome<Array> {
     let one = |(at, item): (usize, &Dynamic)| -> Outcome<Dynamic> {
         let Ok(map) = item.as_map_ref() else { return Err(format!("item {at} of the list is no map").into()) };
-        match map.get(key) {
-            Some(value) => Ok(value.clone()),
-            None => {
-                let meant = nearest(key, map.keys().map(AsRef::as_ref)).map(|it| format!("; did you mean `{it}`?"));
-                Err(format!("item {at} of the list has no `{key}`{}", meant.unwrap_or_default()).into())
-            }
+        if let Some(value) = map.get(key) {
+            Ok(value.clone())
+        } else {
+            let meant = nearest(key, map.keys().map(AsRef::as_ref)).map(|it| format!("; did you mean `{it}`?"));
+            Err(format!("item {at} of the list has no `{key}`{}", meant.unwrap_or_default()).into())
         }
     };
     list.iter().enumerate().map(one).collect()

@@ -10,7 +10,7 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_fn("lower", str::to_lowercase);
     engine.register_fn("upper", str::to_uppercase);
     engine.register_fn("trim", |text: &str| text.trim().to_owned());
-    engine.register_fn("join", join);
+    engine.register_fn("join", |list: Array, separator: &str| join(&list, separator));
     engine.register_fn("hash", sha256);
     engine.register_fn("base64_encode", |text: &str| STANDARD.encode(text));
     engine.register_fn("base64_decode", |text: &str| -> Outcome<String> {
@@ -44,7 +44,11 @@ fn register_split(engine: &mut Engine) {
     engine.register_fn("split_rev", |text: &str, separator: &str, most: i64| listed(text.rsplitn(at_most(most), separator)));
     engine.register_fn("split_rev", |text: &str, separator: char, most: i64| listed(text.rsplitn(at_most(most), separator)));
     engine.register_fn("to_chars", |text: &str| -> Outcome<Array> {
-        if text.chars().nth(MOST_ITEMS).is_some() { Err(too_many_parts()) } else { Ok(text.chars().map(Dynamic::from_char).collect()) }
+        if text.chars().nth(MOST_ITEMS).is_some() {
+            Err(too_many_parts().into())
+        } else {
+            Ok(text.chars().map(Dynamic::from_char).collect())
+        }
     });
 }
 
@@ -58,12 +62,12 @@ pub fn sha256(text: &str) -> String {
 fn replace(text: &str, from: &str, to: &str) -> Outcome<String> {
     let found = text.matches(from).count();
     if text.len().saturating_add(found.saturating_mul(to.len())) > LONGEST_TEXT.saturating_add(found.saturating_mul(from.len())) {
-        return Err(too_long());
+        return Err(too_long().into());
     }
     Ok(text.replace(from, to))
 }
 
-fn join(list: Array, separator: &str) -> Outcome<String> {
+fn join(list: &Array, separator: &str) -> Outcome<String> {
     let mut text = String::new();
     for (at, item) in list.iter().enumerate() {
         if at > 0 {
@@ -71,7 +75,7 @@ fn join(list: Array, separator: &str) -> Outcome<String> {
         }
         text.push_str(&item.to_string());
         if text.len() > LONGEST_TEXT {
-            return Err(too_long());
+            return Err(too_long().into());
         }
     }
     Ok(text)
@@ -79,7 +83,7 @@ fn join(list: Array, separator: &str) -> Outcome<String> {
 
 fn listed<'a>(parts: impl Iterator<Item = &'a str>) -> Outcome<Array> {
     let list: Array = parts.take(MOST_ITEMS + 1).map(Into::into).collect();
-    if list.len() > MOST_ITEMS { Err(too_many_parts()) } else { Ok(list) }
+    if list.len() > MOST_ITEMS { Err(too_many_parts().into()) } else { Ok(list) }
 }
 
 /// A list of no parts would lose the text.
@@ -87,10 +91,10 @@ fn at_most(parts: i64) -> usize {
     usize::try_from(parts).unwrap_or_default().max(1)
 }
 
-fn too_long() -> Box<rhai::EvalAltResult> {
-    format!("the text would be longer than {LONGEST_TEXT} bytes").into()
+fn too_long() -> String {
+    format!("the text would be longer than {LONGEST_TEXT} bytes")
 }
 
-fn too_many_parts() -> Box<rhai::EvalAltResult> {
-    format!("the text has more than {MOST_ITEMS} parts").into()
+fn too_many_parts() -> String {
+    format!("the text has more than {MOST_ITEMS} parts")
 }
