@@ -70,9 +70,9 @@ impl<'p> Case<'p> {
 /// For each of the alerts, every one of which must meet one playbook.
 fn nanoseconds(alerts: &[Value], matches: impl Fn(&Value) -> usize) -> f64 {
     let begun = Instant::now();
-    let matched: usize = alerts.iter().map(|it| matches(black_box(it))).sum();
+    let met: usize = alerts.iter().map(|it| matches(black_box(it))).sum();
     let took = begun.elapsed().as_secs_f64() * 1e9;
-    assert_eq!(matched, alerts.len(), "every alert matches one playbook");
+    assert_eq!(met, alerts.len(), "every alert matches one playbook");
     #[expect(clippy::cast_precision_loss, reason = "a few thousand alerts")]
     let count = alerts.len() as f64;
     took / count
