@@ -19,21 +19,29 @@ const ROUNDS: usize = 15;
 /// What an alert may cost at the largest size, in units of what it costs at one playbook.
 const MOST: f64 = 2.0;
 
+/// What is measured at one number of playbooks.
+struct Case<'p> {
+    playbooks: &'p [Playbook],
+    index: Index,
+    alerts: Vec<Value>,
+    /// Nanoseconds for each alert, round by round.
+    indexed: Vec<f64>,
+    each: Vec<f64>,
+}
+
 fn main() -> ExitCode {
     let all: Vec<Playbook> = (0..SIZES[3]).map(playbook).collect();
+    let mut cases = SIZES.map(|size| Case::new(&all[..size]));
+    // The sizes take turns, because a machine changes while it is measured.
+    for _ in 0..ROUNDS {
+        cases.iter_mut().for_each(Case::measure);
+    }
     println!("{:>10} {:>16} {:>10} {:>18}", "playbooks", "with the index", "ratio", "asking each");
-    let mut base = None;
     let mut last = 0.0;
-    for size in SIZES {
-        let playbooks = &all[..size];
-        let index = Index::new(playbooks.iter().map(clauses));
-        let alerts: Vec<Value> = (0..ALERTS).map(|at| alert(at % size)).collect();
-        let indexed = median(|| alerts.iter().map(|it| index.remaining(black_box(it)).len()).sum::<usize>(), ALERTS);
-        // Ten alerts are enough where each asks ten thousand playbooks.
-        let few = &alerts[..(ALERTS / size).max(10)];
-        let each = median(|| few.iter().map(|it| playbooks.iter().filter(|playbook| asks(playbook, it)).count()).sum::<usize>(), few.len());
-        let base = *base.get_or_insert(indexed);
-        last = indexed / base;
+    for (case, size) in cases.iter().zip(SIZES) {
+        // Each round against the same round at one playbook.
+        last = median(case.indexed.iter().zip(&cases[0].indexed).map(|(it, base)| it / base));
+        let [indexed, each] = [&case.indexed, &case.each].map(|it| median(it.iter().copied()));
         println!("{size:>10} {indexed:>13.0} ns {last:>9.2}x {each:>15.0} ns");
     }
     if last > MOST {
@@ -43,19 +51,37 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Nanoseconds for each of `count` alerts, of the middle round; every alert must meet one playbook.
-fn median(mut work: impl FnMut() -> usize, count: usize) -> f64 {
-    let mut rounds: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let begun = Instant::now();
-            assert_eq!(work(), count, "every alert matches one playbook");
-            #[expect(clippy::cast_precision_loss, reason = "a few thousand alerts")]
-            let each = begun.elapsed().as_secs_f64() * 1e9 / count as f64;
-            each
-        })
-        .collect();
+impl<'p> Case<'p> {
+    fn new(playbooks: &'p [Playbook]) -> Self {
+        let index = Index::new(playbooks.iter().map(clauses));
+        // A prime's steps, so that neighbours in memory do not follow each other.
+        let alerts = (0..ALERTS).map(|at| alert(at * 7_919 % playbooks.len())).collect();
+        Self { playbooks, index, alerts, indexed: Vec::new(), each: Vec::new() }
+    }
+
+    fn measure(&mut self) {
+        self.indexed.push(nanoseconds(&self.alerts, |it| self.index.remaining(it).len()));
+        // Ten alerts are enough where each asks ten thousand playbooks.
+        let few = &self.alerts[..(ALERTS / self.playbooks.len()).max(10)];
+        self.each.push(nanoseconds(few, |it| self.playbooks.iter().filter(|playbook| asks(playbook, it)).count()));
+    }
+}
+
+/// For each of the alerts, every one of which must meet one playbook.
+fn nanoseconds(alerts: &[Value], matches: impl Fn(&Value) -> usize) -> f64 {
+    let begun = Instant::now();
+    let met: usize = alerts.iter().map(|it| matches(black_box(it))).sum();
+    let took = begun.elapsed().as_secs_f64() * 1e9;
+    assert_eq!(met, alerts.len(), "every alert matches one playbook");
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand alerts")]
+    let count = alerts.len() as f64;
+    took / count
+}
+
+fn median(rounds: impl Iterator<Item = f64>) -> f64 {
+    let mut rounds: Vec<f64> = rounds.collect();
     rounds.sort_by(f64::total_cmp);
-    rounds[ROUNDS / 2]
+    rounds[rounds.len() / 2]
 }
 
 fn asks(playbook: &Playbook, alert: &Value) -> bool {

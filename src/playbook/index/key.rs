@@ -36,7 +36,8 @@ pub(super) enum Key<'a> {
 pub(super) struct Network {
     pub(super) is_v6: bool,
     pub(super) length: u32,
-    bits: u128,
+    /// In bytes, which need no padding: keys are small.
+    bits: [u8; 16],
 }
 
 /// What a clause can judge. It is unclear about a value, or an item of a list, that is not of this kind.
@@ -167,7 +168,7 @@ impl Network {
         };
         let bits: u128 = bits;
         // A shift by the whole width leaves nothing, as it should.
-        width.checked_sub(length).map(|rest| Self { is_v6, length, bits: bits.checked_shr(rest).unwrap_or_default() })
+        width.checked_sub(length).map(|rest| Self { is_v6, length, bits: bits.checked_shr(rest).unwrap_or_default().to_be_bytes() })
     }
 
     fn parse(range: &str) -> Option<Self> {

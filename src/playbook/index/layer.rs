@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::{Map, Value};
 
 use super::{
+    hash::Keyed,
     key::{Access, Key},
     table::{Placed, Table},
 };
@@ -34,7 +35,7 @@ pub(super) struct Layer {
 #[derive(Debug, Clone, Default)]
 struct Field {
     table: Option<Box<Table>>,
-    inside: HashMap<Box<str>, Self>,
+    inside: Keyed<Box<str>, Self>,
 }
 
 /// A row that was found, but for what is still to be judged.
@@ -44,10 +45,16 @@ pub(super) struct Entry {
     rest: Arc<[Arc<Clause>]>,
 }
 
+/// What rows that were found have still to be judged by. Many have the same, which then stays in the processor's cache.
+#[derive(Default)]
+pub(super) struct Rests(HashMap<Vec<*const Clause>, Arc<[Arc<Clause>]>>);
+
 /// Rows that share a key.
 #[derive(Debug, Clone)]
 pub(super) enum Bucket {
-    Few(Vec<Entry>),
+    /// The most common case, in place: it costs no way to another line of memory.
+    One(Entry),
+    Few(Box<[Entry]>),
     Many(Box<Layer>),
 }
 
@@ -63,7 +70,7 @@ pub(super) struct Draft<'c> {
 }
 
 impl Layer {
-    pub(super) fn new(drafts: Vec<Draft<'_>>, layers: usize) -> Self {
+    pub(super) fn new(drafts: Vec<Draft<'_>>, layers: usize, rests: &mut Rests) -> Self {
         let mut crowds: HashMap<(&str, Key<'_>), usize> = HashMap::new();
         for clause in drafts.iter().flat_map(|it| it.open.iter().copied()) {
             for key in access(clause).into_iter().flat_map(|it| it.keys) {
@@ -75,13 +82,13 @@ impl Layer {
         for mut draft in drafts {
             match draft.place(&crowds) {
                 Some((field, access)) => fields.entry(field).or_default().push(Placed { draft, access }),
-                None => always.push(draft.entry()),
+                None => always.push(draft.entry(rests)),
             }
         }
         let mut root = Field::default();
         for (field, placed) in fields {
             let place = field.split('.').fold(&mut root, |field, part| field.inside.entry(part.into()).or_default());
-            place.table = Some(Box::new(Table::new(placed, layers)));
+            place.table = Some(Box::new(Table::new(placed, layers, rests)));
         }
         Self { always, root }
     }
@@ -122,16 +129,18 @@ impl Field {
 }
 
 impl Bucket {
-    pub(super) fn new(drafts: Vec<Draft<'_>>, layers: usize) -> Self {
+    pub(super) fn new(drafts: Vec<Draft<'_>>, layers: usize, rests: &mut Rests) -> Self {
         let is_crowded = drafts.len() > CROWD && drafts.iter().any(|it| !it.open.is_empty());
-        match layers.checked_sub(1).filter(|_| is_crowded) {
-            Some(layers) => Self::Many(Box::new(Layer::new(drafts, layers))),
-            None => Self::Few(drafts.iter().map(Draft::entry).collect()),
+        match (layers.checked_sub(1).filter(|_| is_crowded), drafts.as_slice()) {
+            (Some(layers), _) => Self::Many(Box::new(Layer::new(drafts, layers, rests))),
+            (None, [draft]) => Self::One(draft.entry(rests)),
+            (None, drafts) => Self::Few(drafts.iter().map(|draft| draft.entry(rests)).collect()),
         }
     }
 
     pub(super) fn find(&self, alert: &Value, rows: &mut Vec<usize>) {
         match self {
+            Self::One(entry) => find_in([entry], alert, rows),
             Self::Few(entries) => find_in(entries, alert, rows),
             Self::Many(layer) => layer.find(alert, rows),
         }
@@ -151,8 +160,10 @@ impl<'c> Draft<'c> {
     }
 
     /// What it is when it has been found, with all that is still to be judged.
-    pub(super) fn entry(&self) -> Entry {
-        Entry { row: self.row, rest: self.judged.iter().chain(&self.open).map(|clause| Arc::clone(clause)).collect() }
+    pub(super) fn entry(&self, rests: &mut Rests) -> Entry {
+        let clauses = || self.judged.iter().chain(&self.open).copied();
+        let rest = rests.0.entry(clauses().map(Arc::as_ptr).collect()).or_insert_with(|| clauses().map(Arc::clone).collect());
+        Entry { row: self.row, rest: Arc::clone(rest) }
     }
 
     /// Takes out the clause to file it by: the one whose most crowded key is the least crowded.

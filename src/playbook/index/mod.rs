@@ -7,6 +7,7 @@
 //!
 //! A clause that cannot judge a value is an error that must be told, so rows that are found include those that cannot be told.
 
+mod hash;
 mod key;
 mod layer;
 mod table;
@@ -17,7 +18,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde_json::Value;
 
-use self::layer::{Draft, Layer};
+use self::layer::{Draft, Layer, Rests};
 use super::clause::Clause;
 
 /// Which rows of clauses an alert leaves, without asking every row.
@@ -39,7 +40,7 @@ impl Index {
             let clauses = clauses.iter().filter_map(|clause| shared.get(&(clause.field.as_str(), clause.text())));
             Draft::new(row, clauses.collect())
         });
-        Self { layer: Layer::new(drafts.collect(), layer::MOST_LAYERS) }
+        Self { layer: Layer::new(drafts.collect(), layer::MOST_LAYERS, &mut Rests::default()) }
     }
 
     /// The rows of which no clause is plainly false, in rising order. A row without clauses is always among them.

@@ -9,8 +9,9 @@ use std::{
 use serde_json::Value;
 
 use super::{
+    hash::Keyed,
     key::{Access, Key, Network, Want, address, scalar},
-    layer::{Bucket, Draft, Entry, find_in},
+    layer::{Bucket, Draft, Entry, Rests, find_in},
 };
 use crate::playbook::{clause::Bound, fields};
 
@@ -23,7 +24,7 @@ pub(super) struct Placed<'c> {
 /// The rows of one field.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
-    buckets: HashMap<Key<'static>, Bucket>,
+    buckets: Keyed<Key<'static>, Bucket>,
     shapes: Shapes,
     /// Each starts with the limits that most numbers are within.
     floors: Vec<Limit>,
@@ -50,12 +51,12 @@ struct Limit {
 }
 
 impl Table {
-    pub(super) fn new(placed: Vec<Placed<'_>>, layers: usize) -> Self {
+    pub(super) fn new(placed: Vec<Placed<'_>>, layers: usize, rests: &mut Rests) -> Self {
         let mut drafts: HashMap<Key<'static>, Vec<Draft<'_>>> = HashMap::new();
         let (mut floors, mut ceilings) = (Vec::new(), Vec::new());
         let mut wanting = Want::ALL.map(|want| (want, Vec::new())).to_vec();
         for Placed { draft, access } in placed {
-            let entry = draft.entry();
+            let entry = draft.entry(rests);
             for (_, entries) in wanting.iter_mut().filter(|(want, _)| access.wants.contains(want)) {
                 entries.push(entry.clone());
             }
@@ -72,7 +73,7 @@ impl Table {
         ceilings.sort_by(Limit::compare_ceilings);
         wanting.retain(|(_, entries)| !entries.is_empty());
         let shapes = Shapes::of(drafts.keys());
-        let buckets = drafts.into_iter().map(|(key, drafts)| (key, Bucket::new(drafts, layers))).collect();
+        let buckets = drafts.into_iter().map(|(key, drafts)| (key, Bucket::new(drafts, layers, rests))).collect();
         Self { buckets, shapes, floors, ceilings, wanting }
     }
 
