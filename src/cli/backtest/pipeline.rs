@@ -36,12 +36,12 @@ const WAITING: usize = 2;
 pub(super) async fn run(store: &Store, job: Job) -> Result<Report, StoreError> {
     let bar = progress(usize::try_from(store.count_past(job.within).await?).unwrap_or(usize::MAX));
     let (pages, mut read) = mpsc::channel::<Vec<Past>>(WAITING);
-    let (matches, mut matched) = mpsc::channel::<Vec<Matched>>(WAITING);
+    let (answers, mut matched) = mpsc::channel::<Vec<Matched>>(WAITING);
     let library = Arc::clone(&job.library);
     let matching = spawn_blocking(move || {
         while let Some(page) = read.blocking_recv() {
             let page = page.into_iter().map(|past| answered(&library, past)).collect();
-            if matches.blocking_send(page).is_err() {
+            if answers.blocking_send(page).is_err() {
                 return;
             }
         }

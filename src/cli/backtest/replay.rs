@@ -92,7 +92,7 @@ impl Replay {
         for verdict in verdicts {
             match verdict {
                 Verdict::Error { playbook, detail } => it.replayed.errors.push((playbook, detail)),
-                Verdict::Run(new) => self.admit(&mut it, new, now),
+                Verdict::Run(new) => self.admit(&mut it, *new, now),
             }
         }
         self.waiting.push_back(it);
