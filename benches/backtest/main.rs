@@ -8,7 +8,6 @@
 
 #![expect(
     clippy::cast_precision_loss,
-    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,

@@ -52,7 +52,9 @@ pub(super) async fn run(store: &Store, job: Job) -> Result<Report, StoreError> {
         let mut replay = Replay::new(job);
         while let Some(page) = matched.blocking_recv() {
             let count = page.len();
-            page.into_iter().for_each(|matched| replay.take(matched));
+            for matched in page {
+                replay.take(matched);
+            }
             counting.inc(u64::try_from(count).unwrap_or_default());
         }
         replay.end()

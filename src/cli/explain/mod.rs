@@ -119,9 +119,9 @@ impl Explain {
             Err(Trouble::Store(error)) => return Exit::unreachable(&error.to_string()),
         };
         if json {
-            json::print(&answer)
+            json::print(&answer);
         } else {
-            text::print(&answer)
+            text::print(&answer);
         }
         let fails = |it: &Explained| matches!(it.appraisal, Appraisal::Failed(_));
         if answer.explained.iter().any(fails) { Exit::Problems } else { Exit::Done }
