@@ -22,10 +22,11 @@ use quell::{
     engine::{
         Guardrails,
         decide::decide,
-        foresight::{self, Approvals, Nothing, Outlook, Subject, Tally},
+        foresight::{self, Approvals, Foreseen, Nothing, Outlook, Subject, Tally},
     },
     lifecycle::Tasks,
     playbook::Library,
+    run::RunRecord,
     store::{Arrival, Change, Received, Standing, Store},
 };
 use serde_json::{Value, json};
@@ -113,7 +114,7 @@ async fn answer(store: &Store, library: &Library, guardrails: &Guardrails) {
         decisions.push(decide(library, (undecided.number, false), &alert, now));
         alerts.insert(undecided.number, alert);
     }
-    let mut changes = Vec::new();
+    let mut runs = Vec::new();
     for (number, new) in store.decide(decisions).await.expect("write the store") {
         let (playbook, alert) = (library.get(&new.playbook).expect("the playbook"), &alerts[&number]);
         let (run, seen) = (foresight::run_of(&new, Some(number), now), json!(alert));
@@ -121,15 +122,19 @@ async fn answer(store: &Store, library: &Library, guardrails: &Guardrails) {
         let subject = Subject { playbook, run: &run, alert: Some(alert), seen: &seen, alerts: &alerts };
         let outlook = Outlook { guardrails, answers: &Nothing, approvals: Approvals::Approve };
         let done = foresight::foresee(subject, outlook, &mut Tally::default());
-        let last = done.steps.len();
-        for (at, step) in done.steps.into_iter().enumerate() {
-            // Only the last change ends the run, after which the journal takes no more.
-            let run = if at + 1 == last { done.run.clone() } else { run.clone() };
-            changes.push(store.record(Change { run, step: Some(step), attempt: None }));
-        }
+        runs.push(record(store, run, done));
     }
-    let recorded = futures_util::future::try_join_all(changes).await.expect("write the store");
-    assert!(recorded.into_iter().all(|standing| standing == Standing::Ours), "every run is open until its last step");
+    futures_util::future::join_all(runs).await;
+}
+
+async fn record(store: &Store, begun: RunRecord, done: Foreseen) {
+    let last = done.steps.len();
+    for (at, step) in done.steps.into_iter().enumerate() {
+        // Only the last change ends the run, after which the journal takes no more.
+        let run = if at + 1 == last { done.run.clone() } else { begun.clone() };
+        let standing = store.record(Change { run, step: Some(step), attempt: None }).await.expect("write the store");
+        assert_eq!(standing, Standing::Ours, "nobody else works on it");
+    }
 }
 
 fn alert(number: usize) -> Alert {
