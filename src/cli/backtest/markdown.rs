@@ -7,29 +7,30 @@ use super::{
 };
 
 pub(super) fn print(report: &Report) {
-    let mut text = format!(
-        "### Backtest\n\n{} alerts from {} to {}; {} of them no playbook answers.\n\n",
-        report.alerts, report.within.since, report.within.until, report.unanswered
-    );
+    let (since, until) = (report.within.since, report.within.until);
+    let mut lines = vec![
+        "### Backtest\n".to_owned(),
+        format!("{} alerts from {since} to {until}; {} of them no playbook answers.\n", report.alerts, report.unanswered),
+    ];
     let differences: Vec<_> = report.differences.all().into_iter().filter(|(list, _)| list.count > 0).collect();
     if differences.is_empty() {
-        text.push_str("**No difference from what was done.**\n\n");
+        lines.push("**No difference from what was done.**\n".to_owned());
     }
     for (list, what) in differences {
-        text.push_str(&format!("<details><summary><b>{}</b></summary>\n\n", heading(list, what)));
-        list.shown.iter().for_each(|item| text.push_str(&format!("- {}\n", escaped(&line(item)))));
-        more(list).iter().for_each(|more| text.push_str(&format!("- {more}\n")));
-        text.push_str("\n</details>\n\n");
+        lines.push(format!("<details><summary><b>{}</b></summary>\n", heading(list, what)));
+        lines.extend(list.shown.iter().map(|item| format!("- {}", escaped(&line(item)))));
+        lines.extend(more(list).map(|more| format!("- {more}")));
+        lines.push("\n</details>\n".to_owned());
     }
-    text.push_str("| playbook | mode | matched | runs | held | failed | destructive | notifications | guardrails | approvals |\n");
-    text.push_str("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
+    lines.push("| playbook | mode | matched | runs | held | failed | destructive | notifications | guardrails | approvals |".to_owned());
+    lines.push("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |".to_owned());
     for (name, counts) in &report.playbooks {
-        text.push_str(&format!("| {name} | {} | {} |\n", counts.mode, numbers(counts).join(" | ")));
+        lines.push(format!("| {name} | {} | {} |", counts.mode, numbers(counts).join(" | ")));
     }
     if report.refused > 0 {
-        text.push_str(&format!("\n{} files of playbooks cannot be used; `quell check` says why.\n", report.refused));
+        lines.push(format!("\n{} files of playbooks cannot be used; `quell check` says why.", report.refused));
     }
-    output::print(&text);
+    output::print(&lines.join("\n"));
 }
 
 /// Text from outside, so that it cannot be read as markup.

@@ -36,12 +36,12 @@ const WAITING: usize = 2;
 pub(super) async fn run(store: &Store, job: Job) -> Result<Report, StoreError> {
     let bar = progress(usize::try_from(store.count_past(job.within).await?).unwrap_or(usize::MAX));
     let (pages, mut read) = mpsc::channel::<Vec<Past>>(WAITING);
-    let (matches, mut matched) = mpsc::channel::<Vec<Matched>>(WAITING);
+    let (answers, mut matched) = mpsc::channel::<Vec<Matched>>(WAITING);
     let library = Arc::clone(&job.library);
     let matching = spawn_blocking(move || {
         while let Some(page) = read.blocking_recv() {
             let page = page.into_iter().map(|past| answered(&library, past)).collect();
-            if matches.blocking_send(page).is_err() {
+            if answers.blocking_send(page).is_err() {
                 return;
             }
         }
@@ -52,7 +52,9 @@ pub(super) async fn run(store: &Store, job: Job) -> Result<Report, StoreError> {
         let mut replay = Replay::new(job);
         while let Some(page) = matched.blocking_recv() {
             let count = page.len();
-            page.into_iter().for_each(|matched| replay.take(matched));
+            for matched in page {
+                replay.take(matched);
+            }
             counting.inc(u64::try_from(count).unwrap_or_default());
         }
         replay.end()

@@ -31,7 +31,7 @@ pub(super) fn play(subject: Subject<'_>, outlook: Outlook<'_>, tally: &mut Tally
     let foreseen = Foreseen { run: subject.run.clone(), steps: Vec::new(), calls: Vec::new(), questions: Vec::new(), unclear: Vec::new() };
     let now = subject.run.created_at;
     let mut play = Play { subject, outlook, tally, now, unknown: Unknown::default(), foreseen };
-    let (state, reason) = play.to_the_end();
+    let (state, reason) = play.finish();
     play.foreseen.run.state = state;
     play.foreseen.run.reason = reason;
     play.foreseen.run.ended_at = Some(play.now);
@@ -39,7 +39,7 @@ pub(super) fn play(subject: Subject<'_>, outlook: Outlook<'_>, tally: &mut Tally
 }
 
 impl Play<'_> {
-    fn to_the_end(&mut self) -> (RunState, String) {
+    fn finish(&mut self) -> (RunState, String) {
         for _ in 0..MOST_ROUNDS {
             match machine::next(self.subject.playbook, &self.foreseen.run, &self.foreseen.steps, self.now) {
                 Next::Work(tasks) => tasks.into_iter().for_each(|task| self.take(task)),
@@ -86,12 +86,12 @@ impl Play<'_> {
     /// A step that cannot be foreseen is gone past, as if it were not there; people are taken to be asked.
     fn pass_over(&mut self, step: &Step, record: StepRecord, needs: String) {
         self.unknown.insert(&record.id);
-        self.foreseen.unclear.push(Unclear { step: record.id.clone(), needs: needs.clone() });
+        let error = Some(format!("depends on the answer of `{needs}`"));
+        self.foreseen.unclear.push(Unclear { step: record.id.clone(), needs });
         let record = StepRecord { error: None, due_at: None, plan: Value::Null, ..record };
         if matches!(step.body, Body::Approval(_)) {
             return self.ask(StepRecord { state: StepState::Waiting, ended_at: None, ..record });
         }
-        let error = Some(format!("depends on the answer of `{needs}`"));
         self.put(StepRecord { state: StepState::Skipped, output: Value::Null, error, ended_at: Some(self.now), ..record });
     }
 

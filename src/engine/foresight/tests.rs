@@ -13,7 +13,7 @@ const NOW: &str = "2026-03-02T04:20:00Z";
 fn parsed(steps: &str) -> Playbook {
     let text = format!(
         "playbook: p\nmode: enforce\ntrigger: {{alert: {{match: {{kind: x}}}}}}\nsteps:\n{}",
-        steps.lines().map(|line| format!("  {line}\n")).collect::<String>()
+        steps.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
     );
     Playbook::parse(&Sandbox::new(), Path::new("p.yaml"), &text).unwrap_or_else(|problems| panic!("{problems:?}")).0
 }
