@@ -222,7 +222,11 @@ fn action_names() -> Value {
 }
 
 fn object(properties: Value, required: &[&str]) -> Value {
-    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+    let mut schema = json!({"type": "object", "required": required, "additionalProperties": false});
+    if let Value::Object(fields) = &mut schema {
+        fields.insert("properties".to_owned(), properties);
+    }
+    schema
 }
 
 fn text(description: &str) -> Value {
