@@ -161,8 +161,10 @@ impl Driver {
             if self.stop.is_requested() {
                 over = over.or(Some(LetGo::ForNow));
             }
-            if over.is_none() {
-                let recorded = it.recorded.lock().await;
+            // Who waits for the lock here does not let those go on who hold it. Whoever holds it ends soon, and then this is asked again.
+            if over.is_none()
+                && let Ok(recorded) = it.recorded.try_lock()
+            {
                 if let Next::Work(tasks) = machine::next(&it.playbook, &recorded.run, &recorded.steps, self.now()) {
                     for task in tasks {
                         let path = task.path();
