@@ -164,14 +164,13 @@ impl Driver {
             // Who waits for the lock here does not let those go on who hold it. Whoever holds it ends soon, and then this is asked again.
             if over.is_none()
                 && let Ok(recorded) = it.recorded.try_lock()
+                && let Next::Work(tasks) = machine::next(&it.playbook, &recorded.run, &recorded.steps, self.now())
             {
-                if let Next::Work(tasks) = machine::next(&it.playbook, &recorded.run, &recorded.steps, self.now()) {
-                    for task in tasks {
-                        let path = task.path();
-                        if under_way.len() < AT_ONCE && paths.insert(path.clone()) {
-                            let it = &it;
-                            under_way.push(async move { (path, self.take(it, task).await) });
-                        }
+                for task in tasks {
+                    let path = task.path();
+                    if under_way.len() < AT_ONCE && paths.insert(path.clone()) {
+                        let it = &it;
+                        under_way.push(async move { (path, self.take(it, task).await) });
                     }
                 }
             }
