@@ -15,6 +15,7 @@ mod contributing;
 mod expressions;
 mod lists;
 mod markdown;
+mod playbooks;
 mod problems;
 mod references;
 mod settings;
