@@ -64,7 +64,7 @@ fn every_key_of_a_playbook_has_a_word_in_the_page() {
     let parts = [properties, trigger, of_alert, &trigger["schedule"]["properties"], &trigger["manual"]["properties"], step];
     let inner = ["retry", "rollback", "verify", "stop", "approval"].map(|name| &step[name]["properties"]);
     let all = parts.into_iter().chain(inner).chain([&clause["properties"]]);
-    all_named("The language", all.flat_map(names).collect());
+    all_named("The language", &all.flat_map(names).collect());
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn every_key_of_a_test_has_a_word_in_the_page() {
     let field = Regex::new(r"(?m)^    pub\(super\) ([a-z_]+): ").unwrap();
     let fields: BTreeSet<String> = field.captures_iter(written).map(|it| it[1].to_owned()).filter(|it| it != "all").collect();
     assert!(fields.contains("never_calls") && fields.contains("decision"), "the format is read no more as it is written");
-    all_named("Tests", fields);
+    all_named("Tests", &fields);
 }
 
 fn names(properties: &Value) -> Vec<String> {
@@ -82,7 +82,7 @@ fn names(properties: &Value) -> Vec<String> {
 }
 
 /// Each name stands in marks of code in that section: alone, or among others as in `{key, window}`.
-fn all_named(heading: &str, names: BTreeSet<String>) {
+fn all_named(heading: &str, names: &BTreeSet<String>) {
     let page = text(PAGE);
     let prose = Regex::new(r"(?ms)^```.*?^```").unwrap().replace_all(section(&page, heading), "").into_owned();
     let word = Regex::new("[a-z_]+").unwrap();
@@ -101,7 +101,9 @@ fn examples() -> (TempDir, usize) {
         let name = block.text.lines().find_map(|line| line.strip_prefix("playbook: ")).unwrap();
         put(folder.path(), &format!("playbooks/{name}.yaml"), &block.text);
     }
-    blocks(section(&page, "Tests")).iter().for_each(|block| write(folder.path(), block));
+    for block in blocks(section(&page, "Tests")) {
+        write(folder.path(), &block);
+    }
     (folder, of_language.len())
 }
 
