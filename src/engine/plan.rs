@@ -57,9 +57,7 @@ pub fn plan(step: &Step, frame: &Frame<'_>, sight: Sight<'_>, now: Timestamp) ->
 pub fn give_back(step: &Step, frame: &Frame<'_>, mut record: StepRecord, sight: Sight<'_>, now: Timestamp) -> StepRecord {
     let Body::Call { playbook: name, .. } = &step.body else { return record };
     let Some(called) = frame.playbook.called(name) else { return record };
-    let base = format!("{}/", record.id);
-    let given = Some(record.plan.clone());
-    let inner = Frame { playbook: called, base: base.clone(), prefix: base, items: Vec::new(), given, undoes: None };
+    let inner = Frame::called(called, &record);
     let output = called.output.as_ref().map_or(Ok(Value::Null), |output| output.render(&mut scope(&inner, sight, now)));
     match output {
         Ok(output) => end(&mut record, StepState::Succeeded, output, now),
@@ -74,7 +72,9 @@ pub fn give_back(step: &Step, frame: &Frame<'_>, mut record: StepRecord, sight: 
 /// Gives a step that failed the output that its author wrote for that case.
 pub fn fall_back(step: &Step, frame: &Frame<'_>, record: &mut StepRecord, sight: Sight<'_>, now: Timestamp) {
     let (StepState::Failed, OnError::Instead(output)) = (record.state, &step.on_error) else { return };
-    match output.render(&mut scope(frame, sight, now)) {
+    let mut scope = scope(frame, sight, now);
+    scope.set("error", &json!({"step": record.id, "message": record.error.as_deref().unwrap_or_default()}));
+    match output.render(&mut scope) {
         Ok(output) => record.output = output,
         Err(error) => record.error = Some(format!("{}; and `on_error`: {error}", record.error.as_deref().unwrap_or_default())),
     }

@@ -100,12 +100,33 @@ impl Driver {
         record.first_intent_at = record.first_intent_at.or(Some(intent_at));
         let attempt =
             AttemptRecord { number: record.attempts, intent_at, outcome: None, http_status: None, message: String::new(), ended_at: None };
-        match self.store.intend(Intent { run: it.begun.id.clone(), step: record.clone(), attempt, guards }).await? {
+        let held = {
+            // Nobody decides what becomes of the run between the last look at what it needs and the intent.
+            let mut recorded = it.recorded.lock().await;
+            if !recorded.needs(&it.playbook, &record.id, intent_at) {
+                drop(recorded);
+                return self.give_up(it, spot, before).await;
+            }
+            let held = self.store.intend(Intent { run: it.begun.id.clone(), step: record.clone(), attempt, guards }).await?;
+            if held.is_none() {
+                recorded.put(record.clone());
+            }
+            held
+        };
+        match held {
             None => self.perform(it, spot, (record, intent_at), action).await,
             Some(Held::Ended) => Err(LetGo::Taken),
             Some(Held::Exceeded(guard)) => self.hold(it, spot, before, guardrails::exceeded(&guard)).await,
             Some(Held::Locked { by }) => self.wait_for_target(it, spot, before, &by).await,
         }
+    }
+
+    /// While the step was getting ready, the run came to an end or found another way: what was not begun is not begun.
+    async fn give_up(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord) -> Result<(), LetGo> {
+        record.state = StepState::Skipped;
+        record.error = Some("given up: the run does not need it any more".to_owned());
+        record.ended_at = Some(self.now());
+        self.commit(it, spot, record, None).await
     }
 
     /// Another step works on the target. What was seen of it will not be true any more when its turn comes.

@@ -89,6 +89,14 @@ impl Recorded {
         run
     }
 
+    /// Whether the run still asks for an attempt at a step.
+    pub(super) fn needs(&self, playbook: &Playbook, path: &str, now: Timestamp) -> bool {
+        match machine::next(playbook, &self.run, &self.steps, now) {
+            Next::Work(tasks) => tasks.iter().any(|task| task.path() == path),
+            Next::Wait(_) | Next::End(..) => false,
+        }
+    }
+
     pub(super) fn put(&mut self, record: StepRecord) {
         match self.steps.iter_mut().find(|step| step.id == record.id) {
             Some(step) => *step = record,

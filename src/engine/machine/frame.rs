@@ -70,6 +70,12 @@ impl<'p> Frame<'p> {
         Self { playbook, base: String::new(), prefix: String::new(), items: Vec::new(), given: None, undoes: None }
     }
 
+    /// The outermost steps of a playbook that a step called, by the record of that step.
+    pub fn called(playbook: &'p Playbook, call: &StepRecord) -> Self {
+        let base = format!("{}/", call.id);
+        Self { playbook, prefix: base.clone(), base, items: Vec::new(), given: Some(call.plan.clone()), undoes: None }
+    }
+
     /// The name under which a step of this sequence is recorded.
     pub fn path(&self, step: &Step) -> String {
         match &self.undoes {

@@ -228,3 +228,5 @@ fn signed(duration: std::time::Duration) -> SignedDuration {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tree;

@@ -31,15 +31,15 @@ fn playbook() -> Playbook {
     Playbook::parse(&Sandbox::new(), Path::new("p.yaml"), PLAYBOOK).expect("a good playbook").0
 }
 
-fn start() -> Timestamp {
+pub(super) fn start() -> Timestamp {
     "2026-03-02T04:00:00Z".parse().unwrap()
 }
 
-fn after(seconds: i64) -> Timestamp {
+pub(super) fn after(seconds: i64) -> Timestamp {
     start() + SignedDuration::from_secs(seconds)
 }
 
-fn run() -> RunRecord {
+pub(super) fn run() -> RunRecord {
     RunRecord {
         id: RunId("r".to_owned()),
         alert: Some(1),
@@ -57,7 +57,7 @@ fn run() -> RunRecord {
     }
 }
 
-fn record(id: &str, class: Class, state: StepState) -> StepRecord {
+pub(super) fn record(id: &str, class: Class, state: StepState) -> StepRecord {
     StepRecord {
         id: id.to_owned(),
         position: 0,
@@ -79,7 +79,7 @@ fn record(id: &str, class: Class, state: StepState) -> StepRecord {
     }
 }
 
-fn described(next: &Next<'_>) -> String {
+pub(super) fn described(next: &Next<'_>) -> String {
     let doing = |task: &Task<'_>| {
         let word = match &task.doing {
             Doing::Plan => "plan",

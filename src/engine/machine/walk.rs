@@ -72,7 +72,7 @@ enum Tolerance {
 pub fn next<'p>(playbook: &'p Playbook, run: &RunRecord, steps: &[StepRecord], now: Timestamp) -> Next<'p> {
     let walk = Walk { records: steps.iter().map(|record| (record.id.as_str(), record)).collect(), steps, now };
     let frame = Frame::outermost(playbook);
-    let flow = if run.cancel { walk.cancelled(&frame) } else { walk.playbook(&frame, run.created_at) };
+    let flow = if run.cancel { walk.cancelled(&frame, run.created_at) } else { walk.playbook(&frame, run.created_at) };
     match flow {
         Ok(open) if !open.tasks.is_empty() => Next::Work(open.tasks),
         Ok(open) => Next::Wait(open.wait.unwrap_or(now)),
@@ -119,9 +119,9 @@ impl Walk<'_> {
         let playbook = frame.playbook;
         let is_overdue = self.now.duration_since(begun) >= signed(playbook.timeout);
         let (state, reason, undo) = match self.sequence(&playbook.steps, frame, Tolerance::AsWritten) {
-            Flow::Through => return Err((RunState::Done, String::new())),
-            Flow::Stopped(state, reason) => return Err((state, reason)),
-            Flow::Trouble(record, step) => (ending_of(&record), trouble_of(&record), matches!(step.on_error, OnError::Rollback)),
+            Flow::Through => return Err(self.ending(frame, RunState::Done, String::new())),
+            Flow::Stopped(state, reason) => return Err(self.ending(frame, state, reason)),
+            Flow::Trouble(record, step) => (ending_of(&record), trouble_of(&record), self.asks_to_undo(frame, &record, step)),
             Flow::Open(open) if !is_overdue => return Ok(open.until(later(begun, signed(playbook.timeout)))),
             Flow::Open(open) => match open.drained() {
                 Some(open) => return Ok(open),
@@ -134,42 +134,68 @@ impl Walk<'_> {
         if let Flow::Open(open) = self.sequence(&playbook.on_error, frame, Tolerance::All) {
             return Ok(open);
         }
+        Err(self.ending(frame, state, reason))
+    }
+
+    /// How a playbook ends: as it says, unless one of its steps is in doubt. Whatever else is known, a person must look at that.
+    fn ending(&self, frame: &Frame<'_>, state: RunState, reason: String) -> (RunState, String) {
         let inside = |record: &&StepRecord| record.id.starts_with(&frame.base);
-        // Also a step under `on_error`: whatever else is known, a person must look at this.
         match self.steps.iter().filter(inside).find(|record| record.state == StepState::Indeterminate) {
-            Some(doubtful) => Err((RunState::Indeterminate, trouble_of(doubtful))),
-            None => Err((state, reason)),
+            Some(doubtful) => (RunState::Indeterminate, trouble_of(doubtful)),
+            None => (state, reason),
         }
     }
 
-    /// Nothing new begins; what may be under way is seen to its end.
-    fn cancelled<'p>(&self, frame: &Frame<'p>) -> Course<'p> {
-        let flow = self.sequence(&frame.playbook.steps, frame, Tolerance::AsWritten);
-        let open = if let Flow::Open(open) = flow { open.drained() } else { None };
-        if let Some(open) = open {
-            return Ok(open);
-        }
-        match self.steps.iter().find(|record| record.state == StepState::Indeterminate) {
-            Some(doubtful) => Err((RunState::Indeterminate, trouble_of(doubtful))),
-            None => Err((RunState::Cancelled, "it was cancelled".to_owned())),
-        }
+    /// Nothing new begins; what may be under way is seen to its end, also where something is being undone or people are being told.
+    fn cancelled<'p>(&self, frame: &Frame<'p>, begun: Timestamp) -> Course<'p> {
+        let open = self.playbook(frame, begun)?.drained();
+        open.ok_or_else(|| self.ending(frame, RunState::Cancelled, "it was cancelled".to_owned()))
+    }
+
+    /// Whether a step that failed, or one inside it that did, asks that earlier ones are undone. What is in doubt undoes nothing.
+    fn asks_to_undo(&self, frame: &Frame<'_>, record: &StepRecord, step: &Step) -> bool {
+        let asks = |step: &Step| matches!(step.on_error, OnError::Rollback);
+        let has_failed = |id: &str| {
+            let failed = self.steps.iter().filter(|record| record.state == StepState::Failed);
+            failed.filter_map(|record| own_id(&frame.base, &record.id)).any(|failed| failed == id)
+        };
+        record.state == StepState::Failed && step.and_inner().into_iter().any(|step| asks(step) && has_failed(&step.id))
     }
 
     /// What earlier steps did is undone, the last first, each whatever became of the others.
     fn undo<'p>(&self, frame: &Frame<'p>) -> Option<Open<'p>> {
-        for record in self.steps.iter().rev().filter(|record| record.state == StepState::Succeeded && record.id.starts_with(&frame.base)) {
-            let id = record.id.rsplit('/').next().unwrap_or_default();
-            let Some(rollback) = frame.playbook.step(id).and_then(|step| step.rollback.as_ref()) else { continue };
+        for record in self.steps.iter().rev().filter(|record| record.state == StepState::Succeeded) {
+            let Some(frame) = self.frame_of(frame, &record.id) else { continue };
+            let written = own_id(&frame.base, &record.id).and_then(|id| frame.playbook.step(id));
+            let Some(rollback) = written.and_then(|step| step.rollback.as_ref()) else { continue };
             let ended = record.ended_at.unwrap_or(self.now);
             if rollback.expires.is_some_and(|expires| self.now.duration_since(ended) > signed(expires)) {
                 continue;
             }
-            let frame = Frame { undoes: Some(Box::new(record.clone())), ..frame.clone() };
+            let frame = Frame { undoes: Some(Box::new(record.clone())), ..frame };
             if let Flow::Open(open) = self.sequence(std::slice::from_ref(&*rollback.step), &frame, Tolerance::All) {
                 return Some(open);
             }
         }
         None
+    }
+
+    /// The outermost frame of the playbook in which a recorded step is written: that of `frame`, or one that it calls.
+    fn frame_of<'p>(&self, frame: &Frame<'p>, path: &str) -> Option<Frame<'p>> {
+        let mut found = Frame { prefix: frame.base.clone(), items: Vec::new(), ..frame.clone() };
+        let around = path.strip_prefix(&frame.base)?.rsplit_once('/').map_or("", |(around, _)| around);
+        let mut at = frame.base.clone();
+        for part in around.split_terminator('/') {
+            let call = at.clone() + part;
+            at = format!("{call}/");
+            if is_item(part) {
+                continue;
+            }
+            let Body::Call { playbook: name, .. } = &found.playbook.step(part)?.body else { return None };
+            let record = self.records.get(call.as_str())?;
+            found = Frame::called(found.playbook.called(name)?, record);
+        }
+        Some(found)
     }
 
     fn sequence<'p>(&self, sequence: &'p [Step], frame: &Frame<'p>, tolerance: Tolerance) -> Flow<'p> {
@@ -310,6 +336,7 @@ impl Walk<'_> {
     fn joined<'p>(&self, (step, record): (&'p Step, &StepRecord), frame: &Frame<'p>, it: Joined<'p, impl FnOnce() -> Value>) -> Flow<'p> {
         let Joined { open, trouble, stopped, output } = it;
         let open = if stopped.is_some() { open.drained() } else { Some(open).filter(|open| !open.tasks.is_empty() || open.wait.is_some()) };
+        let stopped = stopped.filter(|_| trouble.as_ref().is_none_or(|(inner, _)| inner.state != StepState::Indeterminate));
         match (open, stopped, trouble) {
             (Some(open), _, _) => Flow::Open(open),
             (None, Some((state, reason)), _) => Flow::Stopped(state, reason),
@@ -323,10 +350,7 @@ impl Walk<'_> {
         let Some(called) = frame.playbook.called(name) else {
             return close(self.broken(record, &format!("the playbook `{name}` is not there any more")));
         };
-        let prefix = format!("{}/", record.id);
-        let given = Some(record.plan.clone());
-        let inner = Frame { playbook: called, base: prefix.clone(), prefix, items: Vec::new(), given, undoes: None };
-        match self.playbook(&inner, record.started_at) {
+        match self.playbook(&Frame::called(called, record), record.started_at) {
             Ok(open) => Flow::Open(open),
             Err((RunState::Done | RunState::NoAction, reason)) => {
                 let state = StepRecord { error: Some(reason).filter(|it| !it.is_empty()), ..record.clone() };
@@ -372,6 +396,18 @@ impl Open<'_> {
         self.wait = self.wait.map(|wait| wait.min(latest));
         self
     }
+}
+
+/// The id of a step that a playbook's own text has, by its path; nothing for a step of a playbook that it calls.
+fn own_id<'a>(base: &str, path: &'a str) -> Option<&'a str> {
+    let inside = path.strip_prefix(base)?;
+    let (around, id) = inside.rsplit_once('/').unwrap_or(("", inside));
+    around.split_terminator('/').all(is_item).then_some(id)
+}
+
+/// Whether a part of a path stands for an item of a list, as `each[2]` does; what else has steps inside it is a call.
+fn is_item(part: &str) -> bool {
+    part.ends_with(']')
 }
 
 /// Of two troubles the one that a person must see.
