@@ -253,3 +253,6 @@ impl Driver {
         if run.state == RunState::Ready && standing == Standing::Ours { Ok(()) } else { Err(LetGo::ForNow) }
     }
 }
+
+#[cfg(test)]
+mod tests;

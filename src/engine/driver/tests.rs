@@ -1,0 +1,183 @@
+//! Tests: several steps of one run at once, held up where it matters.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::*;
+use crate::{
+    actions::{BoxFuture, Context, Done, Entry, Failure, Observed, Perform, Prepared, ReadBack, Stage},
+    bus::embedded::EmbeddedBus,
+    channels::Channels,
+    clock::Clock,
+    connections::Connections,
+    engine::{Acting, Rehearsal, decide},
+    lifecycle::Tasks,
+    net::{Net, NetConfig},
+    playbook::{Library, Shelf},
+    run::Class,
+    store::RunFilter,
+    telemetry::Metrics,
+};
+
+/// What the steps' actions do: each calls `at` with its name and what is asked of it, and ends when that does.
+type Script = dyn Fn(&'static Scene, String) -> BoxFuture<'static, ()> + Send + Sync;
+
+/// What happened, and what is waited for.
+struct Scene {
+    clock: Clock,
+    made: Mutex<Vec<String>>,
+    doors: Mutex<BTreeMap<&'static str, Arc<Notify>>>,
+    script: Box<Script>,
+}
+
+impl Scene {
+    fn door(&self, name: &'static str) -> Arc<Notify> {
+        Arc::clone(self.doors.lock().unwrap().entry(name).or_default())
+    }
+
+    fn made(&self) -> Vec<String> {
+        self.made.lock().unwrap().clone()
+    }
+}
+
+struct OnScene(&'static Scene);
+
+struct Scripted(&'static Scene, String);
+
+impl Stage for OnScene {
+    fn prepare(&self, _entry: &'static Entry, step: &str, _with: Value) -> Result<Prepared, serde_json::Error> {
+        Ok(Box::new(Scripted(self.0, step.to_owned())))
+    }
+}
+
+impl Perform for Scripted {
+    fn class(&self) -> Class {
+        Class::Unsafe
+    }
+
+    fn target(&self, _ctx: &Context<'_>) -> Option<String> {
+        Some(self.1.clone())
+    }
+
+    fn observe<'a>(&'a self, _ctx: &'a Context<'_>) -> BoxFuture<'a, Result<Observed, Failure>> {
+        Box::pin(async {
+            (self.0.script)(self.0, format!("look {}", self.1)).await;
+            Ok(Observed::Ready(json!({})))
+        })
+    }
+
+    fn perform<'a>(&'a self, _ctx: &'a Context<'_>) -> BoxFuture<'a, Result<Done, Failure>> {
+        Box::pin(async {
+            self.0.made.lock().unwrap().push(self.1.clone());
+            (self.0.script)(self.0, format!("call {}", self.1)).await;
+            Ok(Done::Now(Value::Null))
+        })
+    }
+
+    fn read_back<'a>(&'a self, _ctx: &'a Context<'_>) -> BoxFuture<'a, Result<ReadBack, Failure>> {
+        Box::pin(async { Ok(ReadBack::Unchanged) })
+    }
+}
+
+/// Plays a playbook's steps to the end, with actions as scripted; gives the run, its steps, and the calls that were made.
+async fn played(steps: &str, script: Box<Script>) -> (RunRecord, Vec<StepRecord>, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("playbook: p\nmode: enforce\ntimeout: 1h\ntrigger: {{manual: {{}}}}\nsteps:\n{steps}");
+    std::fs::write(folder.path().join("p.yaml"), text).unwrap();
+    let library = Library::load(folder.path());
+    assert!(library.problems.is_empty(), "{:?}", library.problems);
+    let playbook = Arc::clone(library.get("p").unwrap());
+    let clock = Clock::standing_at("2026-03-02T04:12:00Z".parse().unwrap());
+    let scene: &'static Scene =
+        Box::leak(Box::new(Scene { clock: clock.clone(), made: Mutex::default(), doors: Mutex::default(), script }));
+    let tasks = Tasks::default();
+    let store = Store::open("sqlite::memory:", &tasks, None).await.unwrap().dated_by(clock.clone());
+    let net = Net::new(&NetConfig::default()).unwrap();
+    let channels = Channels::build(&BTreeMap::new(), &net).unwrap();
+    let engine = Engine {
+        store: store.clone(),
+        bus: Arc::new(EmbeddedBus::new(store.clone())),
+        shelf: Shelf::new(Arc::new(library)),
+        services: Arc::new(Services { net, connections: Connections::default(), channels }),
+        stage: Arc::new(OnScene(scene)),
+        guardrails: Arc::default(),
+        acting: Acting::AsWritten,
+        signals: Signals::new(Metrics::new().unwrap()),
+    };
+    store.begin(decide::start(&playbook, "test".to_owned(), Value::Null, clock.now()).unwrap()).await.unwrap();
+    let rehearsal = Rehearsal::new(engine, tasks.stop());
+    let settled = tokio::time::timeout(Duration::from_secs(10), rehearsal.settle(std::future::pending())).await;
+    settled.expect("the run waits for itself").unwrap();
+    let run = store.runs(&RunFilter::default()).await.unwrap().remove(0);
+    let steps = store.progress(&run.id).await.unwrap().unwrap().steps;
+    (run, steps, scene.made())
+}
+
+fn state(steps: &[StepRecord], id: &str) -> StepState {
+    steps.iter().find(|step| step.id == id).unwrap().state
+}
+
+const POST: &str = "action: http.request, with: {method: POST, url: \"https://example.com/\"}";
+
+#[tokio::test]
+async fn steps_at_once_do_not_wait_for_each_other() {
+    let branches: String = (0..12).map(|at| format!("      b{at}: [{{id: s{at}, {POST}}}]\n")).collect();
+    let (run, steps, made) = played(&format!("  - id: all\n    parallel:\n{branches}"), Box::new(|_, _| Box::pin(async {}))).await;
+    assert_eq!((run.state, made.len()), (RunState::Done, 12));
+    assert!(steps.iter().all(|step| step.state == StepState::Succeeded));
+}
+
+#[tokio::test]
+async fn a_branch_that_is_not_needed_any_more_makes_no_call() {
+    let steps = format!(
+        "  - id: either\n    parallel:\n      slow: [{{id: slow, {POST}}}]\n      quick: [{{id: quick, {POST}}}]\n    join: any\n  - {{id: last, {POST}}}\n"
+    );
+    let script: Box<Script> = Box::new(|scene, what| {
+        Box::pin(async move {
+            match what.as_str() {
+                // The slow one is still looking at its target while the others go on.
+                "look slow" => scene.door("last").notified().await,
+                "call last" => {
+                    scene.door("last").notify_one();
+                    // Long enough for the slow one to make its call, if it would.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                _ => {}
+            }
+        })
+    });
+    let (run, steps, made) = played(&steps, script).await;
+    assert_eq!((run.state, made), (RunState::Done, vec!["quick".to_owned(), "last".to_owned()]));
+    assert_eq!(state(&steps, "slow"), StepState::Skipped);
+}
+
+#[tokio::test]
+async fn a_run_whose_time_is_over_does_not_end_before_the_call_that_is_under_way() {
+    let steps = format!("  - id: both\n    parallel:\n      slow: [{{id: slow, {POST}}}]\n      quick: [{{id: quick, {POST}}}]\n");
+    let script: Box<Script> = Box::new(|scene, what| {
+        Box::pin(async move {
+            match what.as_str() {
+                "look quick" => scene.door("slow is called").notified().await,
+                "call slow" => {
+                    scene.door("slow is called").notify_one();
+                    scene.door("time is over").notified().await;
+                    // Long enough for the other branch to be recorded.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                "call quick" => {
+                    scene.clock.advance_to("2026-03-02T06:00:00Z".parse().unwrap());
+                    scene.door("time is over").notify_one();
+                }
+                _ => {}
+            }
+        })
+    });
+    let (run, steps, _) = played(&steps, script).await;
+    assert_eq!(state(&steps, "slow"), StepState::Succeeded, "{run:?}");
+}
