@@ -156,7 +156,7 @@ fn scope(frame: &Frame<'_>, sight: Sight<'_>, now: Timestamp) -> Scope {
         scope.set("inputs", &sight.run.inputs);
         scope.set("vars", &sight.run.vars);
     }
-    scope.set("run", &json!({"id": sight.run.id, "playbook": sight.run.playbook, "alert": sight.run.alert}));
+    scope.set("run", &json!({"id": sight.run.id, "playbook": sight.run.playbook}));
     scope.set("steps", &Value::Object(steps(frame, sight.steps)));
     for (name, item) in &frame.items {
         scope.set(name, item);

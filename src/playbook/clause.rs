@@ -221,12 +221,20 @@ fn text(value: &Value) -> Result<Cow<'_, str>, String> {
 fn values(reader: &mut Reader<'_>, node: &Node, holds: Holds) -> Option<Vec<Value>> {
     let one = std::slice::from_ref(node);
     let items = if let Kind::List(items) = &node.kind { items } else { one };
-    if items.is_empty() {
-        reader.report(codes::OPERATOR, &node.span, "an empty list matches nothing");
+    if is_empty(reader, node) {
         return None;
     }
     let values: Vec<Value> = items.iter().filter_map(|item| value(reader, item, holds)).collect();
     (values.len() == items.len()).then_some(values)
+}
+
+/// Whether a list holds nothing, which is reported.
+fn is_empty(reader: &mut Reader<'_>, node: &Node) -> bool {
+    let is_empty = matches!(&node.kind, Kind::List(items) if items.is_empty());
+    if is_empty {
+        reader.report(codes::OPERATOR, &node.span, "an empty list matches nothing");
+    }
+    is_empty
 }
 
 fn value(reader: &mut Reader<'_>, node: &Node, holds: Holds) -> Option<Value> {
@@ -273,6 +281,9 @@ fn report_capitals(reader: &mut Reader<'_>, field: &str, node: &Node) {
 fn texts(reader: &mut Reader<'_>, node: &Node, operator: &str) -> Option<Vec<String>> {
     let one = std::slice::from_ref(node);
     let items = if let Kind::List(items) = &node.kind { items } else { one };
+    if is_empty(reader, node) {
+        return None;
+    }
     let what = format!("`{operator}`");
     items.iter().map(|item| reader.text(item, &what).map(ToOwned::to_owned)).collect()
 }

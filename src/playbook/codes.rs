@@ -57,8 +57,6 @@ codes! {
     NEVER_FIRES = "P0032": "a schedule never fires",
     NEVER_MATCHES = "P0033": "the lines of `match` exclude each other, so that no alert can fit",
     UNUSED_TABLE = "P0034": "warning: no playbook reads a lookup table",
-    SECRET_FLOWS = "P0035": "a secret flows into a message or a log",
     CALL = "P0036": "a playbook calls one that cannot be called so",
-    TEST_FILE = "P0037": "a test file says something that does not exist",
-    UNDECIDABLE = "P0038": "warning: a playbook asks for an approval that nobody can give yet",
+    TESTS = "P0037": "a test file says something that does not exist",
 }

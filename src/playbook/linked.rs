@@ -138,12 +138,15 @@ fn a_destructive_step_without_people_or_limits_before_it_is_a_warning() {
     };
     let hour = Duration::from_hours(1);
     let expected = "P0030 a.yaml:5:10 the step `suspend` uses `subscription.suspend`, and neither an approval nor a guardrail is before it";
-    assert!(warnings(&text("", ""), false, &[])[0].starts_with(expected), "{:?}", warnings(&text("", ""), false, &[]));
-    assert_eq!(warnings(&text("", ""), true, &[]), Vec::<String>::new());
-    let ask = "  - {id: ask, approval: {title: x, for_steps: [suspend], groups: [g], channels: [c], on_timeout: reject}}\n";
-    assert_eq!(warnings(&text("", ask), false, &[]), Vec::<String>::new());
-    let own = text("guardrails: [{action: subscription.*, max: 5, per: 1h}]\n", "");
     let site = |max: u32| [(Pattern::parse("subscription.suspend").unwrap(), max, hour)];
+    assert!(warnings(&text("", ""), true, &[])[0].starts_with(expected), "{:?}", warnings(&text("", ""), true, &[]));
+    // The site does not permit it, or counts it.
+    assert_eq!(warnings(&text("", ""), false, &[]), Vec::<String>::new());
+    assert_eq!(warnings(&text("", ""), true, &site(5)), Vec::<String>::new());
+    let ask = "  - {id: ask, approval: {title: x, for_steps: [suspend], groups: [g], channels: [c], on_timeout: reject}}\n";
+    assert_eq!(warnings(&text("", ask), true, &[]), Vec::<String>::new());
+    let own = text("guardrails: [{action: subscription.*, max: 5, per: 1h}]\n", "");
+    assert_eq!(warnings(&own, true, &[]), Vec::<String>::new());
     assert_eq!(warnings(&own, false, &site(5)), Vec::<String>::new());
     let looser = "P0031 a.yaml:3:23 the limit for `subscription.*` is looser than the site's, which is 4 for `subscription.suspend`";
     assert!(warnings(&own, false, &site(4))[0].starts_with(looser), "{:?}", warnings(&own, false, &site(4)));

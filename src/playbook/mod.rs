@@ -59,6 +59,9 @@ use crate::{
     run::{Mode, Strategy},
 };
 
+/// The code under which a file of tests is reported that cannot be used.
+pub const TEST_FILE: &str = codes::TESTS;
+
 /// A playbook that can be run.
 #[derive(Debug, Clone)]
 pub struct Playbook {

@@ -23,13 +23,13 @@ impl Library {
         }
     }
 
-    /// Warns of destructive steps that neither people nor limits hold back, and of playbooks whose own limits are looser than the site's.
+    /// Warns of destructive steps that the site permits and that neither people nor limits hold back, and of playbooks whose own limits are looser than the site's.
     /// `allowed` says whether the site permits an action without approval; its limits are how often an action may be done within which time.
     pub fn check_guardrails(&mut self, allowed: impl Fn(&str) -> bool, site_limits: &[(Pattern, u32, Duration)]) {
         for playbook in &self.playbooks {
             // One that does not act is watched first, and its author is not yet done.
             if playbook.mode == Mode::Enforce {
-                self.problems.extend(unguarded(playbook, &allowed));
+                self.problems.extend(unguarded(playbook, &allowed, site_limits));
             }
             self.problems.extend(playbook.guardrails.iter().filter_map(|own| looser(playbook, own, site_limits)));
         }
@@ -52,7 +52,7 @@ fn channels(step: &Step) -> Vec<&str> {
     }
 }
 
-fn unguarded(playbook: &Playbook, allowed: impl Fn(&str) -> bool) -> Vec<Problem> {
+fn unguarded(playbook: &Playbook, allowed: impl Fn(&str) -> bool, site_limits: &[(Pattern, u32, Duration)]) -> Vec<Problem> {
     let steps = playbook.every_step();
     let is_asked = |id: &str| {
         steps
@@ -61,8 +61,10 @@ fn unguarded(playbook: &Playbook, allowed: impl Fn(&str) -> bool) -> Vec<Problem
     };
     let problem = |step: &&Step| {
         let Body::Action { entry, .. } = &step.body else { return None };
-        let is_limited = playbook.guardrails.iter().any(|limit| limit.action.covers(entry.name));
-        if !entry.destructive || is_limited || is_asked(&step.id) || allowed(entry.name) {
+        let own = playbook.guardrails.iter().map(|limit| &limit.action);
+        let is_limited = own.chain(site_limits.iter().map(|(action, ..)| action)).any(|action| action.covers(entry.name));
+        // What the site does not permit without approval is held back by that.
+        if !entry.destructive || is_limited || is_asked(&step.id) || !allowed(entry.name) {
             return None;
         }
         let message = format!("the step `{}` uses `{}`, and neither an approval nor a guardrail is before it", step.id, entry.name);

@@ -14,6 +14,7 @@ use serde_yaml::{Error, Spanned};
 use crate::{
     duration::Span,
     engine::Guardrails,
+    playbook::TEST_FILE,
     problem::{Place, Problem, nearest},
     run::{Mode, StepState},
 };
@@ -223,9 +224,6 @@ pub(super) struct Notification {
 #[derive(Debug, Clone)]
 pub(super) struct OneOrMany<T>(pub(super) Vec<T>);
 
-/// The code under which `quell` reports a file of tests that it cannot use.
-const CODE: &str = "T0001";
-
 impl Tests {
     /// Reads a file.
     ///
@@ -312,13 +310,13 @@ fn problem(path: &Path, text: &str, error: &Error) -> Problem {
         other => (other.to_string().lines().next().unwrap_or_default().to_owned(), String::new()),
     };
     let place = error.location().map_or_else(|| Place::file(path), |location| place(path, text, &location));
-    let problem = Problem::error(CODE, message, place);
+    let problem = Problem::error(TEST_FILE, message, place);
     if help.is_empty() { problem } else { problem.help(help) }
 }
 
 /// A problem at a place of the file.
 pub(super) fn at(path: &Path, text: &str, location: &serde_yaml::Location, message: String) -> Problem {
-    Problem::error(CODE, message, place(path, text, location))
+    Problem::error(TEST_FILE, message, place(path, text, location))
 }
 
 fn place(path: &Path, text: &str, location: &serde_yaml::Location) -> Place {

@@ -48,7 +48,7 @@ pub(super) fn check(test: &Test, playbook: &Playbook, library: &Library) -> Resu
     Known::among("outputs", &known.steps, expect.outputs.keys())?;
     let calls = expect.calls.iter().flatten();
     Known::among("calls", &known.steps, calls.clone().filter_map(|call| call.step.as_ref()))?;
-    known.callable("calls", calls.filter_map(|call| call.action.as_ref()))?;
+    known.actions("calls", calls.filter_map(|call| call.action.as_ref()))?;
     known.callable("never_calls", expect.never_calls.iter())?;
     match &expect.outcome {
         Some(OneOrMany(outcomes)) if outcomes.len() > 1 && expect.runs.is_some_and(|runs| runs != outcomes.len()) => {
@@ -99,6 +99,11 @@ impl<'a> Known<'a> {
         let unknown = names.into_iter().find(|name| !is_known(name));
         let known = self.steps.iter().map(String::as_str).chain(self.actions.iter().copied());
         unknown.map_or(Ok(()), |name| Err(told(what, name, "step and no action", known)))
+    }
+
+    fn actions<'n>(&self, what: &str, names: impl IntoIterator<Item = &'n String>) -> Result<(), String> {
+        let unknown = names.into_iter().find(|name| !self.actions.contains(&name.as_str()));
+        unknown.map_or(Ok(()), |name| Err(told(what, name, "action", self.actions.iter().copied())))
     }
 
     fn tables<'n>(&self, what: &str, names: impl IntoIterator<Item = &'n String>) -> Result<(), String> {

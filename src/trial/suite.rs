@@ -25,7 +25,7 @@ use super::{
 use crate::{
     actions::Services,
     expression::{Table, Tables},
-    playbook::{Library, Playbook},
+    playbook::{Library, Playbook, TEST_FILE},
     problem::{Place, Problem, Severity},
 };
 
@@ -65,9 +65,6 @@ struct File {
     playbook: Arc<Playbook>,
     scenarios: Vec<Scenario>,
 }
-
-/// The code under which a file of tests without a playbook is reported.
-const NO_PLAYBOOK: &str = "T0002";
 
 impl Suite {
     /// Reads a folder.
@@ -175,7 +172,7 @@ impl Suite {
     }
 
     fn read(&mut self, path: &Path) -> Result<File, Box<Problem>> {
-        let unusable = |message: String| Box::new(Problem::error(NO_PLAYBOOK, message, Place::file(path)));
+        let unusable = |message: String| Box::new(Problem::error(TEST_FILE, message, Place::file(path)));
         let text = fs::read_to_string(path).map_err(|error| unusable(format!("it cannot be read: {error}")))?;
         self.sources.insert(path.to_owned(), text.clone());
         let tests = Tests::parse(path, &text)?;

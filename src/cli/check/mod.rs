@@ -101,6 +101,9 @@ impl Report {
 async fn look(folder: Option<&Path>, config: Option<&Config>, faults: &mut Vec<String>) -> Library {
     let mut library = folder.map(Library::load).unwrap_or_default();
     if let Some(config) = config {
+        let guardrails = &config.guardrails;
+        let limits: Vec<_> = guardrails.limits.iter().map(|limit| (limit.action.clone(), limit.max, limit.per.0)).collect();
+        library.check_guardrails(|action| guardrails.without_approval.iter().any(|it| it.covers(action)), &limits);
         match build(config, &library).await {
             Ok(parts) => library.check_channels(|channel| parts.channels.check(channel)),
             Err(error) => faults.extend(error),
