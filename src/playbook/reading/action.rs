@@ -27,7 +27,7 @@ const LONGEST_TIMEOUT: Duration = Duration::from_mins(10);
 const LONGEST_DELAY: Duration = Duration::from_hours(1);
 
 /// More attempts than this are an outage, not a hiccup.
-const MOST_ATTEMPTS: u32 = 20;
+pub(in crate::playbook) const MOST_ATTEMPTS: u32 = 20;
 
 /// As long as alerts are kept.
 const LONGEST_EXPIRY: Duration = Duration::from_hours(24 * 400);

@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_hours(4);
 const LONGEST_TIMEOUT: Duration = Duration::from_hours(24 * 30);
 
 /// More people than this never agree.
-const LARGEST_QUORUM: u32 = 20;
+pub(in crate::playbook) const LARGEST_QUORUM: u32 = 20;
 
 const KEYS: &[&str] = &["title", "for_steps", "groups", "quorum", "channels", "timeout", "on_timeout", "escalate"];
 

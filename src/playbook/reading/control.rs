@@ -13,7 +13,7 @@ use crate::playbook::{
 };
 
 /// More at once would be a flood for whoever is called.
-const MOST_AT_ONCE: u32 = 16;
+pub(in crate::playbook) const MOST_AT_ONCE: u32 = 16;
 
 /// Long enough for work that waits over a holiday.
 const LONGEST_WAIT: Duration = Duration::from_hours(24 * 30);

@@ -8,7 +8,11 @@ mod rates;
 mod step;
 mod trigger;
 
-pub(super) use rates::Rates;
+pub(super) use action::MOST_ATTEMPTS;
+pub(super) use approval::LARGEST_QUORUM;
+pub(super) use control::MOST_AT_ONCE;
+pub(super) use rates::{MOST as LARGEST_COUNT, Rates};
+pub(super) use step::KINDS;
 pub(super) use step::sequence;
 pub(super) use trigger::{Triggered, read as trigger};
 

@@ -34,7 +34,7 @@ const GROUP_INTERVAL: Duration = Duration::from_mins(10);
 const LONGEST_COUNT: Duration = Duration::from_hours(24 * 31);
 
 /// More than any set of alerts that one answer is for.
-const MOST: u32 = 1_000_000;
+pub(in crate::playbook) const MOST: u32 = 1_000_000;
 
 /// How often a playbook answers.
 #[derive(Debug, Default)]

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What a step can do, each with the keys that belong to it.
-const KINDS: &[(&str, &[&str])] = &[
+pub(in crate::playbook) const KINDS: &[(&str, &[&str])] = &[
     ("action", &["with", "timeout", "retry", "on_error", "rollback", "verify"]),
     ("stop", &[]),
     ("switch", &["on_error"]),
