@@ -160,6 +160,8 @@ pub struct RunRecord {
 pub struct StepRecord {
     /// Where it stands in the run: its id, after those of the steps it lies in: `each[2]/tell`, `call/suspend`.
     pub id: String,
+    /// The playbooks that it is a part of: the run's own, those called on the way, and the one that it is written in, joined by `/`.
+    pub within: String,
     /// In which order steps were begun, from 0.
     pub position: u32,
     /// The action, or the word for what a step without one does, e.g. `stop`.

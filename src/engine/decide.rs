@@ -54,7 +54,7 @@ fn scope(alert: &Value, now: Timestamp) -> Scope {
 fn answer(playbook: &Playbook, number: i64, alert: &Value, now: Timestamp) -> Result<NewRun, ExpressionError> {
     let mut scope = scope(alert, now);
     let word = if playbook.group.is_some() { "group" } else { "alert" };
-    let run = new_run(playbook, (Some(number), format!("{word}:{number}")), Value::Null, &mut scope)?;
+    let run = new_run(playbook, (Some(number), format!("{word}:{number}")), Value::Object(serde_json::Map::new()), &mut scope)?;
     let group = playbook.group.as_ref();
     let group = group.map(|group| window::Group { key: group_key(&group.by, alert), wait: group.wait, interval: group.interval });
     Ok(NewRun { windows: Windows { group, ..run.windows }, ..run })

@@ -42,8 +42,8 @@ pub struct Limit {
 /// What a step is judged by, besides what it would do.
 #[derive(Debug, Clone, Copy)]
 pub struct Case<'a> {
-    /// The playbook that it is written in, whose own limits hold as well.
-    pub playbook: &'a Playbook,
+    /// The playbooks that it is a part of, whose own limits hold as well.
+    pub playbooks: &'a [&'a Playbook],
     /// When what it answers happened.
     pub detected_at: Timestamp,
     /// Whether people agreed to it.
@@ -91,8 +91,8 @@ impl Guardrails {
         // Beyond a limit that asks for approval, those who approved have the word.
         let binds =
             |limit: &&OwnLimit| limit.action.covers(entry.name) && !(case.is_approved && limit.on_exceed == OnExceed::RequireApproval);
-        let own = case.playbook.guardrails.iter().filter(binds);
-        let own = own.map(|limit| guard(&limit.action, limit.max, signed(limit.per), Some(&case.playbook.name)));
+        let own = case.playbooks.iter().flat_map(|playbook| playbook.guardrails.iter().filter(binds).map(|limit| (limit, &playbook.name)));
+        let own = own.map(|(limit, name)| guard(&limit.action, limit.max, signed(limit.per), Some(name)));
         Ok(site.chain(own).collect())
     }
 
@@ -102,7 +102,7 @@ impl Guardrails {
         }
         if !case.is_approved && !self.without_approval.iter().any(|pattern| pattern.covers(entry.name)) {
             let detail = format!(
-                "`{}` needs a person's approval, which this version cannot ask for; the site allows it by naming it under `guardrails.without_approval`",
+                "`{}` needs a person's approval: an `approval` step for it asks, or the site allows it by naming it under `guardrails.without_approval`",
                 entry.name
             );
             return Err(HeldBack { rule: "approval", detail });
@@ -166,7 +166,7 @@ mod tests {
         let entry = actions::find(action).unwrap();
         let text = "playbook: p\ntrigger: {alert: {}}\nsteps: [{id: s, stop: {outcome: done, reason: r}}]\n";
         let playbook = Playbook::parse(&Sandbox::new(), Path::new("p.yaml"), text).unwrap().0;
-        let case = Case { playbook: &playbook, detected_at: detected_at.parse().unwrap(), is_approved: false };
+        let case = Case { playbooks: &[&playbook], detected_at: detected_at.parse().unwrap(), is_approved: false };
         guardrails.judge(entry, plan, case, NOW.parse().unwrap()).map(|guards| guards.len()).map_err(|held| held.rule)
     }
 

@@ -57,7 +57,7 @@ pub fn plan(step: &Step, frame: &Frame<'_>, sight: Sight<'_>, now: Timestamp) ->
 pub fn give_back(step: &Step, frame: &Frame<'_>, mut record: StepRecord, sight: Sight<'_>, now: Timestamp) -> StepRecord {
     let Body::Call { playbook: name, .. } = &step.body else { return record };
     let Some(called) = frame.playbook.called(name) else { return record };
-    let inner = Frame::called(called, &record);
+    let inner = frame.called(called, &record);
     let output = called.output.as_ref().map_or(Ok(Value::Null), |output| output.render(&mut scope(&inner, sight, now)));
     match output {
         Ok(output) => end(&mut record, StepState::Succeeded, output, now),
@@ -125,6 +125,7 @@ fn blank(step: &Step, frame: &Frame<'_>, sight: Sight<'_>, now: Timestamp) -> St
     StepRecord {
         request_id: sight.run.id.request_id(&path),
         id: path,
+        within: frame.playbooks().map(|playbook| playbook.name.as_str()).collect::<Vec<_>>().join("/"),
         position: u32::try_from(sight.steps.len()).unwrap_or(u32::MAX),
         action: step.body.word().to_owned(),
         class,

@@ -7,6 +7,7 @@ use crate::{
     actions::Entry,
     expression::{Expression, Script, Template, chains},
     retry::RetryPolicy,
+    run::Class,
 };
 
 /// One step.
@@ -196,6 +197,11 @@ impl Step {
     pub fn and_inner(&self) -> Vec<&Self> {
         let inner = self.body.sequences().into_iter().flatten().flat_map(Self::and_inner);
         std::iter::once(self).chain(inner).collect()
+    }
+
+    /// How the step may be repeated, by how its action may be. Who says where to look need not decide at once.
+    pub fn class(&self, of_action: Class) -> Class {
+        if of_action == Class::Unsafe && self.verify.is_some() { Class::Verified } else { of_action }
     }
 
     /// Whether its condition reads the outcome of that step.

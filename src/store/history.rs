@@ -94,10 +94,9 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub async fn attempted_since(&self, since: Timestamp) -> Result<Vec<(String, String, Timestamp)>, StoreError> {
-        let query = "SELECT step.action, run.playbook, step.first_intent_at FROM step JOIN run ON run.id = step.run
-                     WHERE step.first_intent_at > $1";
+        let query = "SELECT action, within, first_intent_at FROM step WHERE first_intent_at > $1";
         let found: Vec<(String, String, i64)> = sqlx::query_as(query).bind(since.as_microsecond()).fetch_all(&self.readers).await?;
-        found.into_iter().map(|(action, playbook, at)| Ok((action, playbook, rows::time(at)?))).collect()
+        found.into_iter().map(|(action, within, at)| Ok((action, within, rows::time(at)?))).collect()
     }
 
     async fn decisions_between(&self, first: i64, last: i64) -> Result<BTreeMap<i64, Vec<(String, String, String)>>, StoreError> {

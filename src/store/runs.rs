@@ -39,8 +39,15 @@ pub struct Guard {
     pub actions: Vec<&'static str>,
     pub most: u32,
     pub per: SignedDuration,
-    /// Counts only the runs of this playbook.
+    /// Counts only what is a part of this playbook, in whichever run.
     pub playbook: Option<String>,
+}
+
+impl Guard {
+    /// Whether it counts a step that is a part of these playbooks, joined by `/`.
+    pub fn counts(&self, within: &str) -> bool {
+        self.playbook.as_deref().is_none_or(|own| within.split('/').any(|playbook| playbook == own))
+    }
 }
 
 /// Why an intent was not recorded. Nothing may be sent.
@@ -324,10 +331,13 @@ async fn lock(
     target: &str,
     now: Timestamp,
 ) -> Result<Option<Held>, sqlx::Error> {
-    let query = "INSERT INTO target_lock (target, run, step, since) VALUES ($1, $2, $3, $4) ON CONFLICT (target) DO NOTHING";
+    // A run that has ended has given back its locks, and takes no more.
+    let query = "INSERT INTO target_lock (target, run, step, since) SELECT $1, $2, $3, $4
+                 WHERE EXISTS (SELECT 1 FROM run WHERE id = $2 AND state IN ('ready', 'waiting')) ON CONFLICT (target) DO NOTHING";
     sqlx::query(query).bind(target).bind(&run.0).bind(step).bind(now.as_microsecond()).execute(&mut *connection).await?;
     let query = "SELECT run, step FROM target_lock WHERE target = $1";
-    let (holder, holding): (String, String) = sqlx::query_as(query).bind(target).fetch_one(connection).await?;
+    let held: Option<(String, String)> = sqlx::query_as(query).bind(target).fetch_optional(connection).await?;
+    let Some((holder, holding)) = held else { return Ok(Some(Held::Ended)) };
     let is_ours = (holder.as_str(), holding.as_str()) == (run.0.as_str(), step);
     Ok(if is_ours { None } else { Some(Held::Locked { by: holder }) })
 }
@@ -365,7 +375,7 @@ async fn intend(connection: &mut SqliteConnection, intent: &Intent) -> Result<Op
 async fn used(connection: &mut SqliteConnection, guard: &Guard, now: Timestamp) -> Result<i64, sqlx::Error> {
     let since = now.as_microsecond().saturating_sub(i64::try_from(guard.per.as_micros()).unwrap_or(i64::MAX));
     let query = "SELECT count(*) FROM step WHERE action IN (SELECT value FROM json_each($1)) AND first_intent_at > $2
-                   AND ($3 IS NULL OR run IN (SELECT id FROM run WHERE playbook = $3))";
+                   AND ($3 IS NULL OR instr('/' || within || '/', '/' || $3 || '/'))";
     let actions = serde_json::json!(guard.actions).to_string();
     let (count,): (i64,) = sqlx::query_as(query).bind(actions).bind(since).bind(&guard.playbook).fetch_one(connection).await?;
     Ok(count)
@@ -379,8 +389,8 @@ async fn write_step(
     attempt: Option<&AttemptRecord>,
 ) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO step (run, id, position, action, class, state, plan, output, error, request_id, precondition, target,
-                                   attempts, first_intent_at, due_at, started_at, ended_at, uncertain)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                                   attempts, first_intent_at, due_at, started_at, ended_at, uncertain, within)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $25)
                  ON CONFLICT (run, id) DO UPDATE SET
                      class = excluded.class, state = excluded.state, output = excluded.output, error = excluded.error,
                      precondition = excluded.precondition, target = excluded.target, attempts = excluded.attempts,
@@ -415,6 +425,7 @@ async fn write_step(
         .bind(attempt.and_then(|it| it.http_status).map(i64::from))
         .bind(attempt.map(|it| it.message.as_str()))
         .bind(attempt.and_then(|it| it.ended_at).map(Timestamp::as_microsecond))
+        .bind(&step.within)
         .execute(connection)
         .await
         .map(|_| ())
@@ -443,6 +454,7 @@ pub(super) fn read_step(row: &SqliteRow) -> Result<StepRecord, StoreError> {
     let precondition: Option<&str> = row.try_get("precondition")?;
     Ok(StepRecord {
         id: row.try_get("id")?,
+        within: row.try_get("within")?,
         position: row.try_get("position")?,
         action: row.try_get("action")?,
         class: rows::word("a class", row.try_get("class")?, Class::parse)?,

@@ -64,6 +64,7 @@ pub(super) fn step(state: StepState, target: &str) -> StepRecord {
     let now = Timestamp::now();
     StepRecord {
         id: "suspend".to_owned(),
+        within: "p".to_owned(),
         position: 0,
         action: "subscription.suspend".to_owned(),
         class: Class::Verified,
@@ -199,7 +200,30 @@ async fn a_target_is_kept_from_others_before_it_is_looked_at_and_free_when_the_r
     let mut run = it.store.timeline(&first).await.unwrap().unwrap().run;
     run.state = RunState::Failed;
     assert_eq!(it.store.record(Change { run, step: None, attempt: None }).await.unwrap(), Standing::Ours);
+    assert_eq!(lock(&first).await.unwrap(), Some(Held::Ended), "a run that has ended takes no lock that nobody would give back");
     assert_eq!(lock(&second).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_playbooks_own_guard_counts_what_is_done_for_it_in_every_run() {
+    let it = fixture().await;
+    let guard = |playbook: &str| Guard {
+        rule: "subscription.*".to_owned(),
+        actions: vec!["subscription.suspend"],
+        most: 1,
+        per: SignedDuration::from_hours(1),
+        playbook: Some(playbook.to_owned()),
+    };
+    let (first, second) = (begun(&it.store, "a").await, begun(&it.store, "b").await);
+    let within = |run: &RunId, target: &str, within: &str, guards: Vec<Guard>| {
+        let mut intent = intent(run, target, guards);
+        within.clone_into(&mut intent.step.within);
+        intent
+    };
+    assert_eq!(it.store.intend(within(&first, "plan:1", "a/contain", vec![guard("a"), guard("contain")])).await.unwrap(), None);
+    let held = it.store.intend(within(&second, "plan:2", "b/contain", vec![guard("b"), guard("contain")])).await.unwrap();
+    assert_eq!(held, Some(Held::Exceeded(guard("contain"))), "called by another playbook");
+    assert_eq!(it.store.intend(within(&second, "plan:2", "b", vec![guard("b"), guard("con")])).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -72,6 +72,10 @@ CREATE INDEX window_entry_until ON window_entry (until);
 INSERT INTO window_entry (playbook, kind, key, at, until, run) SELECT playbook, 'dedup', key, until, until, run FROM dedup_window;
 DROP TABLE dedup_window;
 
+-- The playbooks that a step is a part of, joined by `/`: a playbook's own limits count what is done for it, whichever run does it.
+ALTER TABLE step ADD COLUMN within TEXT NOT NULL DEFAULT '';
+UPDATE step SET within = (SELECT playbook FROM run WHERE id = step.run);
+
 ALTER TABLE playbook_text ADD COLUMN around TEXT NOT NULL DEFAULT '{}';
 
 -- Up to when the times of a schedule were seen to.

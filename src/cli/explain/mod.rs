@@ -241,7 +241,7 @@ async fn tally(config: &Config, library: &Library, (store, question): (Option<&S
     if let (Some(store), Some(longest)) = (store, longest) {
         let since = question.at.checked_sub(longest).unwrap_or(Timestamp::MIN);
         let attempted = store.attempted_since(since).await?;
-        attempted.iter().filter(|(.., at)| *at <= question.at).for_each(|(action, playbook, at)| tally.add(action, playbook, *at));
+        attempted.iter().filter(|(.., at)| *at <= question.at).for_each(|(action, within, at)| tally.add(action, within, *at));
     }
     Ok(tally)
 }

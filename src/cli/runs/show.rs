@@ -116,6 +116,7 @@ mod tests {
     fn step(position: u32, id: &str) -> StepRecord {
         StepRecord {
             id: id.to_owned(),
+            within: "p".to_owned(),
             position,
             action: "log".to_owned(),
             class: Class::Read,

@@ -15,7 +15,7 @@ use crate::{
     },
     playbook::{Step, Verify},
     run::{AttemptOutcome, AttemptRecord, Class, Mode, StepRecord, StepState},
-    store::{Held, Intent},
+    store::{Guard, Held, Intent},
 };
 
 /// How long to wait for a target that another step works on.
@@ -28,11 +28,7 @@ impl Driver {
             Ok(prepared) => prepared,
             Err(failure) => return self.fail(it, spot, record, failure.message).await,
         };
-        record.class = match action.class() {
-            // Its author knows where to look, so that nobody has to decide at once.
-            Class::Unsafe if spot.step.verify.is_some() => Class::Verified,
-            class => class,
-        };
+        record.class = spot.step.class(action.class());
         if it.begun.mode == Mode::Shadow && record.class != Class::Read {
             record.state = StepState::Shadowed;
             record.ended_at = Some(now);
@@ -42,8 +38,7 @@ impl Driver {
             record.attempts += 1;
             return self.perform(it, spot, (record, now), &*action).await;
         }
-        let case = self.case(it, spot).await;
-        if let Err(held) = self.guardrails.judge(entry, &record.plan, case, now) {
+        if let Err(held) = self.judge(it, spot, (entry, &record.plan), now).await {
             return self.hold(it, spot, record, held).await;
         }
         if record.class != Class::Idempotent && record.precondition.is_none() {
@@ -72,7 +67,8 @@ impl Driver {
         let Some(target) = action.target(&it.context(record, &Value::Null, &self.services)) else { return Ok(None) };
         match self.store.lock(it.begun.id.clone(), record.id.clone(), target, now).await? {
             Some(Held::Locked { by }) => Ok(Some(by)),
-            Some(Held::Exceeded(_) | Held::Ended) | None => Ok(None),
+            Some(Held::Ended) => Err(LetGo::Taken),
+            Some(Held::Exceeded(_)) | None => Ok(None),
         }
     }
 
@@ -89,8 +85,7 @@ impl Driver {
         // Only what was observed tells which plan an Azure subscription stands under.
         record.target = action.target(&it.context(&record, &seen, &self.services));
         let touched = json!([record.plan, seen, record.target]);
-        let case = self.case(it, spot).await;
-        let guards = match self.guardrails.judge(entry, &touched, case, intent_at) {
+        let guards = match self.judge(it, spot, (entry, &touched), intent_at).await {
             Ok(guards) => guards,
             Err(held) => return self.hold(it, spot, record, held).await,
         };
@@ -123,14 +118,22 @@ impl Driver {
 
     /// While the step was getting ready, the run came to an end or found another way: what was not begun is not begun.
     async fn give_up(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord) -> Result<(), LetGo> {
-        record.state = StepState::Skipped;
         record.error = Some("given up: the run does not need it any more".to_owned());
-        record.ended_at = Some(self.now());
+        // It stays as it was, for it has not ended in any way; that it is recorded gives back its target.
         self.commit(it, spot, record, None).await
     }
 
     /// Another step works on the target. What was seen of it will not be true any more when its turn comes.
     async fn wait_for_target(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, by: &str) -> Result<(), LetGo> {
+        let longest = SignedDuration::try_from(spot.frame.playbook.timeout).unwrap_or(SignedDuration::MAX);
+        if *by == it.begun.id.0 && it.recorded.lock().await.is_in_doubt() {
+            return self
+                .fail(it, spot, record, "another step of this run works on the same target, and nobody knows what it did".to_owned())
+                .await;
+        }
+        if self.now().duration_since(record.started_at) > longest {
+            return self.fail(it, spot, record, format!("run {by} works on the same target, and has not ended in time")).await;
+        }
         record.state = StepState::Retrying;
         if !record.uncertain {
             record.precondition = None;
@@ -225,10 +228,10 @@ impl Driver {
         Ok((entry, action))
     }
 
-    async fn case<'a>(&self, it: &Driven, spot: Spot<'a>) -> Case<'a> {
-        let recorded = it.recorded.lock().await;
-        let is_approved = machine::is_approved(spot.step, spot.frame, &recorded.steps);
-        Case { playbook: spot.frame.playbook, detected_at: it.detected_at(), is_approved }
+    async fn judge(&self, it: &Driven, spot: Spot<'_>, (entry, touched): (&Entry, &Value), now: Timestamp) -> Result<Vec<Guard>, HeldBack> {
+        let is_approved = machine::is_approved(spot.step, spot.frame, &it.recorded.lock().await.steps);
+        let playbooks: Vec<_> = spot.frame.playbooks().collect();
+        self.guardrails.judge(entry, touched, Case { playbooks: &playbooks, detected_at: it.detected_at(), is_approved }, now)
     }
 
     fn moment(&self) -> Moment {

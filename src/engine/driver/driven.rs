@@ -13,7 +13,7 @@ use crate::{
         plan::Sight,
     },
     playbook::{Playbook, Step},
-    run::{RunRecord, RunState, StepRecord},
+    run::{RunRecord, RunState, StepRecord, StepState},
 };
 
 /// A run in memory. Several of its steps may be worked on at once; what is recorded of them is changed by one at a time.
@@ -30,6 +30,9 @@ pub(super) struct Driven {
 pub(super) struct Recorded {
     pub(super) run: RunRecord,
     pub(super) steps: Vec<StepRecord>,
+    /// Whether the journal knows more than this: somebody touched the run, or something was not recorded. Then nothing is concluded from
+    /// it any more, nothing new begins, and the run is read again.
+    pub(super) is_stale: bool,
 }
 
 /// The step that is worked on, and where it stands.
@@ -71,6 +74,11 @@ impl Recorded {
     /// The run as the steps make it: ready, waiting until a time, or ended.
     pub(super) fn advanced(&self, playbook: &Playbook, now: Timestamp) -> RunRecord {
         let mut run = self.run.clone();
+        if self.is_stale {
+            run.state = RunState::Ready;
+            run.due_at = now;
+            return run;
+        }
         match machine::next(playbook, &run, &self.steps, now) {
             Next::End(state, reason) => {
                 run.state = state;
@@ -81,7 +89,7 @@ impl Recorded {
                 run.state = RunState::Waiting;
                 run.due_at = due;
             }
-            Next::Work(_) => {
+            Next::Work(..) => {
                 run.state = RunState::Ready;
                 run.due_at = now;
             }
@@ -92,9 +100,14 @@ impl Recorded {
     /// Whether the run still asks for an attempt at a step.
     pub(super) fn needs(&self, playbook: &Playbook, path: &str, now: Timestamp) -> bool {
         match machine::next(playbook, &self.run, &self.steps, now) {
-            Next::Work(tasks) => tasks.iter().any(|task| task.path() == path),
+            Next::Work(tasks, _) => !self.is_stale && tasks.iter().any(|task| task.path() == path),
             Next::Wait(_) | Next::End(..) => false,
         }
+    }
+
+    /// Whether nobody knows what one of the steps did.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.steps.iter().any(|step| step.state == StepState::Indeterminate)
     }
 
     pub(super) fn put(&mut self, record: StepRecord) {

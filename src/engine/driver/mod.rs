@@ -6,7 +6,7 @@ mod driven;
 use std::{collections::HashSet, panic::AssertUnwindSafe, path::Path, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tracing::error;
 
 use self::driven::{Driven, Recorded, Spot};
@@ -40,6 +40,9 @@ pub(super) struct Driver {
 
 /// Steps of one run that are worked on at once: enough for every subscription of a customer, too few to drown anybody.
 const AT_ONCE: usize = 16;
+
+/// A clock that is set does not keep a run waiting for longer.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Why a run is let go.
 enum LetGo {
@@ -130,7 +133,7 @@ impl Driver {
         let playbook = self.playbook(&run).await?;
         let values = serde_json::to_value(&alerts).map_err(|error| corrupt("an alert", error.to_string()))?;
         let alert_value = values.get(0).cloned().unwrap_or_default();
-        let recorded = tokio::sync::Mutex::new(Recorded { run: run.clone(), steps });
+        let recorded = tokio::sync::Mutex::new(Recorded { run: run.clone(), steps, is_stale: false });
         let alert = alerts.into_iter().next();
         Ok(Some(Driven { begun: run, playbook, alert, alert_value, alerts: values, recorded }))
     }
@@ -155,31 +158,37 @@ impl Driver {
     async fn proceed(&self, it: Driven) -> Result<(), LetGo> {
         let mut under_way = FuturesUnordered::new();
         let mut paths: HashSet<String> = HashSet::new();
-        let mut over = None;
+        let (mut over, mut asks, mut wake) = (None, true, None);
         loop {
             // A run is found again at the next start, so nothing new is begun once the program should end.
             if self.stop.is_requested() {
                 over = over.or(Some(LetGo::ForNow));
             }
-            // Who waits for the lock here does not let those go on who hold it. Whoever holds it ends soon, and then this is asked again.
-            if over.is_none()
-                && let Ok(recorded) = it.recorded.try_lock()
-                && let Next::Work(tasks) = machine::next(&it.playbook, &recorded.run, &recorded.steps, self.now())
-            {
-                for task in tasks {
-                    let path = task.path();
-                    if under_way.len() < AT_ONCE && paths.insert(path.clone()) {
-                        let it = &it;
-                        under_way.push(async move { (path, self.take(it, task).await) });
+            tokio::select! {
+                biased;
+                // Those that are under way go on while this waits for what they record.
+                recorded = it.recorded.lock(), if asks && over.is_none() => {
+                    asks = false;
+                    let Next::Work(tasks, more) = machine::next(&it.playbook, &recorded.run, &recorded.steps, self.now()) else { continue };
+                    wake = more;
+                    for task in tasks {
+                        let path = task.path();
+                        if under_way.len() < AT_ONCE && paths.insert(path.clone()) {
+                            let it = &it;
+                            under_way.push(async move { (path, self.take(it, task).await) });
+                        }
                     }
                 }
-            }
-            match under_way.next().await {
-                Some((path, result)) => {
+                Some((path, result)) = under_way.next() => {
                     paths.remove(&path);
                     over = over.or_else(|| result.err());
+                    asks = true;
                 }
-                None => break,
+                () = self.until(wake), if over.is_none() && wake.is_some() && !under_way.is_empty() => {
+                    asks = true;
+                    wake = None;
+                }
+                else => break,
             }
         }
         if let Some(over) = over {
@@ -188,6 +197,11 @@ impl Driver {
         // The run was due and has nothing to do: it waits or has ended, which is not recorded yet.
         let mut recorded = it.recorded.lock().await;
         self.record(&it, &mut recorded, None, None).await
+    }
+
+    async fn until(&self, moment: Option<Timestamp>) {
+        let left = moment.map_or(SignedDuration::ZERO, |moment| moment.duration_since(self.now()));
+        tokio::time::sleep(left.unsigned_abs().min(LOOK_AGAIN)).await;
     }
 
     async fn take(&self, it: &Driven, task: Task<'_>) -> Result<(), LetGo> {
@@ -237,7 +251,9 @@ impl Driver {
         attempt: Option<AttemptRecord>,
     ) -> Result<(), LetGo> {
         let run = recorded.advanced(&it.playbook, self.now());
-        let standing = self.store.record(Change { run: run.clone(), step: step.clone(), attempt }).await?;
+        let standing = self.store.record(Change { run: run.clone(), step: step.clone(), attempt }).await;
+        recorded.is_stale |= !matches!(standing, Ok(Standing::Ours));
+        let standing = standing?;
         if standing == Standing::Ended {
             return Err(LetGo::Taken);
         }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::{
-    actions::{BoxFuture, Context, Done, Entry, Failure, Observed, Perform, Prepared, ReadBack, Stage},
+    actions::{BoxFuture, Context, Done, Entry, Failure, FailureKind, Observed, Perform, Prepared, ReadBack, Stage},
     bus::embedded::EmbeddedBus,
     channels::Channels,
     clock::Clock,
@@ -34,6 +34,8 @@ struct Scene {
     made: Mutex<Vec<String>>,
     doors: Mutex<BTreeMap<&'static str, Arc<Notify>>>,
     script: Box<Script>,
+    store: OnceLock<Store>,
+    run: OnceLock<RunId>,
 }
 
 impl Scene {
@@ -62,7 +64,8 @@ impl Perform for Scripted {
     }
 
     fn target(&self, _ctx: &Context<'_>) -> Option<String> {
-        Some(self.1.clone())
+        // Those that are called alike work on the same thing.
+        self.1.split('_').next().map(ToOwned::to_owned)
     }
 
     fn observe<'a>(&'a self, _ctx: &'a Context<'_>) -> BoxFuture<'a, Result<Observed, Failure>> {
@@ -76,7 +79,7 @@ impl Perform for Scripted {
         Box::pin(async {
             self.0.made.lock().unwrap().push(self.1.clone());
             (self.0.script)(self.0, format!("call {}", self.1)).await;
-            Ok(Done::Now(Value::Null))
+            if self.1.ends_with("lost") { Err(Failure::new(FailureKind::Unknown, "no answer")) } else { Ok(Done::Now(Value::Null)) }
         })
     }
 
@@ -94,8 +97,14 @@ async fn played(steps: &str, script: Box<Script>) -> (RunRecord, Vec<StepRecord>
     assert!(library.problems.is_empty(), "{:?}", library.problems);
     let playbook = Arc::clone(library.get("p").unwrap());
     let clock = Clock::standing_at("2026-03-02T04:12:00Z".parse().unwrap());
-    let scene: &'static Scene =
-        Box::leak(Box::new(Scene { clock: clock.clone(), made: Mutex::default(), doors: Mutex::default(), script }));
+    let scene: &'static Scene = Box::leak(Box::new(Scene {
+        clock: clock.clone(),
+        made: Mutex::default(),
+        doors: Mutex::default(),
+        script,
+        store: OnceLock::new(),
+        run: OnceLock::new(),
+    }));
     let tasks = Tasks::default();
     let store = Store::open("sqlite::memory:", &tasks, None).await.unwrap().dated_by(clock.clone());
     let net = Net::new(&NetConfig::default()).unwrap();
@@ -110,7 +119,10 @@ async fn played(steps: &str, script: Box<Script>) -> (RunRecord, Vec<StepRecord>
         acting: Acting::AsWritten,
         signals: Signals::new(Metrics::new().unwrap()),
     };
-    store.begin(decide::start(&playbook, "test".to_owned(), Value::Null, clock.now()).unwrap()).await.unwrap();
+    let new = decide::start(&playbook, "test".to_owned(), Value::Null, clock.now()).unwrap();
+    scene.run.set(new.id.clone()).unwrap();
+    assert!(scene.store.set(store.clone()).is_ok());
+    store.begin(new).await.unwrap();
     let rehearsal = Rehearsal::new(engine, tasks.stop());
     let settled = tokio::time::timeout(Duration::from_secs(10), rehearsal.settle(std::future::pending())).await;
     settled.expect("the run waits for itself").unwrap();
@@ -154,7 +166,7 @@ async fn a_branch_that_is_not_needed_any_more_makes_no_call() {
     });
     let (run, steps, made) = played(&steps, script).await;
     assert_eq!((run.state, made), (RunState::Done, vec!["quick".to_owned(), "last".to_owned()]));
-    assert_eq!(state(&steps, "slow"), StepState::Skipped);
+    assert_eq!(state(&steps, "slow"), StepState::Planned);
 }
 
 #[tokio::test]
@@ -180,4 +192,57 @@ async fn a_run_whose_time_is_over_does_not_end_before_the_call_that_is_under_way
     });
     let (run, steps, _) = played(&steps, script).await;
     assert_eq!(state(&steps, "slow"), StepState::Succeeded, "{run:?}");
+}
+
+#[tokio::test]
+async fn a_person_who_cancels_is_heard_whatever_is_under_way() {
+    let steps = format!(
+        "  - id: all\n    parallel:\n      a: [{{id: first, {POST}}}]\n      b: [{{id: second, {POST}}}]\n      c: [{{id: pause, wait: {{for: 30m}}}}]\n"
+    );
+    let script: Box<Script> = Box::new(|scene, what| {
+        Box::pin(async move {
+            match what.as_str() {
+                "call first" => {
+                    scene.door("second is called").notified().await;
+                    let (store, run) = (scene.store.get().unwrap(), scene.run.get().unwrap());
+                    assert!(store.cancel(run).await.unwrap());
+                }
+                "call second" => {
+                    scene.door("second is called").notify_one();
+                    // Long enough for the first to be recorded.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                _ => {}
+            }
+        })
+    });
+    let (run, steps, _) = played(&steps, script).await;
+    assert_eq!(run.state, RunState::Cancelled);
+    assert_eq!((state(&steps, "first"), state(&steps, "second")), (StepState::Succeeded, StepState::Succeeded));
+}
+
+#[tokio::test]
+async fn a_step_does_not_wait_for_ever_for_what_its_own_run_has_left_in_doubt() {
+    let steps = format!("  - {{id: plan_lost, {POST}}}\non_error:\n  - {{id: plan_again, {POST}}}\n  - {{id: page, {POST}}}\n");
+    let (run, steps, made) = played(&steps, Box::new(|_, _| Box::pin(async {}))).await;
+    assert_eq!((run.state, made), (RunState::Indeterminate, vec!["plan_lost".to_owned(), "page".to_owned()]));
+    assert_eq!(state(&steps, "plan_again"), StepState::Failed);
+}
+
+#[tokio::test]
+async fn a_branch_goes_on_while_another_is_in_the_middle_of_a_call() {
+    let steps = format!(
+        "  - id: both\n    parallel:\n      slow: [{{id: slow, {POST}}}]\n      quick: [{{id: one, {POST}}}, {{id: two, {POST}}}, {{id: three, {POST}}}]\n"
+    );
+    let script: Box<Script> = Box::new(|scene, what| {
+        Box::pin(async move {
+            match what.as_str() {
+                "call slow" => scene.door("three").notified().await,
+                "call three" => scene.door("three").notify_one(),
+                _ => {}
+            }
+        })
+    });
+    let (run, ..) = played(&steps, script).await;
+    assert_eq!(run.state, RunState::Done);
 }

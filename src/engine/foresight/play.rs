@@ -42,7 +42,7 @@ impl Play<'_> {
     fn finish(&mut self) -> (RunState, String) {
         for _ in 0..MOST_ROUNDS {
             match machine::next(self.subject.playbook, &self.foreseen.run, &self.foreseen.steps, self.now) {
-                Next::Work(tasks) => tasks.into_iter().for_each(|task| self.take(task)),
+                Next::Work(tasks, _) => tasks.into_iter().for_each(|task| self.take(task)),
                 Next::Wait(until) => self.now = self.now.max(until),
                 Next::End(state, reason) => return (state, reason),
             }
@@ -136,11 +136,12 @@ impl Play<'_> {
     fn held(&mut self, entry: &Entry, step: &Step, frame: &Frame<'_>, record: &StepRecord) -> Option<HeldBack> {
         let detected_at = self.subject.alert.map_or(self.subject.run.created_at, |alert| alert.detected_at);
         let is_approved = machine::is_approved(step, frame, &self.foreseen.steps);
-        let case = Case { playbook: frame.playbook, detected_at, is_approved };
+        let playbooks: Vec<_> = frame.playbooks().collect();
+        let case = Case { playbooks: &playbooks, detected_at, is_approved };
         match self.outlook.guardrails.judge(entry, &record.plan, case, self.now) {
             Err(held) => Some(held),
             Ok(_) if self.foreseen.run.mode == Mode::Shadow => None,
-            Ok(guards) => self.tally.reserve(&guards, entry.name, &self.subject.playbook.name, self.now).map(guardrails::exceeded),
+            Ok(guards) => self.tally.reserve(&guards, entry.name, &record.within, self.now).map(guardrails::exceeded),
         }
     }
 
@@ -201,9 +202,5 @@ impl Play<'_> {
 fn prepared(step: &Step, record: &StepRecord) -> Result<(&'static Entry, Class), String> {
     let entry = actions::find(&record.action).ok_or_else(|| format!("there is no action `{}`", record.action))?;
     let action = entry.prepare(record.plan.clone()).map_err(|error| format!("`with` of `{}`: {error}", record.action))?;
-    let class = match action.class() {
-        Class::Unsafe if step.verify.is_some() => Class::Verified,
-        class => class,
-    };
-    Ok((entry, class))
+    Ok((entry, step.class(action.class())))
 }

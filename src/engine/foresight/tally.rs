@@ -17,17 +17,17 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Notes an attempt.
-    pub fn add(&mut self, action: &str, playbook: &str, at: Timestamp) {
+    /// Notes an attempt at a step, by the playbooks that it is [a part of](crate::run::StepRecord::within).
+    pub fn add(&mut self, action: &str, within: &str, at: Timestamp) {
         self.count += 1;
-        self.begun.entry(action.to_owned()).or_default().insert((at, self.count, playbook.into()));
+        self.begun.entry(action.to_owned()).or_default().insert((at, self.count, within.into()));
     }
 
     /// Notes an attempt, unless one of the guards is used up: that guard.
-    pub(super) fn reserve<'g>(&mut self, guards: &'g [Guard], action: &str, playbook: &str, now: Timestamp) -> Option<&'g Guard> {
+    pub(super) fn reserve<'g>(&mut self, guards: &'g [Guard], action: &str, within: &str, now: Timestamp) -> Option<&'g Guard> {
         let exceeded = guards.iter().find(|guard| self.used(guard, now) >= usize::try_from(guard.most).unwrap_or(usize::MAX));
         if exceeded.is_none() {
-            self.add(action, playbook, now);
+            self.add(action, within, now);
         }
         exceeded
     }
@@ -36,8 +36,7 @@ impl Tally {
     fn used(&self, guard: &Guard, now: Timestamp) -> usize {
         let since = now.checked_sub(guard.per).unwrap_or(Timestamp::MIN);
         let begun = guard.actions.iter().filter_map(|action| self.begun.get(*action));
-        let counts =
-            |(at, _, playbook): &&(Timestamp, u64, Arc<str>)| *at > since && guard.playbook.as_deref().is_none_or(|own| own == &**playbook);
+        let counts = |(at, _, within): &&(Timestamp, u64, Arc<str>)| *at > since && guard.counts(within);
         begun.map(|begun| begun.range((since, 0, Arc::from(""))..).filter(counts).count()).sum()
     }
 }

@@ -11,8 +11,8 @@ use crate::{
 /// What a run has to do next.
 #[derive(Debug)]
 pub enum Next<'p> {
-    /// All of this, in any order or at once.
-    Work(Vec<Task<'p>>),
+    /// All of this, in any order or at once; and at that time at the latest there is more.
+    Work(Vec<Task<'p>>, Option<Timestamp>),
     /// Nothing until then.
     Wait(Timestamp),
     /// The run has ended.
@@ -52,6 +52,8 @@ pub enum Doing {
 pub struct Frame<'p> {
     /// The playbook that the steps are written in.
     pub playbook: &'p Playbook,
+    /// The playbooks whose calls led there, the run's own first.
+    pub callers: Vec<&'p Playbook>,
     /// What stands before the ids of that playbook's outermost steps.
     pub base: String,
     /// What stands before the ids of this sequence's steps.
@@ -67,13 +69,20 @@ pub struct Frame<'p> {
 impl<'p> Frame<'p> {
     /// The outermost steps of a run.
     pub fn outermost(playbook: &'p Playbook) -> Self {
-        Self { playbook, base: String::new(), prefix: String::new(), items: Vec::new(), given: None, undoes: None }
+        Self { playbook, callers: Vec::new(), base: String::new(), prefix: String::new(), items: Vec::new(), given: None, undoes: None }
     }
 
-    /// The outermost steps of a playbook that a step called, by the record of that step.
-    pub fn called(playbook: &'p Playbook, call: &StepRecord) -> Self {
+    /// The outermost steps of a playbook that a step of this frame called, by the record of that step.
+    #[must_use]
+    pub fn called(&self, playbook: &'p Playbook, call: &StepRecord) -> Self {
         let base = format!("{}/", call.id);
-        Self { playbook, prefix: base.clone(), base, items: Vec::new(), given: Some(call.plan.clone()), undoes: None }
+        let callers = self.playbooks().collect();
+        Self { playbook, callers, prefix: base.clone(), base, items: Vec::new(), given: Some(call.plan.clone()), undoes: None }
+    }
+
+    /// The playbooks that a step of this frame is a part of: the run's own, those called on the way, and the one that it is written in.
+    pub fn playbooks(&self) -> impl Iterator<Item = &'p Playbook> {
+        self.callers.iter().copied().chain([self.playbook])
     }
 
     /// The name under which a step of this sequence is recorded.

@@ -60,6 +60,7 @@ pub(super) fn run() -> RunRecord {
 pub(super) fn record(id: &str, class: Class, state: StepState) -> StepRecord {
     StepRecord {
         id: id.to_owned(),
+        within: "p".to_owned(),
         position: 0,
         action: "log".to_owned(),
         class,
@@ -92,7 +93,7 @@ pub(super) fn described(next: &Next<'_>) -> String {
         format!("{word} {}", task.path())
     };
     match next {
-        Next::Work(tasks) => tasks.iter().map(doing).collect::<Vec<_>>().join(", "),
+        Next::Work(tasks, _) => tasks.iter().map(doing).collect::<Vec<_>>().join(", "),
         Next::Wait(until) => format!("wait {}", until.duration_since(start()).as_secs()),
         Next::End(state, reason) => format!("end {state} {reason}").trim_end().to_owned(),
     }

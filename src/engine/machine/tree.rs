@@ -73,7 +73,7 @@ fn running(id: &str, plan: Value) -> StepRecord {
 }
 
 fn of(state: StepState, id: &str) -> StepRecord {
-    record(id, Class::Unsafe, state)
+    StepRecord { first_intent_at: Some(start()), ..record(id, Class::Unsafe, state) }
 }
 
 #[test]
@@ -159,6 +159,31 @@ fn what_was_done_is_undone_the_last_first_where_a_step_inside_asks_for_it() {
 }
 
 #[test]
+fn what_was_so_already_and_what_is_too_old_is_not_undone_and_what_was_begun_in_time_is_seen_to_its_end() {
+    use StepState::{Failed, Succeeded, Verifying};
+    let text = "playbook: p\ntrigger: {alert: {}}\nsteps:\n  - {id: one, action: log, with: {message: x}, rollback: {action: log, expires: 10m}}\n  - {id: two, action: log, with: {message: x}, on_error: rollback}\n";
+    let playbook = Playbook::parse(&crate::expression::Sandbox::new(), std::path::Path::new("p.yaml"), text).unwrap().0;
+    let asked = |steps: &[StepRecord], at: i64| described(&next(&playbook, &run(), steps, after(at)));
+    let done = StepRecord { ended_at: Some(start()), ..of(Succeeded, "one") };
+    let two = of(Failed, "two");
+    assert_eq!(asked(&[done.clone(), two.clone()], 600), "plan one.rollback");
+    assert!(asked(&[done.clone(), two.clone()], 601).starts_with("end failed"));
+    let verifying = of(Verifying, "one.rollback");
+    assert_eq!(asked(&[done.clone(), two.clone(), verifying], 601), "look one.rollback");
+    assert!(asked(&[StepRecord { first_intent_at: None, ..done }, two], 1).starts_with("end failed"), "somebody else had done it");
+}
+
+#[test]
+fn the_trouble_is_the_outermost_step_that_was_not_let_pass() {
+    use StepState::{Failed, Succeeded};
+    let playbook = tree();
+    let steps = [of(Succeeded, "both"), of(Failed, "l"), of(Failed, "last")];
+    let found = |steps: &[StepRecord]| trouble(&Frame::outermost(&playbook), steps).map(|step| step.id.clone());
+    assert_eq!(found(&steps), Some("last".to_owned()));
+    assert_eq!(found(&steps[..2]), None);
+}
+
+#[test]
 fn what_a_called_playbook_did_is_undone_by_its_own_steps() {
     use StepState::{Failed, Succeeded};
     let text = "playbook: p\ntrigger: {alert: {}}\nsteps:\n  - {id: other, playbook: called, inputs: {n: 1}}\n  - {id: inner, action: log, with: {message: x}, on_error: rollback}\n";
@@ -218,7 +243,7 @@ fn play(playbook: &Playbook, dice: &[u8]) -> (RunState, Vec<StepRecord>) {
                 now = now.max(until);
                 continue;
             }
-            Next::Work(tasks) => tasks,
+            Next::Work(tasks, _) => tasks,
         };
         let task = &tasks[usize::from(throw()) % tasks.len()];
         let sight = Sight { alert: &alert, alerts: &Value::Null, run: &run, steps: &steps };

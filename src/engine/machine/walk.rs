@@ -74,18 +74,18 @@ pub fn next<'p>(playbook: &'p Playbook, run: &RunRecord, steps: &[StepRecord], n
     let frame = Frame::outermost(playbook);
     let flow = if run.cancel { walk.cancelled(&frame, run.created_at) } else { walk.playbook(&frame, run.created_at) };
     match flow {
-        Ok(open) if !open.tasks.is_empty() => Next::Work(open.tasks),
+        Ok(open) if !open.tasks.is_empty() => Next::Work(open.tasks, open.wait),
         Ok(open) => Next::Wait(open.wait.unwrap_or(now)),
         Err((state, reason)) => Next::End(state, reason),
     }
 }
 
-/// The step in trouble and what went wrong, for `on_error`: the first among the outermost steps of a playbook.
+/// The step in trouble and what went wrong, for `on_error`: the first among the outermost steps of a playbook that was not let pass.
 pub fn trouble<'a>(frame: &Frame<'_>, steps: &'a [StepRecord]) -> Option<&'a StepRecord> {
-    steps.iter().find(|record| {
-        let own = record.id.strip_prefix(&frame.base).filter(|id| !id.contains('/'));
-        let Some(step) = own.and_then(|id| frame.playbook.step(id)) else { return false };
-        record.state == StepState::Indeterminate || record.state == StepState::Failed && !goes_on(step)
+    frame.playbook.steps.iter().find_map(|step| {
+        let record = steps.iter().find(|record| record.id.strip_prefix(&frame.base) == Some(&step.id))?;
+        let is_trouble = record.state == StepState::Indeterminate || record.state == StepState::Failed && !goes_on(step);
+        is_trouble.then_some(record)
     })
 }
 
@@ -162,17 +162,19 @@ impl Walk<'_> {
         record.state == StepState::Failed && step.and_inner().into_iter().any(|step| asks(step) && has_failed(&step.id))
     }
 
-    /// What earlier steps did is undone, the last first, each whatever became of the others.
+    /// What earlier steps did is undone, the last first, each whatever became of the others. What was so already is not theirs to undo.
     fn undo<'p>(&self, frame: &Frame<'p>) -> Option<Open<'p>> {
-        for record in self.steps.iter().rev().filter(|record| record.state == StepState::Succeeded) {
+        for record in self.steps.iter().rev().filter(|record| record.state == StepState::Succeeded && record.first_intent_at.is_some()) {
             let Some(frame) = self.frame_of(frame, &record.id) else { continue };
             let written = own_id(&frame.base, &record.id).and_then(|id| frame.playbook.step(id));
             let Some(rollback) = written.and_then(|step| step.rollback.as_ref()) else { continue };
+            let frame = Frame { undoes: Some(Box::new(record.clone())), ..frame };
+            let has_begun = self.records.contains_key(frame.path(&rollback.step).as_str());
             let ended = record.ended_at.unwrap_or(self.now);
-            if rollback.expires.is_some_and(|expires| self.now.duration_since(ended) > signed(expires)) {
+            // What was begun in time is seen to its end.
+            if !has_begun && rollback.expires.is_some_and(|expires| self.now.duration_since(ended) > signed(expires)) {
                 continue;
             }
-            let frame = Frame { undoes: Some(Box::new(record.clone())), ..frame };
             if let Flow::Open(open) = self.sequence(std::slice::from_ref(&*rollback.step), &frame, Tolerance::All) {
                 return Some(open);
             }
@@ -193,7 +195,7 @@ impl Walk<'_> {
             }
             let Body::Call { playbook: name, .. } = &found.playbook.step(part)?.body else { return None };
             let record = self.records.get(call.as_str())?;
-            found = Frame::called(found.playbook.called(name)?, record);
+            found = found.called(found.playbook.called(name)?, record);
         }
         Some(found)
     }
@@ -350,7 +352,7 @@ impl Walk<'_> {
         let Some(called) = frame.playbook.called(name) else {
             return close(self.broken(record, &format!("the playbook `{name}` is not there any more")));
         };
-        match self.playbook(&Frame::called(called, record), record.started_at) {
+        match self.playbook(&frame.called(called, record), record.started_at) {
             Ok(open) => Flow::Open(open),
             Err((RunState::Done | RunState::NoAction, reason)) => {
                 let state = StepRecord { error: Some(reason).filter(|it| !it.is_empty()), ..record.clone() };
@@ -393,7 +395,7 @@ struct Joined<'p, F> {
 impl Open<'_> {
     /// A run is looked at again when its time has run out, whatever it waits for.
     fn until(mut self, latest: Timestamp) -> Self {
-        self.wait = self.wait.map(|wait| wait.min(latest));
+        self.wait = Some(self.wait.map_or(latest, |wait| wait.min(latest)));
         self
     }
 }
