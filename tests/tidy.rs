@@ -45,7 +45,7 @@ const MAY_USE: &[(&str, &str)] = &[
 /// Folders whose files are interchangeable, each with the files that all members share; every other file must be in the
 /// `CATALOG` of the folder's `mod.rs`.
 const FAMILIES: &[(&str, &[&str])] = &[
-    ("actions", &["mod", "contract", "pattern"]),
+    ("actions", &["mod", "contract", "entitlement", "pattern", "plan"]),
     ("channels", &["mod", "contract", "notice"]),
     ("adapters", &["mod", "inlet", "mapping", "microsoft", "settings", "task", "testing"]),
 ];

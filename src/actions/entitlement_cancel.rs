@@ -2,11 +2,10 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
-use super::{Action, Context, Done, Failure, Observed, ReadBack};
+use super::{Action, Context, Done, Failure, Observed, ReadBack, entitlement::Place};
 use crate::{
-    connections::{CustomerId, Entitlement, EntitlementAt, EntitlementId, PlanId},
+    connections::{CustomerId, Entitlement, EntitlementId, PlanId},
     run::Class,
 };
 
@@ -45,12 +44,12 @@ impl Action for EntitlementCancel {
     const DESTRUCTIVE: bool = true;
 
     fn target(&self, _ctx: &Context<'_>) -> Option<String> {
-        Some(format!("entitlement:{}", self.entitlement_id))
+        Some(self.place().target())
     }
 
     async fn observe(&self, ctx: &Context<'_>) -> Result<Observed, Failure> {
-        let entitlement = self.look(ctx).await?;
-        let output = self.output(&entitlement);
+        let entitlement = self.place().look(ctx).await?;
+        let output = self.place().output(&entitlement);
         Ok(if is_cancelled(&entitlement) { Observed::AlreadyDone(output) } else { Observed::Ready(output) })
     }
 
@@ -58,15 +57,15 @@ impl Action for EntitlementCancel {
         let reason = match self.reason {
             Reason::Compromise => "compromise",
         };
-        ctx.microsoft(self.connection.as_deref())?.cancel_entitlement(self.at(), reason, ctx.request_id).await?;
+        ctx.microsoft(self.connection.as_deref())?.cancel_entitlement(self.place().at(), reason, ctx.request_id).await?;
         // Even a 200 only says that it will be: the status follows some minutes later.
-        Ok(Done::Accepted(json!({ "entitlement_id": self.entitlement_id, "plan_id": self.plan_id })))
+        Ok(Done::Accepted(self.place().accepted()))
     }
 
     async fn read_back(&self, ctx: &Context<'_>) -> Result<ReadBack, Failure> {
-        let entitlement = self.look(ctx).await?;
+        let entitlement = self.place().look(ctx).await?;
         Ok(if is_cancelled(&entitlement) {
-            ReadBack::Reached(self.output(&entitlement))
+            ReadBack::Reached(self.place().output(&entitlement))
         } else if entitlement.is_active() {
             ReadBack::Unchanged
         } else {
@@ -76,22 +75,13 @@ impl Action for EntitlementCancel {
 }
 
 impl EntitlementCancel {
-    fn at(&self) -> EntitlementAt<'_> {
-        EntitlementAt { customer: &self.customer_tenant_id, plan: &self.plan_id, entitlement: &self.entitlement_id }
-    }
-
-    async fn look(&self, ctx: &Context<'_>) -> Result<Entitlement, Failure> {
-        ctx.microsoft(self.connection.as_deref())?.get_entitlement(self.at()).await
-    }
-
-    fn output(&self, entitlement: &Entitlement) -> Value {
-        json!({
-            "customer_tenant_id": self.customer_tenant_id,
-            "plan_id": self.plan_id,
-            "entitlement_id": entitlement.id,
-            "name": entitlement.name,
-            "status": entitlement.status,
-        })
+    fn place(&self) -> Place<'_> {
+        Place {
+            customer: &self.customer_tenant_id,
+            plan: &self.plan_id,
+            entitlement: &self.entitlement_id,
+            connection: self.connection.as_deref(),
+        }
     }
 }
 
@@ -105,6 +95,7 @@ mod tests {
     use std::time::Duration;
 
     use quell_simulator::{Fault, FaultKind, Options};
+    use serde_json::{Value, json};
 
     use super::{
         super::{

@@ -2,11 +2,10 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
-use super::{Action, Context, Done, Failure, Observed, ReadBack};
+use super::{Action, Context, Done, Failure, Observed, ReadBack, entitlement::Place};
 use crate::{
-    connections::{CustomerId, Entitlement, EntitlementAt, EntitlementId, PlanId},
+    connections::{CustomerId, EntitlementId, PlanId},
     run::Class,
 };
 
@@ -34,24 +33,24 @@ impl Action for EntitlementReactivate {
     const CLASS: Class = Class::Keyed;
 
     fn target(&self, _ctx: &Context<'_>) -> Option<String> {
-        Some(format!("entitlement:{}", self.entitlement_id))
+        Some(self.place().target())
     }
 
     async fn observe(&self, ctx: &Context<'_>) -> Result<Observed, Failure> {
-        let entitlement = self.look(ctx).await?;
-        let output = self.output(&entitlement);
+        let entitlement = self.place().look(ctx).await?;
+        let output = self.place().output(&entitlement);
         Ok(if entitlement.is_active() { Observed::AlreadyDone(output) } else { Observed::Ready(output) })
     }
 
     async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
-        ctx.microsoft(self.connection.as_deref())?.reactivate_entitlement(self.at(), ctx.request_id).await?;
-        Ok(Done::Accepted(json!({ "entitlement_id": self.entitlement_id, "plan_id": self.plan_id })))
+        ctx.microsoft(self.connection.as_deref())?.reactivate_entitlement(self.place().at(), ctx.request_id).await?;
+        Ok(Done::Accepted(self.place().accepted()))
     }
 
     async fn read_back(&self, ctx: &Context<'_>) -> Result<ReadBack, Failure> {
-        let entitlement = self.look(ctx).await?;
+        let entitlement = self.place().look(ctx).await?;
         Ok(match entitlement.status.as_str() {
-            "active" => ReadBack::Reached(self.output(&entitlement)),
+            "active" => ReadBack::Reached(self.place().output(&entitlement)),
             "inactive" => ReadBack::Unchanged,
             other => ReadBack::CannotTell(format!("the Azure subscription is `{other}`")),
         })
@@ -59,22 +58,13 @@ impl Action for EntitlementReactivate {
 }
 
 impl EntitlementReactivate {
-    fn at(&self) -> EntitlementAt<'_> {
-        EntitlementAt { customer: &self.customer_tenant_id, plan: &self.plan_id, entitlement: &self.entitlement_id }
-    }
-
-    async fn look(&self, ctx: &Context<'_>) -> Result<Entitlement, Failure> {
-        ctx.microsoft(self.connection.as_deref())?.get_entitlement(self.at()).await
-    }
-
-    fn output(&self, entitlement: &Entitlement) -> Value {
-        json!({
-            "customer_tenant_id": self.customer_tenant_id,
-            "plan_id": self.plan_id,
-            "entitlement_id": entitlement.id,
-            "name": entitlement.name,
-            "status": entitlement.status,
-        })
+    fn place(&self) -> Place<'_> {
+        Place {
+            customer: &self.customer_tenant_id,
+            plan: &self.plan_id,
+            entitlement: &self.entitlement_id,
+            connection: self.connection.as_deref(),
+        }
     }
 }
 
@@ -83,6 +73,7 @@ mod tests {
     use std::time::Duration;
 
     use quell_simulator::{Fault, FaultKind, Options};
+    use serde_json::{Value, json};
 
     use super::{
         super::{

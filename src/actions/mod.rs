@@ -3,6 +3,7 @@
 //! An action does its one thing once. Retries, time limits, intents, metrics and redaction belong to the engine.
 
 mod alert_update_status;
+mod entitlement;
 mod entitlement_cancel;
 mod entitlement_find;
 mod entitlement_reactivate;
@@ -10,6 +11,7 @@ mod http_request;
 mod log;
 mod notify;
 mod pattern;
+mod plan;
 mod subscription_get;
 mod subscription_reactivate;
 mod subscription_suspend;

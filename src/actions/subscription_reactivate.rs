@@ -2,29 +2,19 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
-use super::{Action, Context, Done, Failure, Observed, ReadBack};
-use crate::{
-    connections::{CustomerId, EntitlementAt, EntitlementId, Microsoft, PlanId, Subscription, Suspension},
-    run::Class,
+use super::{
+    Action, Context, Done, Failure, Observed, ReadBack,
+    plan::{Change, Plan, recorded},
 };
+use crate::{connections::Suspension, run::Class};
 
 /// Makes the plan that an Azure subscription stands under active again. Takes what `subscription.suspend` takes, so that it undoes that.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SubscriptionReactivate {
-    /// The customer's Entra tenant.
-    customer_tenant_id: CustomerId,
-    /// The Azure subscription, as alerts name it.
-    subscription_id: EntitlementId,
-    /// The plan that it stands under; looked for if left out.
-    #[serde(default)]
-    plan_id: Option<PlanId>,
-    /// The connection to use; that of the alert's source if left out.
-    #[serde(default)]
-    connection: Option<String>,
-}
+#[serde(transparent)]
+pub(super) struct SubscriptionReactivate(Plan);
+
+const CHANGE: Change = Change { from: "suspended", to: "active", done: "made active" };
 
 impl Action for SubscriptionReactivate {
     const NAME: &'static str = "subscription.reactivate";
@@ -35,30 +25,18 @@ impl Action for SubscriptionReactivate {
     const CLASS: Class = Class::Verified;
 
     fn target(&self, ctx: &Context<'_>) -> Option<String> {
-        let observed = || Subscription::read(ctx.precondition.get("plan")?.clone()).ok().map(|plan| plan.id);
-        Some(match self.plan_id.clone().or_else(observed) {
-            Some(plan) => format!("plan:{plan}"),
-            None => format!("entitlement:{}", self.subscription_id),
-        })
+        self.0.target(ctx)
     }
 
     async fn observe(&self, ctx: &Context<'_>) -> Result<Observed, Failure> {
-        let microsoft = ctx.microsoft(self.connection.as_deref())?;
-        let plan = self.plan_id(&microsoft).await?;
-        let plan = microsoft.get_subscription(&self.customer_tenant_id, &plan).await?;
-        match plan.status.as_str() {
-            "active" => Ok(Observed::AlreadyDone(self.output(&plan))),
-            "suspended" => Ok(Observed::Ready(json!({ "plan": plan.body }))),
-            other => Err(Failure::rejected(format!("the plan `{}` is `{other}`, and only a suspended one can be made active", plan.id))),
-        }
+        self.0.observe(ctx, CHANGE).await
     }
 
     async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
-        let microsoft = ctx.microsoft(self.connection.as_deref())?;
         let plan = recorded(ctx)?;
-        match microsoft.reactivate_plan(&self.customer_tenant_id, &plan, ctx.request_id).await? {
-            Suspension::Done => Ok(Done::Now(self.output(&Subscription { status: "active".to_owned(), ..plan }))),
-            Suspension::Accepted => Ok(Done::Accepted(self.output(&plan))),
+        match self.0.microsoft(ctx)?.reactivate_plan(&self.0.customer_tenant_id, &plan, ctx.request_id).await? {
+            Suspension::Done => Ok(self.0.done(plan, CHANGE, true)),
+            Suspension::Accepted => Ok(self.0.done(plan, CHANGE, false)),
             Suspension::EntitlementsActive => {
                 Err(Failure::rejected("Partner Center refused it because of active Azure subscriptions (900115)"))
             }
@@ -66,44 +44,8 @@ impl Action for SubscriptionReactivate {
     }
 
     async fn read_back(&self, ctx: &Context<'_>) -> Result<ReadBack, Failure> {
-        let microsoft = ctx.microsoft(self.connection.as_deref())?;
-        let before = recorded(ctx)?;
-        let now = microsoft.get_subscription(&self.customer_tenant_id, &before.id).await?;
-        Ok(match now.status.as_str() {
-            "active" => ReadBack::Reached(self.output(&now)),
-            "suspended" if now.etag == before.etag => ReadBack::Unchanged,
-            "pending" => ReadBack::CannotTell("another change of the plan is under way".to_owned()),
-            status => ReadBack::Changed(format!("the plan is `{status}`, and was changed by somebody since it was looked at")),
-        })
+        self.0.read_back(ctx, CHANGE).await
     }
-}
-
-impl SubscriptionReactivate {
-    /// The plan, after a look that the Azure subscription really stands under it.
-    async fn plan_id(&self, microsoft: &Microsoft) -> Result<PlanId, Failure> {
-        let Some(plan) = &self.plan_id else {
-            return Ok(microsoft.find_entitlement(&self.customer_tenant_id, &self.subscription_id).await?.plan.id);
-        };
-        let at = EntitlementAt { customer: &self.customer_tenant_id, plan, entitlement: &self.subscription_id };
-        microsoft.get_entitlement(at).await?;
-        Ok(plan.clone())
-    }
-
-    fn output(&self, plan: &Subscription) -> Value {
-        json!({
-            "customer_tenant_id": self.customer_tenant_id,
-            "subscription_id": self.subscription_id,
-            "plan_id": plan.id,
-            "plan_name": plan.name,
-            "plan_status": plan.status,
-        })
-    }
-}
-
-/// The plan as it was before the first attempt.
-fn recorded(ctx: &Context<'_>) -> Result<Subscription, Failure> {
-    let body = ctx.precondition.get("plan").cloned().unwrap_or_default();
-    Subscription::read(body).ok().ok_or_else(|| Failure::rejected("the plan was not looked at before the first attempt"))
 }
 
 #[cfg(test)]
@@ -111,6 +53,7 @@ mod tests {
     use std::time::Duration;
 
     use quell_simulator::{Fault, FaultKind, Options, PlanStatus};
+    use serde_json::{Value, json};
     use uuid::Uuid;
 
     use super::{
@@ -120,7 +63,7 @@ mod tests {
         },
         *,
     };
-    use crate::connections::bench;
+    use crate::connections::{EntitlementAt, bench};
 
     /// A bench on which the first customer's plan is suspended, with the parameters that did it.
     async fn suspended() -> (Bench, Value) {

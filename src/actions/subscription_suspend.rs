@@ -2,29 +2,22 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
-use super::{Action, Context, Done, Failure, Observed, ReadBack};
+use super::{
+    Action, Context, Done, Failure, Observed, ReadBack,
+    plan::{Change, Plan, recorded},
+};
 use crate::{
-    connections::{CustomerId, EntitlementAt, EntitlementId, Microsoft, PlanId, Subscription, Suspension},
+    connections::{Microsoft, PlanId, Suspension},
     run::Class,
 };
 
 /// Suspends the plan that an Azure subscription stands under. All Azure subscriptions under it must be cancelled first.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SubscriptionSuspend {
-    /// The customer's Entra tenant.
-    customer_tenant_id: CustomerId,
-    /// The Azure subscription, as alerts name it.
-    subscription_id: EntitlementId,
-    /// The plan that it stands under; looked for if left out.
-    #[serde(default)]
-    plan_id: Option<PlanId>,
-    /// The connection to use; that of the alert's source if left out.
-    #[serde(default)]
-    connection: Option<String>,
-}
+#[serde(transparent)]
+pub(super) struct SubscriptionSuspend(Plan);
+
+const CHANGE: Change = Change { from: "active", to: "suspended", done: "suspended" };
 
 impl Action for SubscriptionSuspend {
     const NAME: &'static str = "subscription.suspend";
@@ -36,65 +29,32 @@ impl Action for SubscriptionSuspend {
     const DESTRUCTIVE: bool = true;
 
     fn target(&self, ctx: &Context<'_>) -> Option<String> {
-        let observed = || Subscription::read(ctx.precondition.get("plan")?.clone()).ok().map(|plan| plan.id);
-        Some(match self.plan_id.clone().or_else(observed) {
-            Some(plan) => format!("plan:{plan}"),
-            None => format!("entitlement:{}", self.subscription_id),
-        })
+        self.0.target(ctx)
     }
 
     async fn observe(&self, ctx: &Context<'_>) -> Result<Observed, Failure> {
-        let microsoft = ctx.microsoft(self.connection.as_deref())?;
-        let plan = self.plan_id(&microsoft).await?;
-        let plan = microsoft.get_subscription(&self.customer_tenant_id, &plan).await?;
-        match plan.status.as_str() {
-            "suspended" => Ok(Observed::AlreadyDone(self.output(&plan))),
-            "active" if plan.etag.is_empty() => {
-                Err(Failure::rejected("Partner Center gave no `ETag` for the plan, so it cannot be suspended safely"))
-            }
-            // The whole of it: a write that leaves something out clears that.
-            "active" => Ok(Observed::Ready(json!({ "plan": plan.body }))),
-            other => Err(Failure::rejected(format!("the plan `{}` is `{other}`, and only an active one can be suspended", plan.id))),
-        }
+        self.0.observe(ctx, CHANGE).await
     }
 
     async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
-        let microsoft = ctx.microsoft(self.connection.as_deref())?;
+        let microsoft = self.0.microsoft(ctx)?;
         let plan = recorded(ctx)?;
-        match microsoft.suspend_plan(&self.customer_tenant_id, &plan, ctx.request_id).await? {
-            Suspension::Done => Ok(Done::Now(self.output(&Subscription { status: "suspended".to_owned(), ..plan }))),
-            Suspension::Accepted => Ok(Done::Accepted(self.output(&plan))),
+        match microsoft.suspend_plan(&self.0.customer_tenant_id, &plan, ctx.request_id).await? {
+            Suspension::Done => Ok(self.0.done(plan, CHANGE, true)),
+            Suspension::Accepted => Ok(self.0.done(plan, CHANGE, false)),
             Suspension::EntitlementsActive => Err(self.still_active(&microsoft, &plan.id).await),
         }
     }
 
     async fn read_back(&self, ctx: &Context<'_>) -> Result<ReadBack, Failure> {
-        let microsoft = ctx.microsoft(self.connection.as_deref())?;
-        let before = recorded(ctx)?;
-        let now = microsoft.get_subscription(&self.customer_tenant_id, &before.id).await?;
-        Ok(match now.status.as_str() {
-            "suspended" => ReadBack::Reached(self.output(&now)),
-            "active" if now.etag == before.etag => ReadBack::Unchanged,
-            "pending" => ReadBack::CannotTell("another change of the plan is under way".to_owned()),
-            status => ReadBack::Changed(format!("the plan is `{status}`, and was changed by somebody since it was looked at")),
-        })
+        self.0.read_back(ctx, CHANGE).await
     }
 }
 
 impl SubscriptionSuspend {
-    /// The plan, after a look that the Azure subscription really stands under it: a wrong pair would stop another business.
-    async fn plan_id(&self, microsoft: &Microsoft) -> Result<PlanId, Failure> {
-        let Some(plan) = &self.plan_id else {
-            return Ok(microsoft.find_entitlement(&self.customer_tenant_id, &self.subscription_id).await?.plan.id);
-        };
-        let at = EntitlementAt { customer: &self.customer_tenant_id, plan, entitlement: &self.subscription_id };
-        microsoft.get_entitlement(at).await?;
-        Ok(plan.clone())
-    }
-
     /// Says what must be cancelled first.
     async fn still_active(&self, microsoft: &Microsoft, plan: &PlanId) -> Failure {
-        let listed = microsoft.list_entitlements(&self.customer_tenant_id, plan).await.unwrap_or_default();
+        let listed = microsoft.list_entitlements(&self.0.customer_tenant_id, plan).await.unwrap_or_default();
         let active = listed.iter().filter(|it| it.is_active());
         let names: Vec<_> = active.map(|it| format!("`{}` ({})", it.id, it.name)).collect();
         let which = if names.is_empty() { "them".to_owned() } else { names.join(", ") };
@@ -103,22 +63,6 @@ impl SubscriptionSuspend {
         failure.http_status = Some(403);
         failure
     }
-
-    fn output(&self, plan: &Subscription) -> Value {
-        json!({
-            "customer_tenant_id": self.customer_tenant_id,
-            "subscription_id": self.subscription_id,
-            "plan_id": plan.id,
-            "plan_name": plan.name,
-            "plan_status": plan.status,
-        })
-    }
-}
-
-/// The plan as it was before the first attempt.
-fn recorded(ctx: &Context<'_>) -> Result<Subscription, Failure> {
-    let body = ctx.precondition.get("plan").cloned().unwrap_or_default();
-    Subscription::read(body).ok().ok_or_else(|| Failure::rejected("the plan was not looked at before the first attempt"))
 }
 
 #[cfg(test)]
@@ -126,6 +70,7 @@ mod tests {
     use std::time::Duration;
 
     use quell_simulator::{Fault, FaultKind, Options, PlanStatus};
+    use serde_json::json;
     use uuid::Uuid;
 
     use super::{
@@ -135,7 +80,7 @@ mod tests {
         },
         *,
     };
-    use crate::connections::bench;
+    use crate::connections::{EntitlementAt, bench};
 
     /// A bench on which every Azure subscription of the first customer is cancelled.
     async fn cancelled() -> Bench {
