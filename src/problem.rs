@@ -150,6 +150,11 @@ fn shortened(message: String) -> String {
     }
 }
 
+/// `did you mean …?`, if a known name is near.
+pub fn did_you_mean<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
+    nearest(name, known).map(|it| format!("did you mean `{it}`?"))
+}
+
 /// The known name that is nearest to a misspelt one, if any is near enough to be meant. One that goes on where the other ends, as
 /// `subscription_id` after `subscription`, is nearer than any slip.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, de::Error};
 
 use super::CATALOG;
-use crate::{problem::nearest, run::Class};
+use crate::{problem::did_you_mean, run::Class};
 
 /// The name of an action, or a group such as `subscription.*`; it covers at least one action that changes something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,10 +20,8 @@ impl Pattern {
             return Ok(pattern);
         }
         let names = CATALOG.iter().filter(|entry| entry.class != Class::Read).map(|entry| entry.name);
-        let meant = nearest(text, names.clone()).map_or_else(
-            || format!("actions that change something are {}", names.collect::<Vec<_>>().join(", ")),
-            |name| format!("did you mean `{name}`?"),
-        );
+        let listed = || format!("actions that change something are {}", names.clone().collect::<Vec<_>>().join(", "));
+        let meant = did_you_mean(text, names.clone()).unwrap_or_else(listed);
         Err(format!("`{text}` covers no action that changes something; {meant}"))
     }
 

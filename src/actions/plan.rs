@@ -10,7 +10,8 @@ use crate::connections::{CustomerId, EntitlementAt, EntitlementId, Microsoft, Pl
 /// The plan that an Azure subscription stands under.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Plan {
+#[schemars(inline)]
+pub(super) struct PlanTarget {
     /// The customer's Entra tenant.
     pub(super) customer_tenant_id: CustomerId,
     /// The Azure subscription, as alerts name it.
@@ -32,17 +33,17 @@ pub(super) struct Change {
     pub(super) done: &'static str,
 }
 
-impl Plan {
+impl PlanTarget {
     pub(super) fn microsoft(&self, ctx: &Context<'_>) -> Result<std::sync::Arc<Microsoft>, Failure> {
         ctx.microsoft(self.connection.as_deref())
     }
 
-    pub(super) fn target(&self, ctx: &Context<'_>) -> Option<String> {
+    pub(super) fn target(&self, ctx: &Context<'_>) -> String {
         let observed = || Subscription::read(ctx.precondition.get("plan")?.clone()).ok().map(|plan| plan.id);
-        Some(match self.plan_id.clone().or_else(observed) {
+        match self.plan_id.clone().or_else(observed) {
             Some(plan) => format!("plan:{plan}"),
             None => format!("entitlement:{}", self.subscription_id),
-        })
+        }
     }
 
     /// Looks whether there is something to change. Without an `ETag` a late request could overrule a person.

@@ -5,14 +5,14 @@ use serde::Deserialize;
 
 use super::{
     Action, Context, Done, Failure, Observed, ReadBack,
-    plan::{Change, Plan, recorded},
+    plan::{Change, PlanTarget, recorded},
 };
 use crate::{connections::Suspension, run::Class};
 
 /// Makes the plan that an Azure subscription stands under active again. Takes what `subscription.suspend` takes, so that it undoes that.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub(super) struct SubscriptionReactivate(Plan);
+pub(super) struct SubscriptionReactivate(PlanTarget);
 
 const CHANGE: Change = Change { from: "suspended", to: "active", done: "made active" };
 
@@ -25,7 +25,7 @@ impl Action for SubscriptionReactivate {
     const CLASS: Class = Class::Verified;
 
     fn target(&self, ctx: &Context<'_>) -> Option<String> {
-        self.0.target(ctx)
+        Some(self.0.target(ctx))
     }
 
     async fn observe(&self, ctx: &Context<'_>) -> Result<Observed, Failure> {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{
     Action, Context, Done, Failure, Observed, ReadBack,
-    plan::{Change, Plan, recorded},
+    plan::{Change, PlanTarget, recorded},
 };
 use crate::{
     connections::{Microsoft, PlanId, Suspension},
@@ -15,7 +15,7 @@ use crate::{
 /// Suspends the plan that an Azure subscription stands under. All Azure subscriptions under it must be cancelled first.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub(super) struct SubscriptionSuspend(Plan);
+pub(super) struct SubscriptionSuspend(PlanTarget);
 
 const CHANGE: Change = Change { from: "active", to: "suspended", done: "suspended" };
 
@@ -29,7 +29,7 @@ impl Action for SubscriptionSuspend {
     const DESTRUCTIVE: bool = true;
 
     fn target(&self, ctx: &Context<'_>) -> Option<String> {
-        self.0.target(ctx)
+        Some(self.0.target(ctx))
     }
 
     async fn observe(&self, ctx: &Context<'_>) -> Result<Observed, Failure> {

@@ -19,7 +19,7 @@ pub use self::notice::Notice;
 use crate::{
     connections::Failure,
     net::{Net, Request, Url},
-    problem::nearest,
+    problem::did_you_mean,
     secret::Secret,
 };
 
@@ -134,10 +134,8 @@ impl Channels {
             }
             return Err(format!("channel `{kind}:{ANY}` does not allow the address `{address}`; add it or its domain to `allow`"));
         }
-        let advice = match nearest(channel, self.names()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("configured are {}", self.names().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")),
-        };
+        let listed = || format!("configured are {}", self.names().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", "));
+        let advice = did_you_mean(channel, self.names()).unwrap_or_else(listed);
         Err(format!("there is no channel `{channel}`; {advice}"))
     }
 }

@@ -5,7 +5,10 @@ use std::{fs, path::PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::{Exit, output};
-use crate::config::Config;
+use crate::{
+    config::Config,
+    playbook::{NAMES, Playbook},
+};
 
 /// Write a playbook and its test to begin with; nothing that is there is overwritten.
 #[derive(Debug, Args)]
@@ -43,13 +46,8 @@ impl Template {
 
 impl New {
     pub(super) fn execute(self, config: &Config) -> Exit {
-        let is_good =
-            (1..=64).contains(&self.name.len()) && self.name.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-');
-        if !is_good {
-            return Exit::usage(&format!(
-                "`{}` cannot be a playbook's name: it has small letters, digits and `-`, and at most 64 of them",
-                self.name
-            ));
+        if !Playbook::is_name(&self.name) {
+            return Exit::usage(&format!("`{}` cannot be a playbook's name: {NAMES}", self.name));
         }
         let (playbook, test) = self.template.texts();
         let files = [(format!("{}.yaml", self.name), playbook), (format!("{}.test.yaml", self.name), test)];

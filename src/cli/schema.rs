@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Exit, output};
 use crate::{
     actions::{self, CATALOG, Entry},
-    problem::nearest,
+    problem::did_you_mean,
 };
 
 /// What a schema describes.
@@ -41,8 +41,8 @@ impl Catalog {
                 Some(entry) if json => output::print_json(&document(entry)),
                 Some(entry) => one(entry),
                 None => {
-                    let meant = nearest(&name, CATALOG.iter().map(|it| it.name));
-                    let meant = meant.map_or_else(|| "`quell catalog actions` lists them".to_owned(), |it| format!("did you mean `{it}`?"));
+                    let meant = did_you_mean(&name, CATALOG.iter().map(|it| it.name));
+                    let meant = meant.unwrap_or_else(|| "`quell catalog actions` lists them".to_owned());
                     Exit::usage(&format!("there is no action `{name}`; {meant}"))
                 }
             },

@@ -92,7 +92,7 @@ impl Guardrails {
         let binds =
             |limit: &&OwnLimit| limit.action.covers(entry.name) && !(case.is_approved && limit.on_exceed == OnExceed::RequireApproval);
         let own = case.playbooks.iter().flat_map(|playbook| playbook.guardrails.iter().filter(binds).map(|limit| (limit, &playbook.name)));
-        let own = own.map(|(limit, name)| guard(&limit.action, limit.max, signed(limit.per), Some(name)));
+        let own = own.map(|(limit, name)| guard(&limit.action, limit.max, Span(limit.per).signed(), Some(name)));
         Ok(site.chain(own).collect())
     }
 
@@ -124,10 +124,6 @@ pub fn exceeded(guard: &Guard) -> HeldBack {
     let whose =
         guard.playbook.as_ref().map_or_else(|| "`guardrails.limits`".to_owned(), |name| format!("`guardrails` of the playbook `{name}`"));
     HeldBack { rule: "limit", detail: format!("{whose} allows {} of `{}` in {per:#}", guard.most, guard.rule) }
-}
-
-fn signed(duration: std::time::Duration) -> SignedDuration {
-    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
 /// A limit over no time at all would never hold anything back.

@@ -5,7 +5,7 @@ use std::fmt;
 use rhai::{EvalAltResult, LexError, ParseError, ParseErrorType, Position};
 
 use super::{limits, program::Kind, scope::Scope};
-use crate::problem::nearest;
+use crate::problem::did_you_mean;
 
 /// What is wrong with an expression, before or while it is evaluated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,7 +186,7 @@ fn missing_property(name: &str, text: &str, position: Position, scope: &Scope) -
     let path = path_at_end(asked).replace('?', "");
     let keys = scope.keys(&path);
     let whose = if path.is_empty() { "the value".to_owned() } else { format!("`{path}`") };
-    let meant = nearest(name, keys.iter().map(String::as_str)).map(|it| format!("; did you mean `{it}`?"));
+    let meant = did_you_mean(name, keys.iter().map(String::as_str)).map(|it| format!("; {it}"));
     format!("{whose} has no `{name}`{}", meant.unwrap_or_default())
 }
 
@@ -200,8 +200,8 @@ fn unknown_name(name: &str, names: &[&str]) -> String {
     if let Some(sentence) = foreign(name) {
         return sentence;
     }
-    match nearest(name, names.iter().copied()) {
-        Some(meant) => format!("unknown name `{name}`; did you mean `{meant}`?"),
+    match did_you_mean(name, names.iter().copied()) {
+        Some(meant) => format!("unknown name `{name}`; {meant}"),
         None => format!("unknown name `{name}`; the names here are {}", listed(names)),
     }
 }

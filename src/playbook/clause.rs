@@ -9,8 +9,9 @@ use super::{
     codes,
     fields::{self, Holds},
     node::{Kind, Node},
-    reader::{Reader, did_you_mean, listed},
+    reader::{Reader, listed},
 };
+use crate::problem::did_you_mean;
 use crate::{
     alert::Severity,
     expression::{compile_regex, is_in_range},

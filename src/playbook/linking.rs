@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::{
     Body, Playbook, Step, Trigger, codes,
     parse::Draft,
-    reader::{CallSite, GivenInput, did_you_mean, listed},
+    reader::{CallSite, GivenInput, listed},
 };
 use crate::{
     expression::sha256,
-    problem::{Place, Problem},
+    problem::{Place, Problem, did_you_mean},
 };
 
 /// What a text leans on: see [`Playbook::around`].

@@ -48,6 +48,7 @@ pub use codes::{CODES, Code};
 pub use index::Index;
 pub use json_schema::json_schema;
 pub use library::Library;
+pub use parse::NAMES;
 pub use planned::{MOST_ITEMS, Planned};
 pub use shelf::{Changes, Reading, Shelf};
 pub use step::{Approval, Body, Case, Escalation, Join, OnError, OnTimeout, Rollback, Step, StopOutcome, Verify, Wait};

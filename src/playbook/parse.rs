@@ -53,7 +53,15 @@ pub(super) struct Draft {
     pub(super) calls: Vec<CallSite>,
 }
 
+/// What a playbook may be called, for a sentence.
+pub const NAMES: &str = "a playbook's name has small letters, digits and `-`, and at most 64 of them";
+
 impl Playbook {
+    /// Whether a playbook may be called so; [`NAMES`] says which names there are.
+    pub fn is_name(name: &str) -> bool {
+        (1..=64).contains(&name.len()) && name.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-')
+    }
+
     /// Reads a playbook by itself: what it calls is not looked for. With it come warnings.
     ///
     /// # Errors
@@ -128,12 +136,10 @@ fn read(reader: &mut Reader<'_>, root: &Node, path: &Path, text: &str) -> Option
 
 fn read_name(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
     let name = reader.text(node, "`playbook`")?;
-    let is_good = (1..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    if is_good {
+    if Playbook::is_name(name) {
         return Some(name.to_owned());
     }
-    let help = "a playbook's name has small letters, digits and `-`, and at most 64 of them".to_owned();
-    reader.report_with_help(codes::NAME, &node.span, format!("`{name}` cannot be a playbook's name"), Some(help));
+    reader.report_with_help(codes::NAME, &node.span, format!("`{name}` cannot be a playbook's name"), Some(NAMES.to_owned()));
     None
 }
 

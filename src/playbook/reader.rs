@@ -14,7 +14,7 @@ use super::{
 use crate::{
     duration::Span,
     expression::{Expression, ExpressionError, Sandbox, Script, Template},
-    problem::{Fix, Place, Problem, nearest, only_near},
+    problem::{Fix, Place, Problem, did_you_mean, only_near},
 };
 
 /// The file being read and its problems so far.
@@ -364,11 +364,6 @@ pub(super) fn place_in(path: &Path, text: &str, span: &Range<usize>) -> Place {
 
 fn names_of(visible: &Visible) -> Vec<&str> {
     visible.names.iter().map(String::as_str).collect()
-}
-
-/// `did you mean …?`, if a known name is near.
-pub(super) fn did_you_mean<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
-    nearest(name, known).map(|it| format!("did you mean `{it}`?"))
 }
 
 /// Names for a sentence.

@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::{
     codes,
     node::{Kind, Node},
-    reader::{Reader, did_you_mean, listed},
+    reader::{Reader, listed},
 };
+use crate::problem::did_you_mean;
 
 /// Reports parameters that are unknown, missing or of a wrong type.
 pub(super) fn check(reader: &mut Reader<'_>, action: &str, schema: &Value, with: Option<&Node>, step: &std::ops::Range<usize>) {

@@ -8,9 +8,10 @@ use super::{
     codes, fields,
     node::Node,
     outline::Outline,
-    reader::{Reader, did_you_mean, listed},
+    reader::{Reader, listed},
 };
 use crate::expression::{Chain, calls, chains};
+use crate::problem::did_you_mean;
 
 /// The names at one place.
 #[derive(Debug, Clone, Default)]

@@ -15,7 +15,7 @@ use crate::{
     duration::Span,
     engine::Guardrails,
     playbook::TEST_FILE,
-    problem::{Place, Problem, nearest},
+    problem::{Place, Problem, did_you_mean},
     run::{Mode, StepState},
 };
 
@@ -300,11 +300,11 @@ impl Answer {
 fn problem(path: &Path, text: &str, error: &Error) -> Problem {
     let (message, help) = match error.without_snippet() {
         Error::SerdeUnknownField { field, expected, .. } => {
-            let help = nearest(field, expected.iter().copied()).map(|name| format!("did you mean `{name}`?"));
+            let help = did_you_mean(field, expected.iter().copied());
             (format!("unknown key `{field}`"), help.unwrap_or_else(|| format!("there are `{}`", expected.join("`, `"))))
         }
         Error::SerdeUnknownVariant { variant, expected, .. } => {
-            let help = nearest(variant, expected.iter().copied()).map(|name| format!("did you mean `{name}`?"));
+            let help = did_you_mean(variant, expected.iter().copied());
             (format!("`{variant}` is not known here"), help.unwrap_or_else(|| format!("there are `{}`", expected.join("`, `"))))
         }
         other => (other.to_string().lines().next().unwrap_or_default().to_owned(), String::new()),

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     actions,
     playbook::{Body, Library, Playbook},
-    problem::nearest,
+    problem::did_you_mean,
 };
 
 /// What can be named.
@@ -113,7 +113,7 @@ impl<'a> Known<'a> {
 }
 
 fn told<'k>(what: &str, name: &str, kind: &str, known: impl Iterator<Item = &'k str> + Clone) -> String {
-    let help = nearest(name, known.clone()).map(|it| format!("did you mean `{it}`?"));
+    let help = did_you_mean(name, known.clone());
     let help = help.unwrap_or_else(|| format!("there are `{}`", known.collect::<Vec<_>>().join("`, `")));
     format!("`{what}`: there is no {kind} `{name}`; {help}")
 }

@@ -1,7 +1,7 @@
 //! `quell check --explain CODE`: the page about a code.
 
 use super::{Exit, output};
-use crate::{playbook::CODES, problem::nearest};
+use crate::{playbook::CODES, problem::did_you_mean};
 
 pub(super) fn execute(code: &str) -> Exit {
     let wanted = code.to_uppercase();
@@ -9,12 +9,9 @@ pub(super) fn execute(code: &str) -> Exit {
         output::print(found.page);
         return Exit::Done;
     }
-    let help = nearest(&wanted, CODES.iter().map(|it| it.id)).map_or_else(
-        || match (CODES.first(), CODES.last()) {
-            (Some(first), Some(last)) => format!("they are `{}` to `{}`", first.id, last.id),
-            (_, _) => String::new(),
-        },
-        |meant| format!("did you mean `{meant}`?"),
-    );
+    let help = did_you_mean(&wanted, CODES.iter().map(|it| it.id)).unwrap_or_else(|| match (CODES.first(), CODES.last()) {
+        (Some(first), Some(last)) => format!("they are `{}` to `{}`", first.id, last.id),
+        (_, _) => String::new(),
+    });
     Exit::usage(&format!("there is no code `{code}`; {help}"))
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Driven, Driver, LetGo, Spot};
 use crate::{
     actions::{self, Done, Entry, Failure, FailureKind, Observed, Perform, Prepared, ReadBack},
+    duration::Span,
     engine::{
         guardrails::{self, Case, HeldBack},
         machine::{self, Moment},
@@ -125,7 +126,7 @@ impl Driver {
 
     /// Another step works on the target. What was seen of it will not be true any more when its turn comes.
     async fn wait_for_target(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, by: &str) -> Result<(), LetGo> {
-        let longest = SignedDuration::try_from(spot.frame.playbook.timeout).unwrap_or(SignedDuration::MAX);
+        let longest = Span(spot.frame.playbook.timeout).signed();
         if *by == it.begun.id.0 && it.recorded.lock().await.is_in_doubt() {
             return self
                 .fail(it, spot, record, "another step of this run works on the same target, and nobody knows what it did".to_owned())

@@ -42,7 +42,7 @@ pub(super) struct Driver {
 const AT_ONCE: usize = 16;
 
 /// A clock that is set does not keep a run waiting for longer.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// Why a run is let go.
 enum LetGo {

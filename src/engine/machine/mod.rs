@@ -14,6 +14,7 @@ pub use walk::{is_approved, next, trouble};
 
 use crate::{
     actions::{Done, Failure, FailureKind, ReadBack},
+    duration::Span,
     playbook::StopOutcome,
     retry::RetryPolicy,
     run::{Class, RunState, StepRecord, StepState},
@@ -175,7 +176,7 @@ pub fn after_look(step: &mut StepRecord, retry: &RetryPolicy, seen: Result<ReadB
 fn again(step: &mut StepRecord, retry: &RetryPolicy, retry_after: Option<std::time::Duration>, at: Moment) {
     if let Some(wait) = retry.wait_after(step.attempts, at.jitter, retry_after) {
         step.state = StepState::Retrying;
-        step.due_at = Some(later(at.now, signed(wait)));
+        step.due_at = Some(later(at.now, Span(wait).signed()));
         return;
     }
     let known = !step.uncertain || matches!(step.class, Class::Read | Class::Idempotent);
@@ -220,10 +221,6 @@ fn end(step: &mut StepRecord, state: StepState, now: Timestamp) {
 
 fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
-}
-
-fn signed(duration: std::time::Duration) -> SignedDuration {
-    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
 #[cfg(test)]

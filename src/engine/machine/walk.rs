@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use super::{
     doubt_of, ending_of,
     frame::{Doing, Frame, Next, Task},
-    later, signed, stopped, trouble_of,
+    later, stopped, trouble_of,
 };
 use crate::{
+    duration::Span,
     playbook::{Approval, Body, Join, OnError, OnTimeout, Playbook, Step},
     run::{RunRecord, RunState, StepRecord, StepState},
 };
@@ -117,12 +118,12 @@ impl Walk<'_> {
     /// A playbook as a whole: its steps, and what follows when they get into trouble.
     fn playbook<'p>(&self, frame: &Frame<'p>, begun: Timestamp) -> Course<'p> {
         let playbook = frame.playbook;
-        let is_overdue = self.now.duration_since(begun) >= signed(playbook.timeout);
+        let is_overdue = self.now.duration_since(begun) >= Span(playbook.timeout).signed();
         let (state, reason, undo) = match self.sequence(&playbook.steps, frame, Tolerance::AsWritten) {
             Flow::Through => return Err(self.ending(frame, RunState::Done, String::new())),
             Flow::Stopped(state, reason) => return Err(self.ending(frame, state, reason)),
             Flow::Trouble(record, step) => (ending_of(&record), trouble_of(&record), self.asks_to_undo(frame, &record, step)),
-            Flow::Open(open) if !is_overdue => return Ok(open.until(later(begun, signed(playbook.timeout)))),
+            Flow::Open(open) if !is_overdue => return Ok(open.until(later(begun, Span(playbook.timeout).signed()))),
             Flow::Open(open) => match open.drained() {
                 Some(open) => return Ok(open),
                 None => (RunState::Failed, format!("the run did not end within {:?}", playbook.timeout), false),
@@ -172,7 +173,7 @@ impl Walk<'_> {
             let has_begun = self.records.contains_key(frame.path(&rollback.step).as_str());
             let ended = record.ended_at.unwrap_or(self.now);
             // What was begun in time is seen to its end.
-            if !has_begun && rollback.expires.is_some_and(|expires| self.now.duration_since(ended) > signed(expires)) {
+            if !has_begun && rollback.expires.is_some_and(|expires| self.now.duration_since(ended) > Span(expires).signed()) {
                 continue;
             }
             if let Flow::Open(open) = self.sequence(std::slice::from_ref(&*rollback.step), &frame, Tolerance::All) {

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use rhai::{Dynamic, Engine};
 
 use super::Outcome;
-use crate::{alert::Severity, expression::Tables, problem::nearest};
+use crate::{alert::Severity, expression::Tables, problem::did_you_mean};
 
 pub(super) fn register(engine: &mut Engine, tables: &Arc<Tables>) {
     engine.register_fn("at_least", |severity: &str, level: &str| -> Outcome<bool> { Ok(rank(severity)? >= rank(level)?) });
@@ -43,7 +43,7 @@ fn leading(bits: u128, width: u32, length: u32) -> u128 {
 
 fn lookup(tables: &Tables, name: &str, key: &str) -> Outcome<Dynamic> {
     let Some(table) = tables.get(name) else {
-        let meant = nearest(name, tables.names()).map(|it| format!("; did you mean `{it}`?"));
+        let meant = did_you_mean(name, tables.names()).map(|it| format!("; {it}"));
         return Err(format!("there is no lookup table `{name}`{}", meant.unwrap_or_default()).into());
     };
     Ok(table.row(key).cloned().unwrap_or(Dynamic::UNIT))

@@ -7,7 +7,7 @@ use rhai::{Array, Dynamic, Engine, FuncRegistration, Map};
 use super::Outcome;
 use crate::{
     expression::convert::{from_dynamic, to_dynamic},
-    problem::nearest,
+    problem::did_you_mean,
 };
 
 pub(super) fn register(engine: &mut Engine) {
@@ -42,7 +42,7 @@ fn pluck(list: &Array, key: &str) -> Outcome<Array> {
         if let Some(value) = map.get(key) {
             Ok(value.clone())
         } else {
-            let meant = nearest(key, map.keys().map(AsRef::as_ref)).map(|it| format!("; did you mean `{it}`?"));
+            let meant = did_you_mean(key, map.keys().map(AsRef::as_ref)).map(|it| format!("; {it}"));
             Err(format!("item {at} of the list has no `{key}`{}", meant.unwrap_or_default()).into())
         }
     };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::problem::did_you_mean;
 use crate::{
     actions::{self, Entry},
     playbook::{
@@ -9,7 +10,7 @@ use crate::{
         arguments::Arguments,
         codes,
         node::Node,
-        reader::{Fields, Reader, did_you_mean, listed},
+        reader::{Fields, Reader, listed},
         schema, secrets,
         visible::Visible,
     },

@@ -8,9 +8,10 @@ use crate::playbook::{
     arguments::Arguments,
     codes,
     node::{Kind, Node},
-    reader::{Reader, did_you_mean},
+    reader::Reader,
     visible::Visible,
 };
+use crate::problem::did_you_mean;
 
 /// Half a shift: whoever was asked is still there, and the run still has time to act.
 const TIMEOUT: Duration = Duration::from_hours(4);

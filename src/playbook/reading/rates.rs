@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::texts;
+use crate::problem::did_you_mean;
 use crate::{
     actions::Pattern,
     expression::Template,
     playbook::{
         Concurrency, Dedup, Group, OnExceed, OwnLimit, Threshold, Throttle, codes, fields,
         node::Node,
-        reader::{Fields, Reader, did_you_mean, listed},
+        reader::{Fields, Reader, listed},
         visible::Visible,
     },
     run::Strategy,

@@ -8,10 +8,10 @@ use crate::{
     playbook::{
         AlertTrigger, CatchUp, Clause, Input, InputKind, Schedule, Trigger, codes, fields, never,
         node::{Kind, Node},
-        reader::{Reader, did_you_mean, listed},
+        reader::{Reader, listed},
         visible::Visible,
     },
-    problem::nearest,
+    problem::did_you_mean,
 };
 
 /// What makes a playbook run, and what it is given then.
@@ -120,10 +120,8 @@ fn read_timezone(reader: &mut Reader<'_>, node: &Node) -> Option<TimeZone> {
     let found = TimeZone::get(name).ok();
     if found.is_none() {
         let known: Vec<String> = jiff::tz::db().available().map(|it| it.to_string()).collect();
-        let help = match nearest(name, known.iter().map(String::as_str)) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => "time zones are written as `Europe/Berlin` or `UTC`".to_owned(),
-        };
+        let help = did_you_mean(name, known.iter().map(String::as_str));
+        let help = help.unwrap_or_else(|| "time zones are written as `Europe/Berlin` or `UTC`".to_owned());
         reader.report_with_help(codes::WORD, &node.span, format!("there is no time zone `{name}`"), Some(help));
     }
     found
