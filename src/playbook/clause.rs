@@ -1,8 +1,7 @@
 //! One line of `match`: a field of the alert and what it must be.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
-use regex::Regex;
 use serde_json::Value;
 
 use super::{
@@ -14,7 +13,7 @@ use super::{
 use crate::problem::did_you_mean;
 use crate::{
     alert::Severity,
-    expression::{compile_regex, is_in_range},
+    expression::{Pattern, is_in_range},
 };
 
 /// A condition on one field that needs no script.
@@ -34,7 +33,7 @@ pub(super) enum Test {
     Prefix(Vec<String>),
     Suffix(Vec<String>),
     Contains(Vec<String>),
-    Regex(Regex),
+    Regex(Arc<Pattern>),
     Number(Bound, f64),
     Exists(bool),
     Cidr(Vec<String>),
@@ -154,7 +153,7 @@ impl Test {
             "prefix" => texts(reader, operand, operator).map(Self::Prefix),
             "suffix" => texts(reader, operand, operator).map(Self::Suffix),
             "contains" => texts(reader, operand, operator).map(Self::Contains),
-            "regex" => regex(reader, operand).map(Self::Regex),
+            "regex" => regex(reader, operand).map(|it| Self::Regex(Arc::new(it))),
             "gt" => number(reader, operand, operator).map(|it| Self::Number(Bound::Above, it)),
             "gte" => number(reader, operand, operator).map(|it| Self::Number(Bound::AtLeast, it)),
             "lt" => number(reader, operand, operator).map(|it| Self::Number(Bound::Below, it)),
@@ -172,7 +171,7 @@ impl Test {
             Self::Prefix(texts) => text(value).map(|it| texts.iter().any(|text| it.starts_with(text))),
             Self::Suffix(texts) => text(value).map(|it| texts.iter().any(|text| it.ends_with(text))),
             Self::Contains(texts) => text(value).map(|it| texts.iter().any(|text| it.contains(text))),
-            Self::Regex(regex) => text(value).map(|it| regex.is_match(&it)),
+            Self::Regex(regex) => text(value).and_then(|it| regex.is_match(&it)),
             Self::Number(bound, limit) => {
                 let it = value.as_f64().ok_or_else(|| format!("{value} is no number, and cannot be compared with {limit}"))?;
                 Ok(bound.holds(it, *limit))
@@ -297,9 +296,9 @@ fn number(reader: &mut Reader<'_>, node: &Node, operator: &str) -> Option<f64> {
     None
 }
 
-fn regex(reader: &mut Reader<'_>, node: &Node) -> Option<Regex> {
+fn regex(reader: &mut Reader<'_>, node: &Node) -> Option<Pattern> {
     let pattern = reader.text(node, "`regex`")?;
-    match compile_regex(pattern) {
+    match Pattern::compile(pattern) {
         Ok(regex) => Some(regex),
         Err(reason) => {
             reader.report(codes::OPERATOR, &node.span, reason);

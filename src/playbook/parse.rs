@@ -100,7 +100,7 @@ fn read(reader: &mut Reader<'_>, root: &Node, path: &Path, text: &str) -> Option
     let triggered = fields.require(reader, "trigger", "the playbook").and_then(|it| reading::trigger(reader, it));
     let given = given(&fields, triggered.as_ref());
     let rates = Rates::read(reader, &fields, &given);
-    let timeout = fields.get("timeout").and_then(|it| reader.duration(it, "`timeout`", LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
+    let timeout = fields.get("timeout").and_then(|it| reader.some_time(it, "`timeout`", LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
     let vars = fields.get("vars").map(|it| read_vars(reader, it, &given)).unwrap_or_default();
     let known = vars.iter().map(|(name, _)| name.clone()).collect();
     let Work { steps, on_error, output } = read_work(reader, &fields, Visible { vars: known, ..given });

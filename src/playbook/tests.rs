@@ -267,6 +267,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("    action: notify\n", "", "P0018 27:5 a step has exactly one of `action`, `stop`, `switch`"),
     ("    if: steps.sub.output", "    with: {}\n    if: steps.sub.output", "P0018 25:5 a `stop` has no `with`"),
     ("max_attempts: 3", "max_attempts: 0", "P0020 23:27 `max_attempts` must be a whole number from 1 to 20, and is 0"),
+    ("timeout: 10s", "timeout: 0s", "P0020 22:14 `timeout` is no time at all"),
     ("timeout: 10s", "timeout: 2h", "P0020 22:14 `timeout` is `2h`, over the longest of `10m`"),
     (r#"lookup("customers""#, r#"lokup("customers""#, "P0025 16:12 there is no function `lokup`; did you mean `lookup`?"),
     (

@@ -17,7 +17,7 @@ use rhai::{Engine, EvalAltResult};
 pub use self::{
     alerts::is_in_range,
     catalog::{FUNCTIONS, Function, RHAI_FUNCTIONS},
-    patterns::{Pattern, compile_regex},
+    patterns::Pattern,
     texts::sha256,
 };
 use super::Tables;

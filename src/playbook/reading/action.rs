@@ -35,7 +35,7 @@ const LONGEST_EXPIRY: Duration = Duration::from_hours(24 * 400);
 
 /// How long one attempt may take, and how often it is tried.
 pub(super) fn effort(reader: &mut Reader<'_>, fields: &Fields<'_>) -> (Duration, RetryPolicy) {
-    let timeout = fields.get("timeout").and_then(|it| reader.duration(it, "`timeout`", LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
+    let timeout = fields.get("timeout").and_then(|it| reader.some_time(it, "`timeout`", LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
     (timeout, fields.get("retry").and_then(|it| read_retry(reader, it)).unwrap_or_default())
 }
 
