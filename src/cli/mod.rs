@@ -1,4 +1,4 @@
-//! The command line: one file for each command.
+//! The command line: one file or folder for each command.
 //!
 //! Results go to the standard output, everything else to the standard error stream. `--json` gives machines one document.
 

@@ -81,7 +81,7 @@ fn new_run(
     })
 }
 
-/// The windows of a playbook but the group, which only alerts have, with their keys. The scope must hold the variables.
+/// The windows of a playbook but the group, which only alerts have, with their keys.
 fn windows(playbook: &Playbook, scope: &mut Scope) -> Result<Windows, ExpressionError> {
     let mut windows = Windows::default();
     let mut key = |name: &str, template: &Template| {

@@ -5,6 +5,8 @@
 //! there once — conditions, templates, regular expressions — is only evaluated later. A [`Library`] is a folder of playbooks,
 //! and the [`Shelf`] has the library in use.
 //!
+//! `linking` joins playbooks with those that they call, `index` finds those that may answer an alert, `site` holds them to the settings.
+//!
 //! Nothing here acts or waits. A [`Trigger`] gives a [`Verdict`] for an alert, a [`Step`] says what is [`Planned`]; the engine does the rest.
 
 mod arguments;

@@ -38,9 +38,9 @@ pub struct Changes {
 #[derive(Debug)]
 struct Shelved {
     library: Arc<Library>,
-    /// The library's playbooks by the hash of their text.
+    /// The library's playbooks by the hash of their text and of what it leans on.
     current: HashMap<String, Arc<Playbook>>,
-    /// Replaced ones by the hash of their text, with the functions and tables of their time.
+    /// Replaced ones by the same hash, with the tables of their time.
     earlier: HashMap<String, Arc<Playbook>>,
 }
 

@@ -3,7 +3,10 @@
 //! In its `rhai` blocks, a comment `// gives VALUE` or `// fails: PART` says what the lines before it do. A block that begins with `fn` or a
 //! comment is a file of `lib`, for the blocks below it.
 
-use quell::expression::{FUNCTIONS, Function, RHAI_FUNCTIONS, Sandbox, Scope, Table, Tables, limits};
+use quell::{
+    alert::Alert,
+    expression::{FUNCTIONS, Function, RHAI_FUNCTIONS, Sandbox, Scope, Table, Tables, limits},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -100,11 +103,13 @@ fn sandbox() -> Sandbox {
 fn scope() -> Scope {
     let mut scope = Scope::new("2026-03-02T04:11:09Z".parse().unwrap());
     let alert = json!({
-        "id": "a-1", "severity": "high", "confidence": "high", "title": "Coins are mined", "customer_tenant_id": "t-1",
-        "subscription_id": "s-1", "occurred_at": "2026-03-02T04:11:09Z", "resources": ["vm-1", "vm-2", "vm-1"],
+        "id": "a-1", "source": "graph", "kind": "crypto_mining", "severity": "high", "confidence": "high", "title": "Coins are mined", "customer_tenant_id": "t-1",
+        "subscription_id": "s-1", "detected_at": "2026-03-02T04:11:09Z", "received_at": "2026-03-02T04:12:00Z", "resources": ["vm-1", "vm-2", "vm-1"],
         "details": {"estimated_cost": 250.5, "order": 18_446_744_073_709_551_615_u64, "module": "compute"},
     });
-    scope.set("alert", &alert);
+    // Only what an alert has, so that the page names no field that there is not.
+    let alert: Alert = serde_json::from_value(alert).unwrap();
+    scope.set("alert", &serde_json::to_value(alert).unwrap());
     scope.set("vars", &json!({"most_cost": 200.0}));
     scope.set("steps", &json!({"look": {"output": {"vms": [{"id": "vm-1", "cores": 4}, {"id": "vm-2", "cores": 8}]}, "status": "succeeded", "error": null}}));
     scope.set("run", &json!({"id": "r-1", "playbook": "contain-mining"}));

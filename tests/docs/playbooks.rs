@@ -61,7 +61,7 @@ fn every_key_of_a_playbook_has_a_word_in_the_page() {
     let step = &schema["$defs"]["step"]["properties"];
     let clause = &trigger["alert"]["properties"]["match"]["additionalProperties"]["oneOf"][2];
     let of_alert = &trigger["alert"]["properties"];
-    let parts = [properties, trigger, of_alert, &trigger["schedule"]["properties"], &trigger["manual"]["properties"], step];
+    let parts = [properties, trigger, of_alert, &trigger["schedule"]["properties"], &trigger["manual"]["oneOf"][1]["properties"], step];
     let inner = ["retry", "rollback", "verify", "stop", "approval"].map(|name| &step[name]["properties"]);
     let all = parts.into_iter().chain(inner).chain([&clause["properties"]]);
     all_named("The language", &all.flat_map(names).collect());

@@ -184,6 +184,17 @@ fn the_trouble_is_the_outermost_step_that_was_not_let_pass() {
 }
 
 #[test]
+fn what_stands_in_for_the_output_of_a_failed_step_may_say_why_it_failed() {
+    let text = "playbook: p\ntrigger: {alert: {}}\nsteps:\n  - {id: one, action: log, with: {message: x}, on_error: {output: \"${error.step}: ${error.message}\"}}\n";
+    let playbook = Playbook::parse(&crate::expression::Sandbox::new(), std::path::Path::new("p.yaml"), text).unwrap().0;
+    let mut failed = StepRecord { error: Some("busy".to_owned()), ..of(StepState::Failed, "one") };
+    let (run, alert) = (run(), serde_json::json!({}));
+    let sight = Sight { alert: &alert, alerts: &Value::Null, run: &run, steps: &[] };
+    plan::fall_back(&playbook.steps[0], &Frame::outermost(&playbook), &mut failed, sight, start());
+    assert_eq!(failed.output, "one: busy");
+}
+
+#[test]
 fn what_a_called_playbook_did_is_undone_by_its_own_steps() {
     use StepState::{Failed, Succeeded};
     let text = "playbook: p\ntrigger: {alert: {}}\nsteps:\n  - {id: other, playbook: called, inputs: {n: 1}}\n  - {id: inner, action: log, with: {message: x}, on_error: rollback}\n";
