@@ -3,7 +3,9 @@
 //! The time and the randomness are arguments. An unknown outcome is never guessed at: the class of the action decides
 //! whether to repeat, to look, or to stop and ask a person.
 
+mod flow;
 mod frame;
+mod inside;
 mod walk;
 
 use jiff::{SignedDuration, Timestamp};
