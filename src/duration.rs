@@ -1,8 +1,9 @@
 //! Spans of time as people write them: `500ms`, `30s`, `5m`, `2h`, `30d`.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use jiff::SignedDuration;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
 /// A span of time in a setting.
@@ -14,6 +15,16 @@ const UNITS: &[(&str, u64)] = &[("ms", 1), ("d", 86_400_000), ("h", 3_600_000), 
 
 /// Ten years: longer is a slip of the pen.
 const LONGEST_MILLISECONDS: u64 = 3_650 * 86_400_000;
+
+impl JsonSchema for Span {
+    fn schema_name() -> Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$", "examples": ["30s", "5m", "2h", "30d"] })
+    }
+}
 
 impl Span {
     /// Reads a number with a unit.

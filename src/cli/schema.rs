@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use super::{Exit, output};
 use crate::{
     actions::{self, CATALOG, Entry},
+    playbook,
     problem::did_you_mean,
+    trial,
 };
 
 /// What a schema describes.
@@ -14,6 +16,8 @@ use crate::{
 pub(super) enum Schema {
     /// A playbook.
     Playbook,
+    /// The tests of a playbook.
+    Test,
 }
 
 #[derive(Debug, Subcommand)]
@@ -29,7 +33,8 @@ impl Schema {
     /// Prints the JSON Schema.
     pub(super) fn execute(self) -> Exit {
         match self {
-            Self::Playbook => output::print_json(&crate::playbook::json_schema()),
+            Self::Playbook => output::print_json(&playbook::json_schema()),
+            Self::Test => output::print_json(&trial::json_schema()),
         }
     }
 }

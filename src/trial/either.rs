@@ -1,8 +1,9 @@
 //! What may be written in two ways in a file of tests: one or a list of them, a word or a map. Read without a guess, so that what is wrong in
 //! either keeps its place.
 
-use std::{fmt, marker::PhantomData};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
@@ -11,20 +12,44 @@ use serde::{
 use super::format::{Answer, Decision, OneOrMany};
 use crate::duration::Span;
 
+/// An answer as a map.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Full {
+    decision: Decision,
+    /// How long people think.
+    #[serde(default)]
+    after: Span,
+    /// Who answers.
+    #[serde(default = "somebody")]
+    by: String,
+    #[serde(default)]
+    reason: String,
+}
+
+impl JsonSchema for Answer {
+    fn schema_name() -> Cow<'static, str> {
+        "Answer".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [generator.subschema_for::<Decision>(), generator.subschema_for::<Full>()] })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("OneOrMany{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<T>();
+        json_schema!({ "anyOf": [one, { "type": "array", "minItems": 1, "items": one }] })
+    }
+}
+
 impl<'de> Deserialize<'de> for Answer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// As a map.
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Full {
-            decision: Decision,
-            #[serde(default)]
-            after: Span,
-            #[serde(default = "somebody")]
-            by: String,
-            #[serde(default)]
-            reason: String,
-        }
         struct Either;
         impl<'de> Visitor<'de> for Either {
             type Value = Answer;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use serde_yaml::{Error, Spanned};
@@ -19,8 +20,8 @@ use crate::{
     run::{Mode, StepState},
 };
 
-/// One file of tests.
-#[derive(Debug, Clone, Deserialize)]
+/// The tests of one playbook.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tests {
     /// Without it, the name of the file is that of the playbook.
@@ -29,16 +30,18 @@ pub(super) struct Tests {
     #[serde(default)]
     pub(super) defaults: Defaults,
     #[serde(rename = "tests")]
+    #[schemars(with = "Vec<Test>")]
     pub(super) all: Vec<Spanned<Test>>,
 }
 
 /// What the tests of a file have in common.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Defaults {
     pub(super) alert: Map<String, Value>,
     pub(super) mocks: BTreeMap<String, OneOrMany<Mock>>,
     pub(super) lookups: Lookups,
+    #[schemars(with = "Map<String, Value>")]
     pub(super) guardrails: Option<Guardrails>,
     pub(super) mode: Option<Mode>,
 }
@@ -46,41 +49,54 @@ pub(super) struct Defaults {
 /// Rows of lookup tables: by table, key and column.
 pub(super) type Lookups = BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>;
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Test {
+    /// What is shown of the test: a sentence about behaviour.
     pub(super) name: String,
+    /// The fields in which its alert differs from the defaults.
     #[serde(default)]
     pub(super) alert: Option<Map<String, Value>>,
+    /// Several alerts in place of one.
     #[serde(default)]
     pub(super) alerts: Vec<Coming>,
+    /// Begins a run of a `manual` playbook with these.
     #[serde(default)]
     pub(super) inputs: Option<Map<String, Value>>,
+    /// When the test begins; alone, it begins a run of a schedule.
     #[serde(default)]
+    #[schemars(with = "String")]
     pub(super) at: Option<Timestamp>,
+    /// The same again.
     #[serde(default)]
     pub(super) repeat: Option<Repeat>,
+    /// Values by field: the test once for each combination.
     #[serde(default)]
     pub(super) vary: BTreeMap<String, Vec<Value>>,
     #[serde(default)]
     pub(super) lookups: Lookups,
     #[serde(default)]
     pub(super) mocks: BTreeMap<String, OneOrMany<Mock>>,
+    /// What people answer, by step.
     #[serde(default)]
     pub(super) approvals: BTreeMap<String, Answer>,
+    /// When the program dies.
     #[serde(default)]
     pub(super) crash: Option<Crash>,
+    /// For how long time runs on; until nothing is left to do, if left out.
     #[serde(default)]
     pub(super) advance: Option<Span>,
     #[serde(default)]
     pub(super) mode: Option<Mode>,
     #[serde(default)]
+    #[schemars(with = "Map<String, Value>")]
     pub(super) guardrails: Option<Guardrails>,
+    /// What must come of it.
     pub(super) expect: Expect,
 }
 
 /// One of several alerts.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Coming {
     /// How long after the start of the test.
@@ -94,7 +110,7 @@ pub(super) struct Coming {
 }
 
 /// The same again, as other alerts.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Repeat {
     pub(super) times: u32,
@@ -103,7 +119,7 @@ pub(super) struct Repeat {
 }
 
 /// What one call of an action comes to.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Mock {
     pub(super) output: Option<Value>,
@@ -116,7 +132,7 @@ pub(super) struct Mock {
 }
 
 /// How a call fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Fault {
     Unknown,
@@ -134,7 +150,7 @@ pub(super) struct Answer {
     pub(super) reason: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Decision {
     Approved,
@@ -142,7 +158,7 @@ pub(super) enum Decision {
 }
 
 /// When the program dies.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Crash {
     /// At the first call of that step, before it reaches the other side.
@@ -152,7 +168,7 @@ pub(super) enum Crash {
 }
 
 /// What must come of it.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Expect {
     pub(super) outcome: Option<OneOrMany<Outcome>>,
@@ -168,7 +184,7 @@ pub(super) struct Expect {
 }
 
 /// How an alert or its run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
     NoMatch,
@@ -187,21 +203,21 @@ pub(super) enum Outcome {
 }
 
 /// Where a step stands at the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(super) enum Ended {
     Never(NotTaken),
     So(StepState),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum NotTaken {
     NotTaken,
 }
 
 /// One call, or several of a kind.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Call {
     pub(super) step: Option<String>,
@@ -211,7 +227,7 @@ pub(super) struct Call {
     pub(super) times: Option<usize>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Notification {
     pub(super) channel: String,

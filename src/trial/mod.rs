@@ -22,3 +22,8 @@ mod world;
 pub use coverage::{Coverage, Tally};
 pub use report::{Report, Tried};
 pub use suite::{Chosen, Suite, Survivor};
+
+/// The JSON Schema of a file of tests, for editors.
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(format::Tests).to_value()
+}

@@ -18,6 +18,7 @@ mod markdown;
 mod playbooks;
 mod problems;
 mod references;
+mod schemas;
 mod settings;
 mod walk;
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Holds the JSON Schema of playbooks to playbooks: what `quell check` accepts it accepts, and plain mistakes it refuses.
+"""Holds the JSON Schemas of playbooks and of their tests to these: what `quell` accepts they accept, and plain mistakes they refuse.
 
-The schema is for editors. Where it refused a good playbook, its author would stop to believe it.
+The schemas are for editors. Where one refused a good playbook, its author would stop to believe it.
 
     check-schema.py [ROOT]     prints one line per problem and exits with 1, or says what it checked
 """
@@ -30,6 +30,28 @@ def playbooks(root):
                 yield f"{page.relative_to(root)}, block {number}", block
 
 
+def tests(root):
+    """Every file of tests of the project, with where it stands."""
+    for folder in ["playbooks", "src/cli/new"]:
+        for path in sorted((root / folder).glob("*.test.yaml")):
+            yield path.relative_to(root), path.read_text()
+
+
+def spoilt_tests(good):
+    """A good file of tests with one mistake each."""
+    test = good["tests"][0]
+    mistakes = {
+        "a misspelt key": {**test, "mockss": {}},
+        "no expectation": {key: value for key, value in test.items() if key != "expect"},
+        "an unknown outcome": {**test, "expect": {"outcome": "finished"}},
+        "an unknown state": {**test, "expect": {"steps": {"a": "suceeded"}}},
+        "a duration without a unit": {**test, "advance": "30"},
+        "an unknown fault": {**test, "mocks": {"a": {"error": "timeout"}}},
+    }
+    for name, bad in mistakes.items():
+        yield f"{name} in a test", {**good, "tests": [bad]}
+
+
 def spoilt(good):
     """A good playbook with one mistake each."""
     mistakes = {
@@ -56,22 +78,40 @@ def spoilt(good):
         yield name, bad
 
 
-def main(root):
-    schema = json.loads((root / "docs/schema/playbook.json").read_text())
+def held(root, name, files, bad):
+    """The problems of one schema, and how many files it accepts and mistakes it refuses."""
+    schema = json.loads((root / f"docs/schema/{name}.json").read_text())
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
-    problems, accepted = [], 0
-    for where, text in playbooks(root):
-        accepted += 1
-        for error in validator.iter_errors(yaml.safe_load(text)):
-            problems.append(f"{where}: {'.'.join(map(str, error.absolute_path))}: {error.message[:300]}")
+    problems = [
+        f"{where}: {'.'.join(map(str, error.absolute_path))}: {error.message[:300]}"
+        for where, text in files
+        for error in validator.iter_errors(yaml.load(text, Plain))
+    ]
+    return problems + [f"accepted: {mistake}" for mistake, document in bad if validator.is_valid(document)]
+
+
+class Plain(yaml.SafeLoader):
+    """Leaves times as the texts that they are."""
+
+
+Plain.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def main(root):
     good = yaml.safe_load((root / "playbooks/note-quota-increase.yaml").read_text())
-    refused = list(spoilt(good))
-    problems += [f"accepted: {name}" for name, bad in refused if validator.is_valid(bad)]
+    tried = yaml.safe_load((root / "playbooks/note-quota-increase.test.yaml").read_text())
+    files, of_tests = list(playbooks(root)), list(tests(root))
+    bad, bad_tests = list(spoilt(good)), list(spoilt_tests(tried))
+    problems = held(root, "playbook", files, bad) + held(root, "test", of_tests, bad_tests)
     if problems:
         print("\n".join(problems))
         sys.exit(1)
-    print(f"the schema accepts {accepted} playbooks and refuses {len(refused)} mistakes")
+    counts = f"{len(files)} playbooks and {len(of_tests)} files of tests"
+    print(f"the schemas accept {counts}, and refuse {len(bad) + len(bad_tests)} mistakes")
 
 
 if __name__ == "__main__":
