@@ -160,6 +160,10 @@ async fn watch_health(bus: Arc<dyn Bus>, store: Store, metrics: Metrics, readine
             writable = store.probe().await.is_ok();
         }
         rounds = rounds.wrapping_add(1);
+        // Runs are begun and ended by commands, too, so that only the journal can count them.
+        if let Ok(open) = store.runs_in_progress().await {
+            metrics.runs_in_progress.set(open);
+        }
         let health = bus.health().await;
         metrics.bus_queue_depth.set(health.depth.unwrap_or_default());
         let consuming = metrics.bus_connected.get() == 1;

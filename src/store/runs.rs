@@ -158,6 +158,17 @@ impl Store {
         Ok(found.into_iter().map(|(hash,)| hash).collect())
     }
 
+    /// How many runs have not ended, those among them that wait for their turn.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn runs_in_progress(&self) -> Result<i64, StoreError> {
+        let query =
+            "SELECT (SELECT count(*) FROM run WHERE state IN ('ready', 'waiting')) + (SELECT count(*) FROM run WHERE state = 'queued')";
+        let (count,): (i64,) = sqlx::query_as(query).fetch_one(&self.readers).await?;
+        Ok(count)
+    }
+
     /// How many runs wait for a person because nobody knows whether a step happened.
     ///
     /// # Errors

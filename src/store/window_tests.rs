@@ -94,6 +94,7 @@ async fn each_freed_place_lets_one_run_begin_however_the_other_ended() {
     }
     for (ended, state) in [RunState::Done, RunState::Failed, RunState::Indeterminate, RunState::Cancelled].into_iter().enumerate() {
         assert_eq!(it.store.due_runs(it.store.clock().now(), None, 10).await.unwrap(), [runs[ended].clone()]);
+        assert_eq!(usize::try_from(it.store.runs_in_progress().await.unwrap()).unwrap(), 5 - ended, "with those that wait");
         assert_eq!(end(&it.store, &runs[ended], state).await, Standing::Ours);
     }
     assert_eq!(read(&it.store, &runs[4]).await.state, RunState::Ready);

@@ -113,13 +113,11 @@ impl Signals {
 
     /// A run began.
     pub fn run_started(&self, run: &RunId, playbook: &str, alert: &str) {
-        self.0.runs_in_progress.inc();
         info!(run.id = %run, playbook, alert, "run {run} of {playbook} begins for alert {alert}");
     }
 
     /// A run began that answers no alert. `occasion` says what began it.
     pub fn run_begun(&self, run: &RunId, playbook: &str, occasion: &str) {
-        self.0.runs_in_progress.inc();
         info!(run.id = %run, playbook, occasion, "run {run} of {playbook} begins: {occasion}");
     }
 
@@ -130,13 +128,11 @@ impl Signals {
 
     /// A run goes on after the program was started again.
     pub fn run_resumed(&self, run: &RunId, playbook: &str) {
-        self.0.runs_in_progress.inc();
         info!(run.id = %run, playbook, "run {run} of {playbook} goes on after a restart");
     }
 
     /// A run ended.
     pub fn run_ended(&self, run: &RunId, playbook: &str, state: RunState, reason: &str) {
-        self.0.runs_in_progress.dec();
         self.0.runs.with_label_values(&[playbook, state.as_str()]).inc();
         match state {
             RunState::Indeterminate => {
