@@ -3,7 +3,7 @@
 use std::{cell::LazyCell, sync::Arc};
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     alert::Alert,
@@ -26,7 +26,7 @@ pub fn decide(library: &Library, (number, is_revision): (i64, bool), alert: &Ale
         match trigger.evaluate(&seen, is_revision, &mut scope) {
             Match::Differs { .. } => {}
             Match::Failed(detail) => verdicts.push(Verdict::Error { playbook: playbook.name.clone(), detail }),
-            Match::Matches => verdicts.push(match answer(playbook, number, &seen, now) {
+            Match::Matches => verdicts.push(match answer(playbook, number, &seen, &mut scope) {
                 Ok(run) => Verdict::Run(Box::new(run)),
                 Err(error) => Verdict::Error { playbook: playbook.name.clone(), detail: error.to_string() },
             }),
@@ -42,7 +42,7 @@ pub fn decide(library: &Library, (number, is_revision): (i64, bool), alert: &Ale
 pub fn start(playbook: &Playbook, occasion: String, inputs: Value, now: Timestamp) -> Result<NewRun, ExpressionError> {
     let mut scope = Scope::new(now);
     scope.set("inputs", &inputs);
-    new_run(playbook, (None, occasion), inputs, &mut scope)
+    new_run(playbook, (None, occasion), inputs, || &mut scope)
 }
 
 fn scope(alert: &Value, now: Timestamp) -> Scope {
@@ -51,21 +51,36 @@ fn scope(alert: &Value, now: Timestamp) -> Scope {
     scope
 }
 
-fn answer(playbook: &Playbook, number: i64, alert: &Value, now: Timestamp) -> Result<NewRun, ExpressionError> {
-    let mut scope = scope(alert, now);
+/// The scope is that of the alert, made once for all playbooks, and only if one of them asks for it.
+fn answer<F: FnOnce() -> Scope>(
+    playbook: &Playbook,
+    number: i64,
+    alert: &Value,
+    scope: &mut LazyCell<Scope, F>,
+) -> Result<NewRun, ExpressionError> {
     let word = if playbook.group.is_some() { "group" } else { "alert" };
-    let run = new_run(playbook, (Some(number), format!("{word}:{number}")), Value::Object(serde_json::Map::new()), &mut scope)?;
+    let inputs = Value::Object(Map::new());
+    let run = new_run(playbook, (Some(number), format!("{word}:{number}")), inputs, || LazyCell::force_mut(scope))?;
     let group = playbook.group.as_ref();
     let group = group.map(|group| window::Group { key: group_key(&group.by, alert), wait: group.wait, interval: group.interval });
     Ok(NewRun { windows: Windows { group, ..run.windows }, ..run })
 }
 
-fn new_run(
+fn new_run<'s>(
     playbook: &Playbook,
     (alert, occasion): (Option<i64>, String),
     inputs: Value,
-    scope: &mut Scope,
+    scope: impl FnOnce() -> &'s mut Scope,
 ) -> Result<NewRun, ExpressionError> {
+    let has_keys =
+        playbook.dedup.is_some() || playbook.throttle.is_some() || playbook.threshold.is_some() || playbook.concurrency.is_some();
+    let (vars, windows) = if has_keys || !playbook.vars.is_empty() {
+        let scope = scope();
+        // Other playbooks' variables may be in it, and none of this one's expressions is compiled to read them.
+        (playbook.render_vars(scope)?, windows(playbook, scope)?)
+    } else {
+        (Value::Object(Map::new()), Windows::default())
+    };
     Ok(NewRun {
         id: RunId::new(),
         alert,
@@ -76,8 +91,8 @@ fn new_run(
         playbook_around: Arc::clone(&playbook.around),
         mode: playbook.mode,
         inputs,
-        vars: playbook.render_vars(scope)?,
-        windows: windows(playbook, scope)?,
+        vars,
+        windows,
     })
 }
 
@@ -141,7 +156,7 @@ steps: [{id: end, stop: {outcome: done, reason: over}}]
     #[test]
     fn a_run_asks_for_every_window_of_its_playbook_with_the_alerts_keys() {
         let seen = serde_json::to_value(alert("a")).unwrap();
-        let run = answer(&playbook(WINDOWED), 7, &seen, Timestamp::UNIX_EPOCH).unwrap();
+        let run = answer(&playbook(WINDOWED), 7, &seen, &mut LazyCell::new(|| scope(&seen, Timestamp::UNIX_EPOCH))).unwrap();
         assert_eq!((run.alert, run.occasion.as_str(), run.inputs), (Some(7), "group:7", json!({})));
         let windows = run.windows;
         assert_eq!(windows.dedup.map(|it| it.key).as_deref(), Some("s/mining"));
@@ -155,7 +170,7 @@ steps: [{id: end, stop: {outcome: done, reason: over}}]
     fn a_run_without_windows_asks_for_nothing() {
         let text = "playbook: note\ntrigger: {alert: {match: {kind: mining}}}\nsteps: [{id: end, stop: {outcome: done, reason: over}}]\n";
         let seen = serde_json::to_value(alert("a")).unwrap();
-        let run = answer(&playbook(text), 7, &seen, Timestamp::UNIX_EPOCH).unwrap();
+        let run = answer(&playbook(text), 7, &seen, &mut LazyCell::new(|| scope(&seen, Timestamp::UNIX_EPOCH))).unwrap();
         assert!(run.windows.is_empty());
         assert_eq!(run.occasion, "alert:7");
     }
@@ -178,5 +193,26 @@ steps: [{id: end, stop: {outcome: done, reason: over}}]
         assert_ne!(key("a\",\"b", json!("c")), key("a", json!("b\",\"c")));
         assert_ne!(key("a", Value::Null), key("a", json!("null")));
         assert_eq!(group_key(&by, &json!({"customer_tenant_id": "a"})), key("a", Value::Null));
+    }
+
+    #[test]
+    fn an_alert_is_converted_for_scripts_once_and_only_where_one_asks() {
+        let parse = playbook;
+        let steps = "steps: [{id: s, stop: {outcome: done, reason: r}}]\n";
+        let plain = parse(&format!("playbook: plain\ntrigger: {{alert: {{}}}}\n{steps}"));
+        let asking =
+            |name: &str| parse(&format!("playbook: {name}\ntrigger: {{alert: {{}}}}\nvars: {{{name}: \"${{alert.kind}}\"}}\n{steps}"));
+        let (alert, now) = (json!({"kind": "k"}), Timestamp::UNIX_EPOCH);
+        let made = std::cell::Cell::new(0);
+        let mut once = LazyCell::new(|| {
+            made.set(made.get() + 1);
+            scope(&alert, now)
+        });
+        assert_eq!(answer(&plain, 1, &alert, &mut once).unwrap().vars, json!({}));
+        assert_eq!(made.get(), 0);
+        for name in ["one", "two"] {
+            assert_eq!(answer(&asking(name), 1, &alert, &mut once).unwrap().vars, json!({name: "k"}));
+        }
+        assert_eq!(made.get(), 1);
     }
 }

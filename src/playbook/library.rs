@@ -28,6 +28,8 @@ pub struct Library {
     pub playbooks: Vec<Arc<Playbook>>,
     /// Everything that is wrong, file by file; warnings too.
     pub problems: Vec<Problem>,
+    /// The files of tests, in order; they are not read here.
+    pub tests: Vec<PathBuf>,
     /// The texts of all files that were read, for excerpts.
     pub sources: BTreeMap<PathBuf, String>,
     /// The engine with the folder's functions and tables.
@@ -59,6 +61,7 @@ impl Library {
         library.load_playbooks(&files);
         library.report_unused_tables(folder);
         library.index();
+        library.tests = files.into_iter().filter(|path| is_test(path)).collect();
         library
     }
 
@@ -233,9 +236,12 @@ impl Library {
 }
 
 fn is_playbook(path: &Path) -> bool {
+    (has_extension(path, "yaml") || has_extension(path, "yml")) && !is_test(path)
+}
+
+fn is_test(path: &Path) -> bool {
     let name = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
-    let is_test = name.ends_with(".test.yaml") || name.ends_with(".test.yml");
-    (has_extension(path, "yaml") || has_extension(path, "yml")) && !is_test
+    name.ends_with(".test.yaml") || name.ends_with(".test.yml")
 }
 
 fn has_extension(path: &Path, extension: &str) -> bool {

@@ -6,6 +6,7 @@
 mod alerts;
 mod begin;
 mod history;
+mod intents;
 mod kept;
 mod lock;
 mod quarantine;
@@ -29,10 +30,11 @@ use tokio::sync::Notify;
 pub use alerts::{AlertFilter, AlertRow, Arrival, Decision, Received, Undecided, Verdict};
 pub use begin::{Begun, NewRun};
 pub use history::{Past, While};
+pub use intents::{Guard, Held, Intent};
 pub use lock::Lock;
 pub use quarantine::{QuarantineRow, QuarantineState, Rejected};
 pub use queue::Queued;
-pub use runs::{Change, Guard, Held, Intent, Progress, RunFilter, Standing, Timeline};
+pub use runs::{Change, Progress, RunFilter, Standing, Timeline};
 
 use crate::{
     clock::Clock,

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 use uuid::Uuid;
@@ -17,51 +17,6 @@ pub struct Change {
     pub run: RunRecord,
     pub step: Option<StepRecord>,
     pub attempt: Option<AttemptRecord>,
-}
-
-/// What is recorded before a call that must not be made twice.
-#[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the names say it")]
-pub struct Intent {
-    pub run: RunId,
-    pub step: StepRecord,
-    pub attempt: AttemptRecord,
-    pub guards: Vec<Guard>,
-}
-
-/// At most so many first attempts at an action within a while; checked and reserved together with the intent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub struct Guard {
-    /// The limit as it was written, for people.
-    pub rule: String,
-    /// The actions that count.
-    pub actions: Vec<&'static str>,
-    pub most: u32,
-    pub per: SignedDuration,
-    /// Counts only what is a part of this playbook, in whichever run.
-    pub playbook: Option<String>,
-}
-
-impl Guard {
-    /// Whether it counts a step that is a part of these playbooks, joined by `/`.
-    pub fn counts(&self, within: &str) -> bool {
-        self.playbook.as_deref().is_none_or(|own| within.split('/').any(|playbook| playbook == own))
-    }
-}
-
-/// Why an intent was not recorded. Nothing may be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Held {
-    /// Another step works on the target, or nobody knows what another step did to it.
-    Locked {
-        /// The run of that step.
-        by: String,
-    },
-    /// A guard's number is used up.
-    Exceeded(Guard),
-    /// The run was ended or cancelled by somebody else.
-    Ended,
 }
 
 /// Which runs to list.
@@ -259,23 +214,6 @@ impl Store {
         let now = self.clock.now();
         self.writer.write(move |connection| Box::pin(async move { record(connection, &change, now).await })).await
     }
-
-    /// Keeps others from a target before it is looked at, so that what is seen is still so when the call is made; durable when this
-    /// returns. A lock that the step has already is no obstacle.
-    ///
-    /// # Errors
-    /// The store cannot be written.
-    pub async fn lock(&self, run: RunId, step: String, target: String, now: Timestamp) -> Result<Option<Held>, StoreError> {
-        self.writer.write(move |connection| Box::pin(async move { lock(connection, (&run, &step), &target, now).await })).await
-    }
-
-    /// Records that a call is about to be made; durable when this returns. Unless it returns `None`, the call must not be made.
-    ///
-    /// # Errors
-    /// The store cannot be written; the call must not be made.
-    pub async fn intend(&self, intent: Intent) -> Result<Option<Held>, StoreError> {
-        self.writer.write(move |connection| Box::pin(async move { intend(connection, &intent).await })).await
-    }
 }
 
 async fn record(connection: &mut SqliteConnection, change: &Change, now: Timestamp) -> Result<Standing, sqlx::Error> {
@@ -336,64 +274,8 @@ async fn is_answered_otherwise(connection: &mut SqliteConnection, run: &RunId, s
     Ok(answer.is_some_and(|(answer,)| answer != closed))
 }
 
-async fn lock(
-    connection: &mut SqliteConnection,
-    (run, step): (&RunId, &str),
-    target: &str,
-    now: Timestamp,
-) -> Result<Option<Held>, sqlx::Error> {
-    // A run that has ended has given back its locks, and takes no more.
-    let query = "INSERT INTO target_lock (target, run, step, since) SELECT $1, $2, $3, $4
-                 WHERE EXISTS (SELECT 1 FROM run WHERE id = $2 AND state IN ('ready', 'waiting')) ON CONFLICT (target) DO NOTHING";
-    sqlx::query(query).bind(target).bind(&run.0).bind(step).bind(now.as_microsecond()).execute(&mut *connection).await?;
-    let query = "SELECT run, step FROM target_lock WHERE target = $1";
-    let held: Option<(String, String)> = sqlx::query_as(query).bind(target).fetch_optional(connection).await?;
-    let Some((holder, holding)) = held else { return Ok(Some(Held::Ended)) };
-    let is_ours = (holder.as_str(), holding.as_str()) == (run.0.as_str(), step);
-    Ok(if is_ours { None } else { Some(Held::Locked { by: holder }) })
-}
-
-async fn intend(connection: &mut SqliteConnection, intent: &Intent) -> Result<Option<Held>, sqlx::Error> {
-    // What may have happened already is seen to its end; of a cancelled run nothing else begins.
-    let query = "SELECT 1 FROM run WHERE id = $1 AND state IN ('ready', 'waiting') AND (NOT cancel OR $2)";
-    let open: Option<(i64,)> =
-        sqlx::query_as(query).bind(&intent.run.0).bind(intent.step.uncertain).fetch_optional(&mut *connection).await?;
-    if open.is_none() {
-        return Ok(Some(Held::Ended));
-    }
-    if let Some(target) = &intent.step.target {
-        let held = lock(connection, (&intent.run, &intent.step.id), target, intent.attempt.intent_at).await?;
-        if held.is_some() {
-            return Ok(held);
-        }
-    }
-    // A look at the target may have failed before, so that this need not be attempt number one.
-    let is_first = intent.step.first_intent_at == Some(intent.attempt.intent_at);
-    for guard in intent.guards.iter().filter(|_| is_first) {
-        if used(connection, guard, intent.attempt.intent_at).await? >= i64::from(guard.most) {
-            let query = "DELETE FROM target_lock WHERE run = $1 AND step = $2";
-            sqlx::query(query).bind(&intent.run.0).bind(&intent.step.id).execute(&mut *connection).await?;
-            return Ok(Some(Held::Exceeded(guard.clone())));
-        }
-    }
-    write_step(connection, &intent.run, &intent.step, Some(&intent.attempt)).await?;
-    Ok(None)
-}
-
-/// How many steps were first attempted within the guard's while.
-///
-/// A clock that was set back does not open the while again: what lies in the future counts as well.
-async fn used(connection: &mut SqliteConnection, guard: &Guard, now: Timestamp) -> Result<i64, sqlx::Error> {
-    let since = now.as_microsecond().saturating_sub(i64::try_from(guard.per.as_micros()).unwrap_or(i64::MAX));
-    let query = "SELECT count(*) FROM step WHERE action IN (SELECT value FROM json_each($1)) AND first_intent_at > $2
-                   AND ($3 IS NULL OR instr('/' || within || '/', '/' || $3 || '/'))";
-    let actions = serde_json::json!(guard.actions).to_string();
-    let (count,): (i64,) = sqlx::query_as(query).bind(actions).bind(since).bind(&guard.playbook).fetch_one(connection).await?;
-    Ok(count)
-}
-
 /// Writes a step and, if there is one, an attempt at it: both in one visit to the thread of the database.
-async fn write_step(
+pub(super) async fn write_step(
     connection: &mut SqliteConnection,
     run: &RunId,
     step: &StepRecord,

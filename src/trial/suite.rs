@@ -80,7 +80,8 @@ impl Suite {
             sources: library.sources.clone(),
             library: Arc::new(library),
         };
-        for path in tests_in(folder) {
+        let tests = suite.library.tests.clone();
+        for path in tests {
             match suite.read(&path) {
                 Ok(file) => suite.files.push(Arc::new(file)),
                 Err(problem) => suite.problems.push(*problem),
@@ -257,23 +258,4 @@ fn tables(lookups: &Lookups) -> Tables {
 /// As many as there are cores; two keep one busy while the other waits for its journal.
 fn at_once() -> usize {
     std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2))
-}
-
-/// Every file of tests under a folder, in order.
-fn tests_in(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let entries = fs::read_dir(folder).map(|entries| entries.flatten().map(|entry| entry.path()).collect::<Vec<_>>());
-    for path in entries.unwrap_or_default() {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.starts_with(['_', '.']) {
-            continue;
-        }
-        if path.is_dir() && !path.is_symlink() {
-            found.extend(tests_in(&path));
-        } else if name.ends_with(".test.yaml") || name.ends_with(".test.yml") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
 }

@@ -43,6 +43,14 @@ fn folder(tests: &str) -> TempDir {
     folder
 }
 
+#[tokio::test]
+async fn tests_in_a_linked_folder_are_tried_as_its_playbooks_are() {
+    let (home, elsewhere) = (tempfile::tempdir().unwrap(), folder("  - {name: t, expect: {outcome: done}}\n"));
+    std::os::unix::fs::symlink(elsewhere.path(), home.path().join("linked")).unwrap();
+    let suite = Suite::load(home.path()).unwrap();
+    assert_eq!(suite.run(&Chosen::default()).await.unwrap().tried.len(), 1);
+}
+
 async fn tried(tests: &str) -> Report {
     let suite = Suite::load(folder(tests).path()).unwrap();
     assert!(suite.problems.is_empty(), "{tests}\n{:?}", suite.problems);
