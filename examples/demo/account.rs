@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use comfy_table::{Table, presets};
+use jiff::{SignedDuration, Timestamp};
 use quell::{
-    run::{RunState, StepState},
+    run::{RunRecord, RunState, StepState},
     store::{AlertFilter, RunFilter, Store, Timeline},
 };
 
@@ -24,6 +25,9 @@ struct Row {
 /// comes back as a change too, if it is polled before the next one.
 const ALERTS: usize = 14;
 
+/// What has to be done within this is waited for; the wait in `watch-after-containment` is hours.
+const SOON: SignedDuration = SignedDuration::from_mins(10);
+
 /// Waits until nothing is left to do; says whether both sides agree.
 pub(crate) async fn settle(stage: &Stage, store: &Store, patience: Duration) -> anyhow::Result<bool> {
     let begun = Instant::now();
@@ -32,12 +36,25 @@ pub(crate) async fn settle(stage: &Stage, store: &Store, patience: Duration) -> 
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         let alerts = store.alerts(&AlertFilter::default()).await?;
         let undecided = alerts.iter().any(|alert| alert.outcome == "received");
-        let settled = alerts.len() >= ALERTS && !undecided && store.open_runs().await?.is_empty();
+        let runs = timelines(store).await?;
+        let settled = alerts.len() >= ALERTS && !undecided && !runs.iter().any(|run| is_busy(&run.run));
         if settled || begun.elapsed() > patience {
-            let agree = rows(stage, &timelines(store).await?).iter().all(|row| row.journal == row.ledger);
+            let agree = rows(stage, &runs).iter().all(|row| row.journal == row.ledger);
             return Ok(settled && agree);
         }
     }
+}
+
+/// A run that looks again in hours, as the one that watches what was contained, keeps nobody waiting here.
+fn is_busy(run: &RunRecord) -> bool {
+    match run.state {
+        RunState::Waiting => run.due_at.duration_since(Timestamp::now()) < SOON,
+        state => !state.is_final(),
+    }
+}
+
+fn waits(run: &RunRecord) -> bool {
+    !is_busy(run) && !run.state.is_final()
 }
 
 /// Prints the account.
@@ -56,6 +73,7 @@ pub(crate) async fn print(stage: &Stage, store: &Store) -> anyhow::Result<()> {
         ("duplicates recognised", usize::try_from(duplicates)?),
         ("quarantined", store.quarantine(true, i64::MAX).await?.len()),
         ("runs", runs.len()),
+        ("runs that wait for their hour", runs.iter().filter(|run| waits(&run.run)).count()),
         ("runs that failed", runs.iter().filter(|run| matches!(run.run.state, RunState::Failed | RunState::Indeterminate)).count()),
     ] {
         table.add_row([what.to_owned(), number.to_string(), String::new(), String::new()]);
