@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("net", "retry secret"),
     ("expression", "alert duration problem"),
     // The path of an alert, from its end to its start.
-    ("store", "alert clock lifecycle run telemetry window"),
+    ("store", "alert clock expression lifecycle run telemetry window"),
     ("connections", "lifecycle net secret store"),
     ("channels", "alert connections net problem secret"),
     ("actions", "alert channels connections net problem run"),

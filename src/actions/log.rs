@@ -36,6 +36,7 @@ impl Action for Log {
     const SUMMARY: &'static str = "Write one line to the program's own log";
     const EXAMPLE: &'static str = r#"{ "message": "looked at ${alert.id}", "level": "warn" }"#;
     const CLASS: Class = Class::Idempotent;
+    const TELLS: bool = true;
 
     async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
         // Data of an alert must not begin a line of its own.

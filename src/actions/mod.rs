@@ -60,6 +60,8 @@ trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     const CLASS: Class;
     /// Whether it can stop a customer's business.
     const DESTRUCTIVE: bool = false;
+    /// Whether all it does is to tell people, which goes on while the kill switch is thrown.
+    const TELLS: bool = false;
 
     /// How it may be repeated with these parameters, where that is known to be safer than [`Action::CLASS`].
     fn class(&self) -> Class {
@@ -213,6 +215,7 @@ pub struct Entry {
     pub example: &'static str,
     pub class: Class,
     pub destructive: bool,
+    pub tells: bool,
     schema: fn() -> Schema,
     prepare: fn(Value) -> Result<Prepared, serde_json::Error>,
 }
@@ -225,6 +228,7 @@ impl Entry {
             example: A::EXAMPLE,
             class: A::CLASS,
             destructive: A::DESTRUCTIVE,
+            tells: A::TELLS,
             schema: || schemars::schema_for!(A),
             prepare: |with| Ok(Box::new(serde_json::from_value::<A>(with)?)),
         }

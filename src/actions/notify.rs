@@ -32,6 +32,7 @@ impl Action for Notify {
     const EXAMPLE: &'static str = r#"{ "channels": ["slack:secops"], "text": "Suspended ${steps.sub.output.name}" }"#;
     /// A repeat carries the same identifier, so that people recognise it.
     const CLASS: Class = Class::Idempotent;
+    const TELLS: bool = true;
 
     async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
         if self.channels.is_empty() {

@@ -19,9 +19,9 @@ use crate::{
     adapters::Hook,
     bus::{Bus, embedded::EmbeddedBus, rabbitmq::RabbitMq},
     config::Config,
-    engine::{Acting, Engine},
+    engine::{Acting, Engine, KillSwitch},
     lifecycle::{Stop, Tasks},
-    store::{Lock, Store},
+    store::{Act, Lock, Store},
     telemetry::{Metrics, signals::Signals},
     web::{Behind, Readiness, Web},
 };
@@ -97,9 +97,13 @@ impl App {
             services: Arc::new(Services { net, connections, channels }),
             stage: Arc::new(World),
             guardrails: Arc::new(config.guardrails.clone()),
+            kill_switch: Some(KillSwitch::at(&config.guardrails.stop_file)),
             acting,
             signals,
         };
+        let detail = serde_json::json!({"version": env!("CARGO_PKG_VERSION"), "dry_run": acting == Acting::DryRun});
+        let subject = format!("playbooks {}", library.hash());
+        store.audit(Act { who: "quell".to_owned(), what: "quell.start", subject, detail }).await?;
         engine.start(&tasks).await?;
         tasks.spawn("health", watch_health(bus, store.clone(), metrics.clone(), readiness, tasks.stop()));
         tasks.spawn_vital("reloader", reloader.run(hangup, tasks.stop()));
@@ -163,6 +167,9 @@ async fn watch_health(bus: Arc<dyn Bus>, store: Store, metrics: Metrics, readine
         // Runs are begun and ended by commands, too, so that only the journal can count them.
         if let Ok(open) = store.runs_in_progress().await {
             metrics.runs_in_progress.set(open);
+        }
+        if let Ok(doubtful) = store.indeterminate_runs().await {
+            metrics.indeterminate_runs.set(doubtful);
         }
         let health = bus.health().await;
         metrics.bus_queue_depth.set(health.depth.unwrap_or_default());

@@ -16,7 +16,7 @@ use super::folder::{Look, Watched};
 use crate::{
     lifecycle::Stop,
     playbook::{Library, Reading, Shelf},
-    store::Store,
+    store::{Act, Store},
     telemetry::signals::Signals,
     web::{Playbooks, Reload, Reloaded},
 };
@@ -127,6 +127,7 @@ impl Reloader {
                 }
                 let (playbooks, now) = (new.playbooks.len(), Timestamp::now());
                 self.shelf.replace(new);
+                self.audit(&changes.to_string()).await;
                 self.signals.playbooks_replaced(&changes.to_string(), &changes.names(), playbooks, now);
                 self.state.send_replace(Playbooks { loaded: playbooks, problems: Vec::new(), since: now });
                 self.forget().await;
@@ -168,6 +169,16 @@ impl Reloader {
         self.signals.playbooks_refused(&problems, files, playbooks);
         self.state.send_modify(|state| state.problems = shown(problems.clone()));
         Reloaded::Refused { playbooks, problems }
+    }
+
+    /// The set is in use whether or not that can be recorded.
+    async fn audit(&self, changes: &str) {
+        let subject = format!("playbooks {}", self.shelf.current().hash());
+        let detail = serde_json::json!({"changes": changes});
+        let act = Act { who: format!("the folder `{}`", self.folder.display()), what: "playbooks.replace", subject, detail };
+        if let Err(error) = self.store.audit(act).await {
+            self.signals.store_failed(&error.to_string());
+        }
     }
 
     /// Lets go of replaced playbooks that no open run uses.

@@ -3,6 +3,7 @@
 //! Results go to the standard output, everything else to the standard error stream. `--json` gives machines one document.
 
 mod alerts;
+mod audit;
 mod backtest;
 mod check;
 mod explain;
@@ -13,6 +14,7 @@ mod run;
 mod runs;
 mod schema;
 mod send;
+mod stop_actions;
 mod test;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -72,12 +74,19 @@ enum Command {
     /// What came, and what became of it.
     #[command(subcommand)]
     Alerts(alerts::Alerts),
-    /// What playbooks did, step by step; begin a run by hand, or cancel one.
+    /// What playbooks did, step by step; begin one by hand, cancel one, or settle what nobody knows.
     #[command(subcommand)]
     Runs(runs::Runs),
     /// Messages that are not alerts: look at them, put them on the bus again, or drop them.
     #[command(subcommand)]
     Quarantine(quarantine::Quarantine),
+    /// Throw the kill switch: no step begins any more that changes anything but what people are told. Works without the store.
+    StopActions(stop_actions::Why),
+    /// Let steps begin again that wait because the kill switch was thrown.
+    ResumeActions(stop_actions::Why),
+    /// Who did what, and whether somebody edited it afterwards.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Print the JSON Schema of what can be written, for editors.
     Schema {
         /// Of what.
@@ -137,6 +146,8 @@ impl Command {
             Self::Run(run) => return run.execute(config).await,
             Self::New(new) => return new.execute(config),
             Self::Explain(explain) => return explain.execute(config, json).await,
+            Self::StopActions(why) => return why.stop(config, json).await,
+            Self::ResumeActions(why) => return why.resume(config, json).await,
             other => other,
         };
         let journal = match store::file_of(&config.store.url) {
@@ -159,9 +170,12 @@ impl Command {
             Self::Alerts(alerts) => alerts.execute(&desk).await,
             Self::Runs(runs) => runs.execute(&desk).await,
             Self::Quarantine(quarantine) => quarantine.execute(&desk).await,
+            Self::Audit(audit) => audit.execute(&desk).await,
             Self::Run(_)
             | Self::New(_)
             | Self::Explain(_)
+            | Self::StopActions(_)
+            | Self::ResumeActions(_)
             | Self::Check(_)
             | Self::Test(_)
             | Self::Schema { .. }
@@ -172,6 +186,13 @@ impl Command {
         tasks.end(std::time::Duration::from_secs(5)).await;
         exit
     }
+}
+
+/// Who gives the command: `QUELL_USER`, else the user of the machine. Nobody proves it, so it is told how it is known.
+#[expect(clippy::disallowed_methods, reason = "these name a person, and set nothing")]
+fn person() -> String {
+    let name = ["QUELL_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
+    format!("{} (command line)", name.as_deref().unwrap_or("somebody"))
 }
 
 /// What a command works with.

@@ -115,7 +115,7 @@ async fn release(desk: &Desk<'_>, number: i64, mended: Option<PathBuf>) -> Resul
 }
 
 async fn decide(desk: &Desk<'_>, number: i64, state: QuarantineState) -> Result<Exit, StoreError> {
-    if desk.store.decide_quarantined(number, state).await? {
+    if desk.store.decide_quarantined(number, state, &super::person()).await? {
         output::print(&format!("message #{number} is {}", state.as_str()));
         return Ok(Exit::Done);
     }

@@ -1,5 +1,7 @@
 //! The site's limits on actions, which no playbook can loosen. Pure: what it decides is reserved with the intent.
 
+use std::path::PathBuf;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
@@ -24,6 +26,8 @@ pub struct Guardrails {
     pub limits: Vec<Limit>,
     /// Destructive steps are not begun for alerts that were detected longer ago: the world may have changed.
     pub max_alert_age: Span,
+    /// The kill switch: while there is a file at this path, no step begins that changes anything but what people are told.
+    pub stop_file: PathBuf,
 }
 
 /// At most so many steps within a while.
@@ -66,6 +70,8 @@ impl Default for Guardrails {
             protected: Vec::new(),
             limits: Vec::new(),
             max_alert_age: Span(std::time::Duration::from_hours(24)),
+            // Beside the journal, where `quell run` may write.
+            stop_file: PathBuf::from("data/actions-stopped"),
         }
     }
 }

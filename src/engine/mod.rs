@@ -8,9 +8,11 @@
 pub mod decide;
 pub mod foresight;
 pub mod guardrails;
+pub mod kill_switch;
 pub mod machine;
 pub mod plan;
 pub mod schedules;
+pub mod settle;
 
 mod driver;
 mod intake;
@@ -22,6 +24,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
 pub use guardrails::Guardrails;
+pub use kill_switch::{KillSwitch, Stopped};
 pub use rehearsal::Rehearsal;
 
 use crate::{
@@ -45,6 +48,8 @@ pub struct Engine {
     /// Makes the actions.
     pub stage: Arc<dyn Stage>,
     pub guardrails: Arc<Guardrails>,
+    /// None where nothing reaches the outside.
+    pub kill_switch: Option<KillSwitch>,
     pub acting: Acting,
     pub signals: Signals,
 }

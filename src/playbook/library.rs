@@ -16,7 +16,7 @@ use super::{
     reader::place_in,
 };
 use crate::{
-    expression::{Sandbox, Table, Tables},
+    expression::{Sandbox, Table, Tables, sha256},
     problem::{Place, Problem, Severity},
     run::Mode,
 };
@@ -116,6 +116,12 @@ impl Library {
     pub fn refused(&self) -> usize {
         let errors = self.problems.iter().filter(|problem| problem.severity == Severity::Error);
         errors.map(|problem| &problem.place.path).collect::<BTreeSet<_>>().len()
+    }
+
+    /// One hash for all playbooks that can be run, whatever they lean on.
+    pub fn hash(&self) -> String {
+        let all: Vec<_> = self.playbooks.iter().map(|playbook| format!("{} {}\n", playbook.hash, playbook.name)).collect();
+        sha256(&all.concat())
     }
 
     /// The playbook of that name.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::SqliteConnection;
 
-use super::{Store, StoreError, windows};
+use super::{Act, Store, StoreError, audit, windows};
 use crate::{
     run::{Mode, RunId, RunState},
     window::{self, Admission, Windows},
@@ -51,6 +51,27 @@ impl Store {
     pub async fn begin(&self, run: NewRun) -> Result<Begun, StoreError> {
         let now = self.clock.now();
         self.writer.write(move |connection| Box::pin(async move { begin(connection, &run, now).await })).await
+    }
+
+    /// As [`Store::begin`], for a person: who began it with which inputs is recorded with it.
+    ///
+    /// # Errors
+    /// The store cannot be written; nothing began.
+    pub async fn begin_by(&self, run: NewRun, who: &str) -> Result<Begun, StoreError> {
+        let now = self.clock.now();
+        let detail = serde_json::json!({"playbook": run.playbook, "inputs": run.inputs});
+        let act = Act { who: who.to_owned(), what: "run.start", subject: format!("run {}", run.id), detail };
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    let begun = begin(connection, &run, now).await?;
+                    if begun == Begun::New {
+                        audit::write(connection, &act, now).await?;
+                    }
+                    Ok(begun)
+                })
+            })
+            .await
     }
 
     /// Lets no more alerts join a run that gathers them; durable when this returns.

@@ -14,6 +14,8 @@ pub struct Intent {
     pub step: StepRecord,
     pub attempt: AttemptRecord,
     pub guards: Vec<Guard>,
+    /// Whether it only tells people, which the kill switch does not stop.
+    pub tells: bool,
 }
 
 /// At most so many first attempts at an action within a while; checked and reserved together with the intent.
@@ -49,6 +51,13 @@ pub enum Held {
     Exceeded(Guard),
     /// The run was ended or cancelled by somebody else.
     Ended,
+    /// The kill switch is thrown.
+    Stopped {
+        /// By whom.
+        who: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Store {
@@ -89,11 +98,14 @@ async fn lock(
 
 async fn intend(connection: &mut SqliteConnection, intent: &Intent) -> Result<Option<Held>, sqlx::Error> {
     // What may have happened already is seen to its end; of a cancelled run nothing else begins.
-    let query = "SELECT 1 FROM run WHERE id = $1 AND state IN ('ready', 'waiting') AND (NOT cancel OR $2)";
-    let open: Option<(i64,)> =
-        sqlx::query_as(query).bind(&intent.run.0).bind(intent.step.uncertain).fetch_optional(&mut *connection).await?;
-    if open.is_none() {
-        return Ok(Some(Held::Ended));
+    let query = "SELECT stopped.who, stopped.reason FROM run LEFT JOIN stopped ON NOT $3
+                 WHERE id = $1 AND state IN ('ready', 'waiting') AND (NOT cancel OR $2)";
+    let open: Option<(Option<String>, Option<String>)> =
+        sqlx::query_as(query).bind(&intent.run.0).bind(intent.step.uncertain).bind(intent.tells).fetch_optional(&mut *connection).await?;
+    match open {
+        None => return Ok(Some(Held::Ended)),
+        Some((Some(who), reason)) => return Ok(Some(Held::Stopped { who, reason: reason.unwrap_or_default() })),
+        Some((None, _)) => {}
     }
     if let Some(target) = &intent.step.target {
         let held = lock(connection, (&intent.run, &intent.step.id), target, intent.attempt.intent_at).await?;

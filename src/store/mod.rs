@@ -4,6 +4,7 @@
 //! Reads have connections of their own. One file for each thing that is kept.
 
 mod alerts;
+mod audit;
 mod begin;
 mod history;
 mod intents;
@@ -15,6 +16,8 @@ mod rows;
 mod runs;
 mod schedules;
 mod schema;
+mod settle;
+mod stopped;
 mod touch;
 mod windows;
 mod writer;
@@ -28,6 +31,7 @@ use sqlx::{
 use tokio::sync::Notify;
 
 pub use alerts::{AlertFilter, AlertRow, Arrival, Decision, Received, Undecided, Verdict};
+pub use audit::{Act, Audited, Chain};
 pub use begin::{Begun, NewRun};
 pub use history::{Past, While};
 pub use intents::{Guard, Held, Intent};
@@ -35,6 +39,7 @@ pub use lock::Lock;
 pub use quarantine::{QuarantineRow, QuarantineState, Rejected};
 pub use queue::Queued;
 pub use runs::{Change, Progress, RunFilter, Standing, Timeline};
+pub use settle::Settled;
 
 use crate::{
     clock::Clock,

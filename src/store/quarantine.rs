@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
-use super::{Store, StoreError, rows};
+use super::{Act, Store, StoreError, audit, rows};
 
 /// A message that is not an alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,18 +78,28 @@ impl Store {
         row.map(read).transpose()
     }
 
-    /// Records what a person decided about a held message; says whether it was still held.
+    /// Records what a person decided about a held message, and who; says whether it was still held.
     ///
     /// # Errors
     /// The store cannot be written.
-    pub async fn decide_quarantined(&self, number: i64, state: QuarantineState) -> Result<bool, StoreError> {
-        let now = Timestamp::now().as_microsecond();
+    pub async fn decide_quarantined(&self, number: i64, state: QuarantineState, who: &str) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let what = match state {
+            QuarantineState::Held => "quarantine.hold",
+            QuarantineState::Released => "quarantine.release",
+            QuarantineState::Dropped => "quarantine.drop",
+        };
+        let act = Act { who: who.to_owned(), what, subject: format!("message {number}"), detail: serde_json::Value::Null };
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
                     let query = "UPDATE quarantine SET state = $2, decided_at = $3 WHERE number = $1 AND state = 'held'";
-                    let done = sqlx::query(query).bind(number).bind(state.as_str()).bind(now).execute(connection).await?;
-                    Ok(done.rows_affected() == 1)
+                    let done = sqlx::query(query).bind(number).bind(state.as_str()).bind(now.as_microsecond());
+                    let is_decided = done.execute(&mut *connection).await?.rows_affected() == 1;
+                    if is_decided {
+                        audit::write(connection, &act, now).await?;
+                    }
+                    Ok(is_decided)
                 })
             })
             .await

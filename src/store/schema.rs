@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection, SqlitePool};
 use super::{StoreError, unusable};
 
 /// One step for each version; number 1 is the first.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("upgrade_2.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("upgrade_2.sql"), include_str!("upgrade_3.sql")];
 
 /// "Quel" in ASCII: tells our databases from other programs' (SQLite, "PRAGMA `application_id`").
 const APPLICATION_ID: i64 = 0x5175_656c;

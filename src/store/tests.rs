@@ -94,7 +94,7 @@ pub(super) fn intent(run: &RunId, target: &str, guards: Vec<Guard>) -> Intent {
         message: String::new(),
         ended_at: None,
     };
-    Intent { run: run.clone(), step, attempt, guards }
+    Intent { run: run.clone(), step, attempt, guards, tells: false }
 }
 
 #[tokio::test]
@@ -262,8 +262,8 @@ async fn quarantine_is_decided_once() {
     it.store.take_in(vec![Arrival::Rejected(rejected)]).await.unwrap();
     let held = it.store.quarantine(true, 10).await.unwrap();
     assert_eq!(held[0].body, b"\0\xff");
-    assert!(it.store.decide_quarantined(held[0].number, QuarantineState::Dropped).await.unwrap());
-    assert!(!it.store.decide_quarantined(held[0].number, QuarantineState::Released).await.unwrap());
+    assert!(it.store.decide_quarantined(held[0].number, QuarantineState::Dropped, "mina").await.unwrap());
+    assert!(!it.store.decide_quarantined(held[0].number, QuarantineState::Released, "mina").await.unwrap());
     assert!(it.store.quarantine(true, 10).await.unwrap().is_empty());
 }
 

@@ -4,17 +4,29 @@
 
 use serde_json::Value;
 
-use super::{Store, StoreError, begin::cancel_run};
+use super::{Act, Store, StoreError, audit, begin::cancel_run};
 use crate::run::RunId;
 
 impl Store {
-    /// Lets a run end as soon as nothing of it is under way; durable when this returns. Says whether it was open and not cancelled yet.
+    /// Lets a run end as soon as nothing of it is under way; durable when this returns, with who did it. Says whether it was open and not
+    /// cancelled yet.
     ///
     /// # Errors
     /// The store cannot be written; the run goes on.
-    pub async fn cancel(&self, run: &RunId) -> Result<bool, StoreError> {
+    pub async fn cancel(&self, run: &RunId, who: &str) -> Result<bool, StoreError> {
         let (run, now) = (run.clone(), self.clock.now());
-        self.writer.write(move |connection| Box::pin(async move { cancel_run(connection, &run, now).await })).await
+        let act = Act { who: who.to_owned(), what: "run.cancel", subject: format!("run {run}"), detail: Value::Null };
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    let is_new = cancel_run(connection, &run, now).await?;
+                    if is_new {
+                        audit::write(connection, &act, now).await?;
+                    }
+                    Ok(is_new)
+                })
+            })
+            .await
     }
 
     /// Gives an approval that waits for people its output; durable when this returns. Says whether it did: an approval is answered once,

@@ -77,8 +77,8 @@ async fn alerts_join_a_run_until_it_begins_and_none_is_lost_between() {
 async fn no_alert_joins_a_run_that_is_cancelled() {
     let it = fixture().await;
     let first = answered(&it.store, "a", &grouped()).await.unwrap();
-    assert!(it.store.cancel(&first).await.unwrap());
-    assert!(!it.store.cancel(&first).await.unwrap(), "once");
+    assert!(it.store.cancel(&first, "mina").await.unwrap());
+    assert!(!it.store.cancel(&first, "mina").await.unwrap(), "once");
     let second = answered(&it.store, "b", &grouped()).await.unwrap();
     assert_ne!(first, second);
     assert!(read(&it.store, &first).await.cancel);
@@ -107,7 +107,7 @@ async fn a_cancelled_run_that_waited_frees_no_place() {
     let first = answered(&it.store, first, &placed(Places::Queue)).await.unwrap();
     let second = answered(&it.store, second, &placed(Places::Queue)).await.unwrap();
     let third = answered(&it.store, third, &placed(Places::Queue)).await.unwrap();
-    assert!(it.store.cancel(&second).await.unwrap());
+    assert!(it.store.cancel(&second, "mina").await.unwrap());
     end(&it.store, &second, RunState::Cancelled).await;
     assert_eq!(read(&it.store, &third).await.state, RunState::Queued);
     end(&it.store, &first, RunState::Done).await;
@@ -133,7 +133,7 @@ async fn a_driver_that_does_not_know_of_a_cancel_lets_go() {
     let it = fixture().await;
     let id = answered(&it.store, "a", &Windows::default()).await.unwrap();
     let known = read(&it.store, &id).await;
-    it.store.cancel(&id).await.unwrap();
+    it.store.cancel(&id, "mina").await.unwrap();
     let later = RunRecord { state: RunState::Waiting, due_at: known.due_at + Duration::from_hours(1), ..known };
     let change = Change { run: later, step: None, attempt: None };
     assert_eq!(it.store.record(change.clone()).await.unwrap(), Standing::Touched);

@@ -80,6 +80,7 @@ pub(super) async fn play(
         services,
         stage: Arc::new(OnStage(Arc::clone(&world))),
         guardrails: Arc::new(scenario.guardrails.clone()),
+        kill_switch: None,
         acting: Acting::AsWritten,
         signals: Signals::new(metrics.clone()),
     };

@@ -34,6 +34,7 @@ impl Setup {
             services: Arc::new(Services { net, connections: Connections::default(), channels }),
             stage: Arc::new(World),
             guardrails: Arc::new(Guardrails::default()),
+            kill_switch: None,
             acting: Acting::AsWritten,
             signals: Signals::new(Metrics::new().unwrap()),
         };

@@ -40,6 +40,7 @@ mod foresight;
 mod intake;
 mod kill;
 mod load;
+mod people;
 mod reload;
 mod shipped;
 mod signals;

@@ -1,5 +1,6 @@
 //! `quell runs`: what playbooks did, step by step; and runs that a person begins or cancels, also while `quell run` runs.
 
+mod settle;
 mod show;
 mod start;
 
@@ -43,6 +44,8 @@ pub(super) enum Runs {
         /// Its id; the first characters are enough.
         run: String,
     },
+    /// Say what became of a step that nobody but a person can know about; the run goes on from there.
+    Settle(settle::Settle),
 }
 
 /// Enough to say that the start of an id is not enough.
@@ -59,6 +62,7 @@ impl Runs {
             Self::Show { run } => show::show(desk, &run).await,
             Self::Start(start) => start.execute(desk).await,
             Self::Cancel { run } => cancel(desk, &run).await,
+            Self::Settle(settle) => settle.execute(desk).await,
         };
         done.unwrap_or_else(|error| Exit::unreachable(&error.to_string()))
     }
@@ -95,7 +99,7 @@ async fn cancel(desk: &Desk<'_>, start: &str) -> Result<Exit, StoreError> {
         Ok(run) => run,
         Err(exit) => return Ok(exit),
     };
-    if desk.store.cancel(&run.id).await? {
+    if desk.store.cancel(&run.id, &super::person()).await? {
         output::print(&format!("run {} ends as soon as nothing of it is under way", run.id));
         return Ok(Exit::Done);
     }

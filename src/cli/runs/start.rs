@@ -39,7 +39,7 @@ impl Start {
             Err(error) => return Ok(Exit::problem(&format!("the playbook `{}` cannot begin: {error}", playbook.name))),
         };
         let id = run.id.clone();
-        Ok(match desk.store.begin(run).await? {
+        Ok(match desk.store.begin_by(run, &crate::cli::person()).await? {
             Begun::New if desk.json => output::print_json(&serde_json::json!({ "run": id })),
             Begun::New | Begun::Known => {
                 output::print(&id.to_string());

@@ -10,6 +10,7 @@ use crate::{
     actions::{self, Done, Entry, Failure, FailureKind, Observed, Perform, Prepared, ReadBack},
     duration::Span,
     engine::{
+        KillSwitch, Stopped,
         guardrails::{self, Case, HeldBack},
         machine::{self, Moment},
         plan,
@@ -18,6 +19,9 @@ use crate::{
     run::{AttemptOutcome, AttemptRecord, Class, Mode, StepRecord, StepState},
     store::{Guard, Held, Intent},
 };
+
+/// How often a step looks whether the actions are resumed.
+const LOOK_FOR_RESUMPTION: SignedDuration = SignedDuration::from_secs(5);
 
 /// How long to wait for a target that another step works on.
 const TARGET_BUSY: SignedDuration = SignedDuration::from_secs(5);
@@ -38,6 +42,9 @@ impl Driver {
         if record.class == Class::Read {
             record.attempts += 1;
             return self.perform(it, spot, (record, now), &*action).await;
+        }
+        if let Some(stopped) = self.stopped(entry) {
+            return self.wait_for_resumption(it, spot, record, &stopped).await;
         }
         if let Err(held) = self.judge(it, spot, (entry, &record.plan), now).await {
             return self.hold(it, spot, record, held).await;
@@ -69,7 +76,7 @@ impl Driver {
         match self.store.lock(it.begun.id.clone(), record.id.clone(), target, now).await? {
             Some(Held::Locked { by }) => Ok(Some(by)),
             Some(Held::Ended) => Err(LetGo::Taken),
-            Some(Held::Exceeded(_)) | None => Ok(None),
+            Some(Held::Exceeded(_) | Held::Stopped { .. }) | None => Ok(None),
         }
     }
 
@@ -90,6 +97,9 @@ impl Driver {
             Ok(guards) => guards,
             Err(held) => return self.hold(it, spot, record, held).await,
         };
+        if let Some(stopped) = self.stopped(entry) {
+            return self.wait_for_resumption(it, spot, record, &stopped).await;
+        }
         let before = record.clone();
         record.attempts += 1;
         record.state = StepState::Executing;
@@ -103,7 +113,8 @@ impl Driver {
                 drop(recorded);
                 return self.give_up(it, spot, before).await;
             }
-            let held = self.store.intend(Intent { run: it.begun.id.clone(), step: record.clone(), attempt, guards }).await?;
+            let held =
+                self.store.intend(Intent { run: it.begun.id.clone(), step: record.clone(), attempt, guards, tells: entry.tells }).await?;
             if held.is_none() {
                 recorded.put(record.clone());
             }
@@ -114,7 +125,28 @@ impl Driver {
             Some(Held::Ended) => Err(LetGo::Taken),
             Some(Held::Exceeded(guard)) => self.hold(it, spot, before, guardrails::exceeded(&guard)).await,
             Some(Held::Locked { by }) => self.wait_for_target(it, spot, before, &by).await,
+            Some(Held::Stopped { who, reason }) => self.wait_for_resumption(it, spot, before, &Stopped { who, since: None, reason }).await,
         }
+    }
+
+    fn stopped(&self, entry: &Entry) -> Option<Stopped> {
+        self.kill_switch.as_ref().filter(|_| !entry.tells).and_then(KillSwitch::thrown)
+    }
+
+    /// The kill switch is thrown: nothing failed, and nothing goes on. What is seen of the target will not be true any more by then.
+    async fn wait_for_resumption(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, stopped: &Stopped) -> Result<(), LetGo> {
+        let Stopped { who, reason, .. } = stopped;
+        let why = format!("waits: {who} stopped all actions{}{reason}", if reason.is_empty() { "" } else { ": " });
+        if record.error.as_deref() != Some(&why) {
+            self.signals.guardrail_held(&it.begun.id, &record.id, "stopped", &why);
+        }
+        if !record.uncertain {
+            record.precondition = None;
+        }
+        record.state = StepState::Retrying;
+        record.error = Some(why);
+        record.due_at = self.now().checked_add(LOOK_FOR_RESUMPTION).ok();
+        self.commit(it, spot, record, None).await
     }
 
     /// While the step was getting ready, the run came to an end or found another way: what was not begun is not begun.

@@ -11,7 +11,7 @@ use tracing::error;
 
 use self::driven::{Driven, Recorded, Spot};
 use super::{
-    Engine, Guardrails,
+    Engine, Guardrails, KillSwitch,
     machine::{self, Doing, Next, Task},
     plan,
 };
@@ -32,6 +32,7 @@ pub(super) struct Driver {
     services: Arc<Services>,
     stage: Arc<dyn Stage>,
     guardrails: Arc<Guardrails>,
+    kill_switch: Option<KillSwitch>,
     signals: Signals,
     /// It has playbooks by the hash of their text: a run keeps the text it began with.
     shelf: Shelf,
@@ -67,6 +68,7 @@ impl Driver {
             services: Arc::clone(&engine.services),
             stage: Arc::clone(&engine.stage),
             guardrails: Arc::clone(&engine.guardrails),
+            kill_switch: engine.kill_switch.clone(),
             signals: engine.signals.clone(),
             shelf: engine.shelf.clone(),
             stop,

@@ -116,6 +116,7 @@ async fn played(steps: &str, script: Box<Script>) -> (RunRecord, Vec<StepRecord>
         services: Arc::new(Services { net, connections: Connections::default(), channels }),
         stage: Arc::new(OnScene(scene)),
         guardrails: Arc::default(),
+        kill_switch: None,
         acting: Acting::AsWritten,
         signals: Signals::new(Metrics::new().unwrap()),
     };
@@ -206,7 +207,7 @@ async fn a_person_who_cancels_is_heard_whatever_is_under_way() {
                 "call first" => {
                     scene.door("second is called").notified().await;
                     let (store, run) = (scene.store.get().unwrap(), scene.run.get().unwrap());
-                    assert!(store.cancel(run).await.unwrap());
+                    assert!(store.cancel(run, "mina").await.unwrap());
                 }
                 "call second" => {
                     scene.door("second is called").notify_one();

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 pub use frame::{Doing, Frame, Next, Task};
-pub use walk::{is_approved, next, trouble};
+pub use walk::{find, is_approved, next, trouble};
 
 use crate::{
     actions::{Done, Failure, FailureKind, ReadBack},
@@ -226,6 +226,6 @@ fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::engine) mod tests;
 #[cfg(test)]
 mod tree;

@@ -31,15 +31,15 @@ fn playbook() -> Playbook {
     Playbook::parse(&Sandbox::new(), Path::new("p.yaml"), PLAYBOOK).expect("a good playbook").0
 }
 
-pub(super) fn start() -> Timestamp {
+pub(in crate::engine) fn start() -> Timestamp {
     "2026-03-02T04:00:00Z".parse().unwrap()
 }
 
-pub(super) fn after(seconds: i64) -> Timestamp {
+pub(in crate::engine) fn after(seconds: i64) -> Timestamp {
     start() + SignedDuration::from_secs(seconds)
 }
 
-pub(super) fn run() -> RunRecord {
+pub(in crate::engine) fn run() -> RunRecord {
     RunRecord {
         id: RunId("r".to_owned()),
         alert: Some(1),
@@ -57,7 +57,7 @@ pub(super) fn run() -> RunRecord {
     }
 }
 
-pub(super) fn record(id: &str, class: Class, state: StepState) -> StepRecord {
+pub(in crate::engine) fn record(id: &str, class: Class, state: StepState) -> StepRecord {
     StepRecord {
         id: id.to_owned(),
         within: "p".to_owned(),
@@ -80,7 +80,7 @@ pub(super) fn record(id: &str, class: Class, state: StepState) -> StepRecord {
     }
 }
 
-pub(super) fn described(next: &Next<'_>) -> String {
+pub(in crate::engine) fn described(next: &Next<'_>) -> String {
     let doing = |task: &Task<'_>| {
         let word = match &task.doing {
             Doing::Plan => "plan",

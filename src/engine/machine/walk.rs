@@ -31,7 +31,7 @@ pub(super) enum Tolerance {
 
 /// What comes next, given what is recorded.
 pub fn next<'p>(playbook: &'p Playbook, run: &RunRecord, steps: &[StepRecord], now: Timestamp) -> Next<'p> {
-    let walk = Walk { records: steps.iter().map(|record| (record.id.as_str(), record)).collect(), steps, now };
+    let walk = Walk { records: records(steps), steps, now };
     let frame = Frame::outermost(playbook);
     let flow = if run.cancel { walk.cancelled(&frame, run.created_at) } else { walk.playbook(&frame, run.created_at) };
     match flow {
@@ -59,6 +59,18 @@ pub fn is_approved(step: &Step, frame: &Frame<'_>, steps: &[StepRecord]) -> bool
         let covers = asked.is_some_and(|asked| matches!(&asked.body, Body::Approval(approval) if approval.for_steps.contains(&step.id)));
         covers && record.state == StepState::Succeeded && record.output.get("decision").and_then(Value::as_str) == Some("approved")
     })
+}
+
+/// A recorded step as written, and the playbook that it is written in; nothing for a step that undoes another.
+pub fn find<'p>(playbook: &'p Playbook, steps: &[StepRecord], path: &str) -> Option<(&'p Step, Frame<'p>)> {
+    let walk = Walk { records: records(steps), steps, now: Timestamp::UNIX_EPOCH };
+    let frame = walk.frame_of(&Frame::outermost(playbook), path)?;
+    let step = own_id(&frame.base, path).and_then(|id| frame.playbook.step(id))?;
+    Some((step, frame))
+}
+
+fn records(steps: &[StepRecord]) -> HashMap<&str, &StepRecord> {
+    steps.iter().map(|record| (record.id.as_str(), record)).collect()
 }
 
 fn goes_on(step: &Step) -> bool {
