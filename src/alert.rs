@@ -124,6 +124,15 @@ impl Alert {
 
     /// The bytes that go on the bus.
     pub fn to_event(&self) -> Vec<u8> {
+        self.event(None)
+    }
+
+    /// The bytes of an alert that a person wrote by hand, who therefore does not decide what is done about it.
+    pub fn to_event_by(&self, sender: &str) -> Vec<u8> {
+        self.event(Some(sender.to_owned()))
+    }
+
+    fn event(&self, sender: Option<String>) -> Vec<u8> {
         let event = Event {
             specversion: "1.0".to_owned(),
             id: self.dedup_key(),
@@ -131,6 +140,7 @@ impl Alert {
             kind: EVENT_TYPE.to_owned(),
             time: Some(self.received_at),
             datacontenttype: Some("application/json".to_owned()),
+            sender,
             data: self,
         };
         // A map with string keys and finite numbers always serialises.
@@ -142,6 +152,14 @@ impl Alert {
     /// # Errors
     /// [`Malformed`] says which attribute or field is wrong; such a message belongs in the quarantine.
     pub fn from_event(bytes: &[u8]) -> Result<Self, Malformed> {
+        Self::and_sender(bytes).map(|(alert, _)| alert)
+    }
+
+    /// The same, with the person who wrote the alert by hand, if one did.
+    ///
+    /// # Errors
+    /// See [`Alert::from_event`].
+    pub fn and_sender(bytes: &[u8]) -> Result<(Self, Option<String>), Malformed> {
         if bytes.is_empty() {
             return Err(Malformed("the message is empty".to_owned()));
         }
@@ -152,7 +170,7 @@ impl Alert {
         if event.kind != EVENT_TYPE {
             return Err(Malformed(format!("`type` is `{}`, and only `{EVENT_TYPE}` is understood", event.kind)));
         }
-        event.data.checked()
+        Ok((event.data.checked()?, event.sender))
     }
 
     /// The alert, if its texts are usable.
@@ -196,6 +214,9 @@ struct Event<D> {
     time: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     datacontenttype: Option<String>,
+    /// Who wrote the alert by hand.
+    #[serde(rename = "quellsender", default, skip_serializing_if = "Option::is_none")]
+    sender: Option<String>,
     data: D,
 }
 
@@ -232,6 +253,13 @@ mod tests {
             "raw": {"id": "a-1"},
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn an_alert_that_a_person_wrote_says_who() {
+        let (read, sender) = Alert::and_sender(&alert().to_event_by("ann")).unwrap();
+        assert_eq!((read.id.as_str(), sender.as_deref()), ("a-1", Some("ann")));
+        assert_eq!(Alert::and_sender(&alert().to_event()).unwrap().1, None);
     }
 
     #[test]

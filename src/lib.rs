@@ -5,8 +5,10 @@
 
 // Words: plain data, no I/O.
 pub mod alert;
+pub mod approval;
 pub mod clock;
 pub mod duration;
+pub mod people;
 pub mod problem;
 pub mod retry;
 pub mod run;

@@ -19,27 +19,32 @@ const MAY_USE: &[(&str, &str)] = &[
     ("retry", ""),
     ("run", "word"),
     ("secret", ""),
+    ("approval", "run word"),
+    ("people", "secret word"),
     ("window", "duration run"),
     // Ground.
     ("lifecycle", ""),
-    ("telemetry", "run"),
+    ("telemetry", "approval run"),
     ("net", "retry secret"),
     ("expression", "alert duration problem"),
     // The path of an alert, from its end to its start.
-    ("store", "alert clock expression lifecycle run telemetry window"),
+    ("store", "alert approval clock expression lifecycle run telemetry window"),
     ("connections", "lifecycle net secret store"),
     ("channels", "alert connections net problem secret"),
     ("actions", "alert channels connections net problem run"),
     ("playbook", "actions alert duration expression problem retry run"),
     ("bus", "alert lifecycle retry secret store"),
-    ("engine", "actions alert bus duration expression lifecycle playbook retry run store telemetry window"),
+    ("engine", "actions alert approval bus channels duration expression lifecycle playbook retry run store telemetry window"),
     ("adapters", "alert bus connections duration expression lifecycle net problem retry secret store telemetry"),
     // The edge.
-    ("web", "adapters lifecycle secret telemetry"),
-    ("config", "adapters bus connections engine net problem telemetry web"),
+    ("web", "adapters approval lifecycle people secret store telemetry"),
+    ("config", "adapters bus connections engine net people problem telemetry web"),
     ("app", "actions adapters bus channels config connections engine lifecycle net playbook store telemetry web"),
-    ("trial", "actions alert bus channels clock connections duration engine expression lifecycle net playbook problem run store telemetry"),
-    ("cli", "actions alert app bus config duration engine lifecycle playbook problem run store telemetry trial window"),
+    (
+        "trial",
+        "actions alert approval bus channels clock connections duration engine expression lifecycle net playbook problem run store telemetry",
+    ),
+    ("cli", "actions alert app approval bus config duration engine lifecycle people playbook problem run store telemetry trial window"),
 ];
 
 /// Folders whose files are interchangeable, each with the files that all members share; every other file must be in the

@@ -20,7 +20,7 @@ use std::{collections::HashMap, fs, path::Path, process::Command, time::Instant}
 use quell::{
     alert::Alert,
     engine::{
-        Guardrails,
+        Guardrails, SiteApprovals,
         decide::decide,
         foresight::{self, Approvals, Foreseen, Nothing, Outlook, Subject, Tally},
     },
@@ -120,7 +120,7 @@ async fn answer(store: &Store, library: &Library, guardrails: &Guardrails) {
         let (run, seen) = (foresight::run_of(&new, Some(number), now), json!(alert));
         let alerts = json!([seen]);
         let subject = Subject { playbook, run: &run, alert: Some(alert), seen: &seen, alerts: &alerts };
-        let outlook = Outlook { guardrails, answers: &Nothing, approvals: Approvals::Approve };
+        let outlook = Outlook { guardrails, site: &SiteApprovals::default(), answers: &Nothing, approvals: Approvals::Approve };
         let done = foresight::foresee(subject, outlook, &mut Tally::default());
         runs.push(record(store, run, done));
     }
@@ -132,7 +132,7 @@ async fn record(store: &Store, begun: RunRecord, done: Foreseen) {
     for (at, step) in done.steps.into_iter().enumerate() {
         // Only the last change ends the run, after which the journal takes no more.
         let run = if at + 1 == last { done.run.clone() } else { begun.clone() };
-        let standing = store.record(Change { run, step: Some(step), attempt: None }).await.expect("write the store");
+        let standing = store.record(Change { run, step: Some(step), attempt: None, ask: None }).await.expect("write the store");
         assert_eq!(standing, Standing::Ours, "nobody else works on it");
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     lifecycle::{Stop, Tasks},
     store::{Act, Lock, Store},
     telemetry::{Metrics, signals::Signals},
-    web::{Behind, Readiness, Web},
+    web::{Approvals, Behind, Readiness, Web},
 };
 
 /// A program that runs.
@@ -86,7 +86,8 @@ impl App {
             hooks.extend(adapter.hook);
             polls.extend(adapter.task);
         }
-        let behind = behind(hooks, metrics.clone(), readiness.subscribe(), playbooks);
+        let approvals = Approvals { store: store.clone(), people: Arc::new(config.users.clone()) };
+        let behind = behind(hooks, metrics.clone(), readiness.subscribe(), (playbooks, approvals));
         let web = Web::bind(&config.web, behind).await?;
         let address = web.address();
 
@@ -98,6 +99,7 @@ impl App {
             stage: Arc::new(World),
             guardrails: Arc::new(config.guardrails.clone()),
             kill_switch: Some(KillSwitch::at(&config.guardrails.stop_file)),
+            approvals: Arc::new(config.approvals.clone()),
             acting,
             signals,
         };
@@ -146,13 +148,13 @@ pub fn open_bus(config: &Config, store: &Store, tasks: &Tasks) -> anyhow::Result
 }
 
 /// What the web shows and passes on.
-fn behind(hooks: Vec<Hook>, metrics: Metrics, health: watch::Receiver<Health>, playbooks: Handle) -> Behind {
+fn behind(hooks: Vec<Hook>, metrics: Metrics, health: watch::Receiver<Health>, (playbooks, approvals): (Handle, Approvals)) -> Behind {
     let Handle { state, reload } = playbooks;
     let ready = move || {
         let Health { store, bus, consuming } = *health.borrow();
         Readiness { bus, store, consuming, playbooks: state.borrow().clone() }
     };
-    Behind { hooks, metrics, ready: Arc::new(ready), reload }
+    Behind { hooks, metrics, ready: Arc::new(ready), reload, approvals }
 }
 
 async fn watch_health(bus: Arc<dyn Bus>, store: Store, metrics: Metrics, readiness: watch::Sender<Health>, stop: Stop) {
@@ -170,6 +172,9 @@ async fn watch_health(bus: Arc<dyn Bus>, store: Store, metrics: Metrics, readine
         }
         if let Ok(doubtful) = store.indeterminate_runs().await {
             metrics.indeterminate_runs.set(doubtful);
+        }
+        if let Ok(open) = store.approvals_pending().await {
+            metrics.approvals_pending.set(open);
         }
         let health = bus.health().await;
         metrics.bus_queue_depth.set(health.depth.unwrap_or_default());

@@ -83,6 +83,10 @@ impl Parts {
         let told = |adapter: &&adapters::AdapterConfig| connections.is_some() || adapter.connection().is_none();
         let adapters = adapters::build(config.adapters.iter().filter(told), &around);
         let adapters = adapters.map_err(|errors| faults.extend(errors.iter().map(|error| format!("{error:#}")))).ok();
+        for channel in &config.approvals.channels {
+            let wrong = channels.as_ref().and_then(|channels| channels.check(channel).err());
+            faults.extend(wrong.map(|why| format!("`approvals.channels`: {why}")));
+        }
         match (connections, channels, adapters) {
             (Some(connections), Some(channels), Some(adapters)) if faults.is_empty() => Ok(Self { net, connections, channels, adapters }),
             (_, _, _) => Err(Unusable(faults)),
@@ -94,7 +98,24 @@ impl Parts {
 pub(super) fn faults_alone(config: &Config) -> Vec<String> {
     let store = store::file_of(&config.store.url).map_err(|error: StoreError| error.to_string());
     let log = logs::check(&config.telemetry.log).map_err(|error| format!("`telemetry.log`: {error}"));
-    config.bus.faults().into_iter().chain(store.err()).chain(log.err()).chain(config.web.fault()).collect()
+    config.bus.faults().into_iter().chain(store.err()).chain(log.err()).chain(config.web.fault()).chain(faults_of_people(config)).collect()
+}
+
+/// A question that nobody can answer would stop what it asks about for ever.
+fn faults_of_people(config: &Config) -> Vec<String> {
+    let mut faults = config.users.faults();
+    faults.extend(config.approvals.fault());
+    let groups: Vec<_> = config.approvals.groups.iter().map(String::as_str).collect();
+    let able = config.users.approvers(&groups);
+    let wanted = usize::try_from(config.approvals.quorum).unwrap_or(usize::MAX);
+    if config.approvals.asks() && able.len() < wanted {
+        faults.push(format!(
+            "`approvals` wants {wanted} of {}, and {} of `users` may answer: add users with one of these `groups` and the `role` approver",
+            groups.join(", "),
+            able.len()
+        ));
+    }
+    faults
 }
 
 fn connect(config: &Config, net: &Net, ground: &Ground<'_>) -> Result<Connections, Vec<String>> {

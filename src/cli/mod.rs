@@ -3,10 +3,12 @@
 //! Results go to the standard output, everything else to the standard error stream. `--json` gives machines one document.
 
 mod alerts;
+mod approvals;
 mod audit;
 mod backtest;
 mod check;
 mod explain;
+mod identity;
 mod new;
 mod output;
 mod quarantine;
@@ -53,6 +55,7 @@ Examples:
   quell send alert.json             put an alert on the bus
   quell explain alert.json          what each playbook would do about it; sends nothing
   quell alerts list                 what came, and what became of it
+  quell approvals list              what people are asked; then show, approve or reject
   quell runs show 0198c3e2          one run, step by step (the first characters of its id are enough)
 
 Exit codes: 0 done, 1 problems found, 2 wrong usage, 3 cannot reach something.";
@@ -77,6 +80,9 @@ enum Command {
     /// What playbooks did, step by step; begin one by hand, cancel one, or settle what nobody knows.
     #[command(subcommand)]
     Runs(runs::Runs),
+    /// What people are asked: look at the exact plan, and agree to it or not.
+    #[command(subcommand)]
+    Approvals(approvals::Approvals),
     /// Messages that are not alerts: look at them, put them on the bus again, or drop them.
     #[command(subcommand)]
     Quarantine(quarantine::Quarantine),
@@ -169,6 +175,7 @@ impl Command {
             Self::Backtest(backtest) => backtest.execute(&desk).await,
             Self::Alerts(alerts) => alerts.execute(&desk).await,
             Self::Runs(runs) => runs.execute(&desk).await,
+            Self::Approvals(approvals) => approvals.execute(&desk).await,
             Self::Quarantine(quarantine) => quarantine.execute(&desk).await,
             Self::Audit(audit) => audit.execute(&desk).await,
             Self::Run(_)

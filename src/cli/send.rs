@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Desk, Exit, output};
+use super::{Desk, Exit, identity::Identity, output};
 use crate::{
     alert::{self, Alert},
     app,
@@ -32,6 +32,8 @@ pub(super) struct Send {
     /// Put each line or file on the bus as it is, whatever it is; what is no alert ends in the quarantine.
     #[arg(long)]
     raw: bool,
+    #[command(flatten)]
+    identity: Identity,
 }
 
 const AFTER_HELP: &str = "\
@@ -58,8 +60,9 @@ impl Send {
             Err(message) => return Exit::usage(&message),
         };
         let (mut messages, mut refused) = (Vec::new(), Vec::new());
+        let sender = self.identity.name();
         for document in documents {
-            match self.message(&document) {
+            match self.message(&document, &sender) {
                 Ok(message) => messages.push(message),
                 Err(reason) => refused.push(format!("{}: {reason}", document.place)),
             }
@@ -87,12 +90,12 @@ impl Send {
         Ok(documents)
     }
 
-    fn message(&self, document: &Document) -> Result<Message, String> {
+    fn message(&self, document: &Document, sender: &str) -> Result<Message, String> {
         if self.raw {
             return Ok(Message { key: document.place.clone(), body: document.text.clone() });
         }
         let alert = read_alert(&document.text, &self.source)?;
-        Ok(Message { key: alert.dedup_key(), body: alert.to_event() })
+        Ok(Message { key: alert.dedup_key(), body: alert.to_event_by(sender) })
     }
 }
 

@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use self::variables::Layered;
 use crate::{
-    adapters::AdapterConfig, bus::rabbitmq, connections::ConnectionConfig, engine::Guardrails, net::NetConfig, telemetry::logs::LogFormat,
-    web::WebConfig,
+    adapters::AdapterConfig, bus::rabbitmq, connections::ConnectionConfig, engine::Guardrails, engine::SiteApprovals, net::NetConfig,
+    people::People, telemetry::logs::LogFormat, web::WebConfig,
 };
 
 /// Everything that can be set. Without a file everything has its default, which runs on one machine and reaches nothing.
@@ -32,6 +32,10 @@ pub struct Config {
     pub channels: BTreeMap<String, Value>,
     /// The site's limits.
     pub guardrails: Guardrails,
+    /// Whom the site asks where a guardrail wants a person's word.
+    pub approvals: SiteApprovals,
+    /// The people who may look, answer and operate.
+    pub users: People,
     /// The folder of playbooks.
     pub playbooks: PathBuf,
     /// The listener.
@@ -69,7 +73,8 @@ pub struct ConfigError(String);
 pub const DEFAULT_FILE: &str = "quell.yaml";
 
 /// The first words of settings.
-const SECTIONS: &[&str] = &["bus", "store", "adapters", "connections", "channels", "guardrails", "playbooks", "web", "telemetry", "net"];
+const SECTIONS: &[&str] =
+    &["bus", "store", "adapters", "connections", "channels", "guardrails", "approvals", "users", "playbooks", "web", "telemetry", "net"];
 
 impl Default for Config {
     fn default() -> Self {
@@ -80,6 +85,8 @@ impl Default for Config {
             connections: BTreeMap::new(),
             channels: BTreeMap::new(),
             guardrails: Guardrails::default(),
+            approvals: SiteApprovals::default(),
+            users: People::default(),
             playbooks: PathBuf::from("playbooks"),
             web: WebConfig::default(),
             telemetry: TelemetryConfig::default(),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{
     actions::{Entry, Pattern},
     duration::Span,
-    playbook::{OnExceed, OwnLimit, Playbook},
+    playbook::{OnExceed, Playbook},
     store::Guard,
 };
 
@@ -41,6 +41,9 @@ pub struct Limit {
     /// Within which while.
     #[serde(deserialize_with = "some_time")]
     pub per: Span,
+    /// What follows when it is used up.
+    #[serde(default)]
+    pub on_exceed: OnExceed,
 }
 
 /// What a step is judged by, besides what it would do.
@@ -50,8 +53,8 @@ pub struct Case<'a> {
     pub playbooks: &'a [&'a Playbook],
     /// When what it answers happened.
     pub detected_at: Timestamp,
-    /// Whether people agreed to it.
-    pub is_approved: bool,
+    /// When people agreed to it, if they did.
+    pub approved_at: Option<Timestamp>,
 }
 
 /// Why a step is held back.
@@ -61,6 +64,8 @@ pub struct HeldBack {
     pub rule: &'static str,
     /// For people: what, why and what to do.
     pub detail: String,
+    /// Whether people may let it pass.
+    pub asks: bool,
 }
 
 impl Default for Guardrails {
@@ -85,40 +90,44 @@ impl Guardrails {
         if entry.destructive {
             self.judge_destructive(entry, plan, case, now)?;
         }
-        let guard = |action: &Pattern, most, per, playbook: Option<&str>| Guard {
+        let guard = |(action, on_exceed): (&Pattern, OnExceed), most, per, playbook: Option<&str>| Guard {
             rule: action.text().to_owned(),
             actions: action.covered().collect(),
             most,
             per,
             playbook: playbook.map(ToOwned::to_owned),
+            asks: on_exceed == OnExceed::RequireApproval,
         };
-        let site = self.limits.iter().filter(|limit| limit.action.covers(entry.name));
-        let site = site.map(|limit| guard(&limit.action, limit.max, limit.per.signed(), None));
         // Beyond a limit that asks for approval, those who approved have the word.
-        let binds =
-            |limit: &&OwnLimit| limit.action.covers(entry.name) && !(case.is_approved && limit.on_exceed == OnExceed::RequireApproval);
-        let own = case.playbooks.iter().flat_map(|playbook| playbook.guardrails.iter().filter(binds).map(|limit| (limit, &playbook.name)));
-        let own = own.map(|(limit, name)| guard(&limit.action, limit.max, Span(limit.per).signed(), Some(name)));
+        let binds = |action: &Pattern, on_exceed| {
+            action.covers(entry.name) && !(case.approved_at.is_some() && on_exceed == OnExceed::RequireApproval)
+        };
+        let site = self.limits.iter().filter(|limit| binds(&limit.action, limit.on_exceed));
+        let site = site.map(|limit| guard((&limit.action, limit.on_exceed), limit.max, limit.per.signed(), None));
+        let own = case.playbooks.iter().flat_map(|playbook| playbook.guardrails.iter().map(|limit| (limit, &playbook.name)));
+        let own = own.filter(|(limit, _)| binds(&limit.action, limit.on_exceed));
+        let own = own.map(|(limit, name)| guard((&limit.action, limit.on_exceed), limit.max, Span(limit.per).signed(), Some(name)));
         Ok(site.chain(own).collect())
     }
 
     fn judge_destructive(&self, entry: &Entry, plan: &Value, case: Case<'_>, now: Timestamp) -> Result<(), HeldBack> {
         if let Some(id) = self.protected.iter().find(|id| mentions(plan, id)) {
-            return Err(HeldBack { rule: "protected", detail: format!("`{id}` is under `guardrails.protected`") });
+            return Err(HeldBack { rule: "protected", detail: format!("`{id}` is under `guardrails.protected`"), asks: false });
         }
-        if !case.is_approved && !self.without_approval.iter().any(|pattern| pattern.covers(entry.name)) {
+        if case.approved_at.is_none() && !self.without_approval.iter().any(|pattern| pattern.covers(entry.name)) {
             let detail = format!(
-                "`{}` needs a person's approval: an `approval` step for it asks, or the site allows it by naming it under `guardrails.without_approval`",
+                "`{}` needs a person's approval: an `approval` step for it asks, or the site asks where `approvals` names groups, or allows it by naming it under `guardrails.without_approval`",
                 entry.name
             );
-            return Err(HeldBack { rule: "approval", detail });
+            return Err(HeldBack { rule: "approval", detail, asks: true });
         }
-        let age = now.duration_since(case.detected_at);
+        // Who agreed has looked at the world as it was then.
+        let age = now.duration_since(case.detected_at.max(case.approved_at.unwrap_or(case.detected_at)));
         if age > self.max_alert_age.signed() {
             let hours = age.as_hours();
             let detail =
                 format!("the alert was detected {hours} hours ago, longer than `guardrails.max_alert_age`, so the world may have changed");
-            return Err(HeldBack { rule: "freshness", detail });
+            return Err(HeldBack { rule: "freshness", detail, asks: true });
         }
         Ok(())
     }
@@ -129,7 +138,13 @@ pub fn exceeded(guard: &Guard) -> HeldBack {
     let per: SignedDuration = guard.per;
     let whose =
         guard.playbook.as_ref().map_or_else(|| "`guardrails.limits`".to_owned(), |name| format!("`guardrails` of the playbook `{name}`"));
-    HeldBack { rule: "limit", detail: format!("{whose} allows {} of `{}` in {per:#}", guard.most, guard.rule) }
+    HeldBack { rule: "limit", detail: format!("{whose} allows {} of `{}` in {per:#}", guard.most, guard.rule), asks: guard.asks }
+}
+
+/// Why an intent was not recorded although its driver took the step for approved.
+pub fn unapproved() -> HeldBack {
+    let detail = "people were asked about this step, and have not agreed to exactly this".to_owned();
+    HeldBack { rule: "approval", detail, asks: false }
 }
 
 /// A limit over no time at all would never hold anything back.
@@ -168,7 +183,7 @@ mod tests {
         let entry = actions::find(action).unwrap();
         let text = "playbook: p\ntrigger: {alert: {}}\nsteps: [{id: s, stop: {outcome: done, reason: r}}]\n";
         let playbook = Playbook::parse(&Sandbox::new(), Path::new("p.yaml"), text).unwrap().0;
-        let case = Case { playbooks: &[&playbook], detected_at: detected_at.parse().unwrap(), is_approved: false };
+        let case = Case { playbooks: &[&playbook], detected_at: detected_at.parse().unwrap(), approved_at: None };
         guardrails.judge(entry, plan, case, NOW.parse().unwrap()).map(|guards| guards.len()).map_err(|held| held.rule)
     }
 

@@ -2,9 +2,10 @@
 //!
 //! Decisions are pure ([`decide`], [`plan`], [`machine`], [`guardrails`]); the outside is touched in one place, the driver.
 //! Tasks pass work on through the store: the intake commits alerts, the decider begins runs for them, schedules begin runs at their
-//! times, the scheduler drives them.
+//! times, the scheduler drives them, and what people are to be told of what was asked is sent as it falls due.
 //! Each of them finds after a restart what was left.
 
+pub mod consent;
 pub mod decide;
 pub mod foresight;
 pub mod guardrails;
@@ -16,6 +17,7 @@ pub mod settle;
 
 mod driver;
 mod intake;
+mod notices;
 mod rehearsal;
 mod scheduler;
 
@@ -23,6 +25,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
 
+pub use consent::SiteApprovals;
 pub use guardrails::Guardrails;
 pub use kill_switch::{KillSwitch, Stopped};
 pub use rehearsal::Rehearsal;
@@ -50,6 +53,8 @@ pub struct Engine {
     pub guardrails: Arc<Guardrails>,
     /// None where nothing reaches the outside.
     pub kill_switch: Option<KillSwitch>,
+    /// Whom the site asks where no playbook does.
+    pub approvals: Arc<SiteApprovals>,
     pub acting: Acting,
     pub signals: Signals,
 }
@@ -92,6 +97,11 @@ impl Engine {
         tasks.spawn_vital("scheduler", scheduler.run(tasks.stop()));
         let clockwork = schedules::Schedules::new(self.clone());
         tasks.spawn_vital("schedules", clockwork.run(Arc::clone(&begun), tasks.stop()));
+        // What an acting program has asked is not for a dry run to tell.
+        if self.acting == Acting::AsWritten {
+            let notices = notices::Notices::new(&self);
+            tasks.spawn_vital("notices", notices.run(tasks.stop()));
+        }
         let stop = tasks.stop();
         tasks.spawn_vital("decider", async move { self.decide_all(&arrived, &begun, &stop).await });
         Ok(())

@@ -53,6 +53,12 @@ pub fn plan(step: &Step, frame: &Frame<'_>, sight: Sight<'_>, now: Timestamp) ->
     record
 }
 
+/// What an `approval` step leaves behind in shadow mode: nobody is asked, and the run shows all that would be done if they agreed.
+pub fn assume(record: &mut StepRecord, now: Timestamp) {
+    record.due_at = None;
+    end(record, StepState::Shadowed, json!({"decision": "approved", "by": [], "reason": "assumed: nobody is asked in shadow mode"}), now);
+}
+
 /// The record of a call whose playbook has ended: its output is what that gives back.
 pub fn give_back(step: &Step, frame: &Frame<'_>, mut record: StepRecord, sight: Sight<'_>, now: Timestamp) -> StepRecord {
     let Body::Call { playbook: name, .. } = &step.body else { return record };
@@ -119,7 +125,8 @@ fn end(record: &mut StepRecord, state: StepState, output: Value, now: Timestamp)
     record.ended_at = Some(now);
 }
 
-fn blank(step: &Step, frame: &Frame<'_>, sight: Sight<'_>, now: Timestamp) -> StepRecord {
+/// The record of a step of which nothing is known yet.
+pub(super) fn blank(step: &Step, frame: &Frame<'_>, sight: Sight<'_>, now: Timestamp) -> StepRecord {
     let class = if let Body::Action { entry, .. } = &step.body { entry.class } else { Class::Read };
     let path = frame.path(step);
     StepRecord {
@@ -145,7 +152,7 @@ fn blank(step: &Step, frame: &Frame<'_>, sight: Sight<'_>, now: Timestamp) -> St
 }
 
 /// The names that a step's expressions see.
-fn scope(frame: &Frame<'_>, sight: Sight<'_>, now: Timestamp) -> Scope {
+pub(super) fn scope(frame: &Frame<'_>, sight: Sight<'_>, now: Timestamp) -> Scope {
     let mut scope = Scope::new(now);
     // A called playbook sees what it was given, and nothing of the run that called it.
     if let Some(given) = &frame.given {

@@ -42,6 +42,7 @@ mod visible;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use arguments::Arguments;
@@ -175,9 +176,11 @@ pub struct OwnLimit {
 }
 
 /// What follows when a limit is used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum OnExceed {
+    #[default]
     Stop,
     RequireApproval,
 }

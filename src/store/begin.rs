@@ -53,12 +53,12 @@ impl Store {
         self.writer.write(move |connection| Box::pin(async move { begin(connection, &run, now).await })).await
     }
 
-    /// As [`Store::begin`], for a person: who began it with which inputs is recorded with it.
+    /// As [`Store::begin`], for a person, who therefore does not decide about it: who began it with which inputs is recorded with it.
     ///
     /// # Errors
     /// The store cannot be written; nothing began.
-    pub async fn begin_by(&self, run: NewRun, who: &str) -> Result<Begun, StoreError> {
-        let now = self.clock.now();
+    pub async fn begin_by(&self, run: NewRun, person: &str, who: &str) -> Result<Begun, StoreError> {
+        let (now, person) = (self.clock.now(), person.to_owned());
         let detail = serde_json::json!({"playbook": run.playbook, "inputs": run.inputs});
         let act = Act { who: who.to_owned(), what: "run.start", subject: format!("run {}", run.id), detail };
         self.writer
@@ -66,6 +66,8 @@ impl Store {
                 Box::pin(async move {
                     let begun = begin(connection, &run, now).await?;
                     if begun == Begun::New {
+                        let query = "INSERT INTO requester (run, person) VALUES ($1, $2) ON CONFLICT (run, person) DO NOTHING";
+                        sqlx::query(query).bind(&run.id.0).bind(person).execute(&mut *connection).await?;
                         audit::write(connection, &act, now).await?;
                     }
                     Ok(begun)

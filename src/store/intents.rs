@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use sqlx::SqliteConnection;
 
-use super::{Store, StoreError, runs::write_step};
+use super::{Store, StoreError, approvals, runs::write_step};
 use crate::run::{AttemptRecord, RunId, StepRecord};
 
 /// What is recorded before a call that must not be made twice.
@@ -16,6 +16,10 @@ pub struct Intent {
     pub guards: Vec<Guard>,
     /// Whether it only tells people, which the kill switch does not stop.
     pub tells: bool,
+    /// Stands for what would be done, as people see it.
+    pub hash: String,
+    /// The steps that ask people about this one: each must have been told "yes" to exactly that.
+    pub askers: Vec<String>,
 }
 
 /// At most so many first attempts at an action within a while; checked and reserved together with the intent.
@@ -30,6 +34,8 @@ pub struct Guard {
     pub per: SignedDuration,
     /// Counts only what is a part of this playbook, in whichever run.
     pub playbook: Option<String>,
+    /// Whether people may let a step pass beyond it.
+    pub asks: bool,
 }
 
 impl Guard {
@@ -49,6 +55,8 @@ pub enum Held {
     },
     /// A guard's number is used up.
     Exceeded(Guard),
+    /// People were asked about the step, and have not agreed to exactly this.
+    Unapproved,
     /// The run was ended or cancelled by somebody else.
     Ended,
     /// The kill switch is thrown.
@@ -98,14 +106,23 @@ async fn lock(
 
 async fn intend(connection: &mut SqliteConnection, intent: &Intent) -> Result<Option<Held>, sqlx::Error> {
     // What may have happened already is seen to its end; of a cancelled run nothing else begins.
-    let query = "SELECT stopped.who, stopped.reason FROM run LEFT JOIN stopped ON NOT $3
+    let query = "SELECT stopped.who, stopped.reason, EXISTS (SELECT 1 FROM approval WHERE approval.run = $1)
+                 FROM run LEFT JOIN stopped ON NOT $3
                  WHERE id = $1 AND state IN ('ready', 'waiting') AND (NOT cancel OR $2)";
-    let open: Option<(Option<String>, Option<String>)> =
+    let open: Option<(Option<String>, Option<String>, bool)> =
         sqlx::query_as(query).bind(&intent.run.0).bind(intent.step.uncertain).bind(intent.tells).fetch_optional(&mut *connection).await?;
-    match open {
+    let asks = match open {
         None => return Ok(Some(Held::Ended)),
-        Some((Some(who), reason)) => return Ok(Some(Held::Stopped { who, reason: reason.unwrap_or_default() })),
-        Some((None, _)) => {}
+        Some((Some(who), reason, _)) => return Ok(Some(Held::Stopped { who, reason: reason.unwrap_or_default() })),
+        Some((None, _, asks)) => asks,
+    };
+    // A look at the target may have failed before, so that this need not be attempt number one.
+    let is_first = intent.step.first_intent_at == Some(intent.attempt.intent_at);
+    if is_first && (asks || !intent.askers.is_empty()) {
+        let spot = (&intent.run, intent.step.id.as_str());
+        if approvals::unapproved(connection, spot, &intent.hash, &intent.askers).await? {
+            return Ok(Some(Held::Unapproved));
+        }
     }
     if let Some(target) = &intent.step.target {
         let held = lock(connection, (&intent.run, &intent.step.id), target, intent.attempt.intent_at).await?;
@@ -113,8 +130,6 @@ async fn intend(connection: &mut SqliteConnection, intent: &Intent) -> Result<Op
             return Ok(held);
         }
     }
-    // A look at the target may have failed before, so that this need not be attempt number one.
-    let is_first = intent.step.first_intent_at == Some(intent.attempt.intent_at);
     for guard in intent.guards.iter().filter(|_| is_first) {
         if used(connection, guard, intent.attempt.intent_at).await? >= i64::from(guard.most) {
             let query = "DELETE FROM target_lock WHERE run = $1 AND step = $2";

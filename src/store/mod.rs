@@ -4,6 +4,8 @@
 //! Reads have connections of their own. One file for each thing that is kept.
 
 mod alerts;
+mod approval_notices;
+mod approvals;
 mod audit;
 mod begin;
 mod history;
@@ -31,6 +33,8 @@ use sqlx::{
 use tokio::sync::Notify;
 
 pub use alerts::{AlertFilter, AlertRow, Arrival, Decision, Received, Undecided, Verdict};
+pub use approval_notices::DueNotice;
+pub use approvals::{ApprovalFilter, waits_for};
 pub use audit::{Act, Audited, Chain};
 pub use begin::{Begun, NewRun};
 pub use history::{Past, While};
@@ -179,6 +183,8 @@ fn lock_path(database: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+#[cfg(test)]
+mod approval_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

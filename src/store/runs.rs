@@ -7,7 +7,8 @@ use serde::Serialize;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::{Store, StoreError, rows, windows};
+use super::{ApprovalFilter, Store, StoreError, approvals, rows, windows};
+use crate::approval::Approval;
 use crate::run::{AttemptOutcome, AttemptRecord, Class, Mode, RunId, RunRecord, RunState, StepRecord, StepState};
 
 /// A change of a run: the run as it is now, the step that changed, and the attempt that ended.
@@ -17,6 +18,8 @@ pub struct Change {
     pub run: RunRecord,
     pub step: Option<StepRecord>,
     pub attempt: Option<AttemptRecord>,
+    /// What people are asked from then on.
+    pub ask: Option<Box<Approval>>,
 }
 
 /// Which runs to list.
@@ -66,6 +69,8 @@ pub struct Timeline {
     pub steps: Vec<StepRecord>,
     /// Each with the id of its step.
     pub attempts: Vec<(String, AttemptRecord)>,
+    /// What people were asked, the first question first.
+    pub approvals: Vec<Approval>,
 }
 
 impl Store {
@@ -173,7 +178,9 @@ impl Store {
         let query = "SELECT alert FROM joined_alert WHERE run = $1 ORDER BY alert";
         let joined: Vec<(i64,)> = sqlx::query_as(query).bind(&run.id.0).fetch_all(&self.readers).await?;
         let alerts = run.alert.into_iter().chain(joined.into_iter().map(|(alert,)| alert)).collect();
-        Ok(Some(Timeline { run, alerts, steps, attempts }))
+        let mut approvals = self.approvals(&ApprovalFilter { run: Some(run.id.clone()), ..ApprovalFilter::default() }).await?;
+        approvals.reverse();
+        Ok(Some(Timeline { run, alerts, steps, attempts, approvals }))
     }
 
     /// The runs that a filter lets through, newest first.
@@ -242,6 +249,9 @@ async fn record(connection: &mut SqliteConnection, change: &Change, now: Timesta
     }
     if let Some(step) = &change.step {
         write_step(connection, &run.id, step, change.attempt.as_ref()).await?;
+        if step.action == "approval" && step.state.is_final() {
+            approvals::close_step(connection, &run.id, step, now).await?;
+        }
         let nothing_is_under_way = match step.state {
             StepState::Executing | StepState::Verifying | StepState::Confirming | StepState::Indeterminate => false,
             StepState::Planned | StepState::Retrying => !step.uncertain,
@@ -256,6 +266,12 @@ async fn record(connection: &mut SqliteConnection, change: &Change, now: Timesta
             let query = "DELETE FROM target_lock WHERE run = $1 AND step = $2";
             sqlx::query(query).bind(&run.id.0).bind(&step.id).execute(&mut *connection).await?;
         }
+    }
+    if let Some(approval) = &change.ask {
+        approvals::open(connection, approval).await?;
+    }
+    if run.state.is_final() {
+        approvals::close_all(connection, &run.id, now).await?;
     }
     if run.state.is_final() && run.state != RunState::Indeterminate {
         sqlx::query("DELETE FROM target_lock WHERE run = $1").bind(&run.id.0).execute(&mut *connection).await?;

@@ -25,6 +25,13 @@ pub(super) async fn fixture() -> Fixture {
     Fixture { store, url, tasks, _folder: folder }
 }
 
+impl Fixture {
+    /// The same database, opened by another program.
+    pub(super) async fn another(&self) -> Store {
+        Store::open(&self.url, &self.tasks, None).await.unwrap()
+    }
+}
+
 pub(super) fn arrival(id: &str, revision: &str) -> Arrival {
     let alert: Alert = serde_json::from_value(json!({
         "id": id, "source": "graph", "kind": "crypto_mining", "revision": revision,
@@ -94,7 +101,7 @@ pub(super) fn intent(run: &RunId, target: &str, guards: Vec<Guard>) -> Intent {
         message: String::new(),
         ended_at: None,
     };
-    Intent { run: run.clone(), step, attempt, guards, tells: false }
+    Intent { run: run.clone(), step, attempt, guards, tells: false, hash: String::new(), askers: Vec::new() }
 }
 
 #[tokio::test]
@@ -147,11 +154,11 @@ async fn a_target_is_locked_until_its_step_is_known_to_have_ended() {
     assert_eq!(it.store.intend(intent(&second, "plan:1", vec![])).await.unwrap(), Some(Held::Locked { by: first.0.clone() }));
 
     let run = it.store.timeline(&first).await.unwrap().unwrap().run;
-    let unknown = Change { run: run.clone(), step: Some(step(StepState::Indeterminate, "plan:1")), attempt: None };
+    let unknown = Change { run: run.clone(), step: Some(step(StepState::Indeterminate, "plan:1")), attempt: None, ask: None };
     assert_eq!(it.store.record(unknown).await.unwrap(), Standing::Ours);
     assert!(it.store.intend(intent(&second, "plan:1", vec![])).await.unwrap().is_some());
 
-    let done = Change { run, step: Some(step(StepState::Succeeded, "plan:1")), attempt: None };
+    let done = Change { run, step: Some(step(StepState::Succeeded, "plan:1")), attempt: None, ask: None };
     assert_eq!(it.store.record(done).await.unwrap(), Standing::Ours);
     assert_eq!(it.store.intend(intent(&second, "plan:1", vec![])).await.unwrap(), None);
 }
@@ -165,6 +172,7 @@ async fn a_guard_is_reserved_with_the_intent() {
         most: 1,
         per: SignedDuration::from_hours(1),
         playbook: None,
+        asks: false,
     };
     let (first, second) = (begun(&it.store, "a").await, begun(&it.store, "b").await);
     assert_eq!(it.store.intend(intent(&first, "plan:1", vec![guard.clone()])).await.unwrap(), None);
@@ -181,6 +189,7 @@ async fn a_guard_also_counts_where_a_look_at_the_target_failed_first() {
         most: 0,
         per: SignedDuration::from_hours(1),
         playbook: None,
+        asks: false,
     };
     let run = begun(&it.store, "a").await;
     let mut second = intent(&run, "plan:1", vec![guard.clone()]);
@@ -199,7 +208,7 @@ async fn a_target_is_kept_from_others_before_it_is_looked_at_and_free_when_the_r
     assert!(lock(&second).await.unwrap().is_some());
     let mut run = it.store.timeline(&first).await.unwrap().unwrap().run;
     run.state = RunState::Failed;
-    assert_eq!(it.store.record(Change { run, step: None, attempt: None }).await.unwrap(), Standing::Ours);
+    assert_eq!(it.store.record(Change { run, step: None, attempt: None, ask: None }).await.unwrap(), Standing::Ours);
     assert_eq!(lock(&first).await.unwrap(), Some(Held::Ended), "a run that has ended takes no lock that nobody would give back");
     assert_eq!(lock(&second).await.unwrap(), None);
 }
@@ -213,6 +222,7 @@ async fn a_playbooks_own_guard_counts_what_is_done_for_it_in_every_run() {
         most: 1,
         per: SignedDuration::from_hours(1),
         playbook: Some(playbook.to_owned()),
+        asks: false,
     };
     let (first, second) = (begun(&it.store, "a").await, begun(&it.store, "b").await);
     let within = |run: &RunId, target: &str, within: &str, guards: Vec<Guard>| {
@@ -232,9 +242,9 @@ async fn a_run_that_ended_takes_no_more_changes() {
     let id = begun(&it.store, "a").await;
     let mut run = it.store.timeline(&id).await.unwrap().unwrap().run;
     run.state = RunState::Cancelled;
-    assert_eq!(it.store.record(Change { run: run.clone(), step: None, attempt: None }).await.unwrap(), Standing::Ours);
+    assert_eq!(it.store.record(Change { run: run.clone(), step: None, attempt: None, ask: None }).await.unwrap(), Standing::Ours);
     run.state = RunState::Done;
-    assert_eq!(it.store.record(Change { run, step: None, attempt: None }).await.unwrap(), Standing::Ended);
+    assert_eq!(it.store.record(Change { run, step: None, attempt: None, ask: None }).await.unwrap(), Standing::Ended);
     assert_eq!(it.store.intend(intent(&id, "plan:1", vec![])).await.unwrap(), Some(Held::Ended));
 }
 

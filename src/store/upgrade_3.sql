@@ -18,3 +18,63 @@ CREATE TABLE stopped (
     since  INTEGER NOT NULL,
     reason TEXT NOT NULL
 ) STRICT;
+
+-- Approvals: what people are asked, the steps that wait for it, what they said, and the messages about it.
+
+CREATE TABLE approval (
+    id         TEXT PRIMARY KEY,
+    run        TEXT NOT NULL REFERENCES run,
+    -- The path of the step that asks.
+    asker      TEXT NOT NULL,
+    -- A changed plan is asked about again.
+    round      INTEGER NOT NULL,
+    hash       TEXT NOT NULL,
+    question   TEXT NOT NULL,
+    state      TEXT NOT NULL CHECK (state IN ('open', 'approved', 'rejected', 'expired', 'void')),
+    outcome    TEXT NOT NULL,
+    opened_at  INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    decided_at INTEGER,
+    UNIQUE (run, asker, round)
+) STRICT;
+CREATE INDEX approval_open ON approval (opened_at) WHERE state = 'open';
+
+-- The steps that are asked about, each with the hash of what was seen of it. Without an approved row of the same hash none of them begins.
+CREATE TABLE approval_step (
+    approval TEXT NOT NULL REFERENCES approval,
+    step     TEXT NOT NULL,
+    hash     TEXT NOT NULL,
+    PRIMARY KEY (approval, step)
+) STRICT;
+
+CREATE TABLE vote (
+    approval TEXT NOT NULL REFERENCES approval,
+    person   TEXT NOT NULL,
+    choice   TEXT NOT NULL CHECK (choice IN ('approve', 'reject')),
+    reason   TEXT NOT NULL,
+    at       INTEGER NOT NULL,
+    hash     TEXT NOT NULL,
+    via      TEXT NOT NULL,
+    PRIMARY KEY (approval, person)
+) STRICT;
+
+-- Messages about approvals, one for each channel; written with what they tell of, and kept until they are delivered.
+CREATE TABLE approval_notice (
+    id       TEXT PRIMARY KEY,
+    approval TEXT NOT NULL REFERENCES approval,
+    kind     TEXT NOT NULL CHECK (kind IN ('opened', 'escalated', 'decided')),
+    channel  TEXT NOT NULL,
+    due_at   INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    error    TEXT NOT NULL,
+    -- When it was delivered or given up.
+    ended_at INTEGER
+) STRICT;
+CREATE INDEX approval_notice_due ON approval_notice (due_at) WHERE ended_at IS NULL;
+
+-- Who began a run by hand.
+CREATE TABLE requester (
+    run    TEXT NOT NULL REFERENCES run,
+    person TEXT NOT NULL,
+    PRIMARY KEY (run, person)
+) STRICT;

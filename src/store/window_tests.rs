@@ -10,11 +10,11 @@ use super::{tests::*, *};
 use crate::{
     alert::Alert,
     clock::Clock,
-    run::{Mode, RunId, RunRecord, RunState, StepRecord, StepState, Strategy as Places},
+    run::{Mode, RunId, RunRecord, RunState, Strategy as Places},
     window::{self, Admission, Memory, Windows},
 };
 
-fn at(seconds: i64) -> Timestamp {
+pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + seconds).unwrap()
 }
 
@@ -29,7 +29,7 @@ fn placed(strategy: Places) -> Windows {
 }
 
 /// An alert for which a run with those windows is to begin: that run's id, if it began.
-async fn answered(store: &Store, id: &str, windows: &Windows) -> Option<RunId> {
+pub(super) async fn answered(store: &Store, id: &str, windows: &Windows) -> Option<RunId> {
     store.take_in(vec![arrival(id, "0")]).await.unwrap();
     let alert = store.undecided(1).await.unwrap()[0].number;
     let run = NewRun { alert: Some(alert), occasion: format!("alert:{alert}"), windows: windows.clone(), ..new_run("contain") };
@@ -37,13 +37,13 @@ async fn answered(store: &Store, id: &str, windows: &Windows) -> Option<RunId> {
     begun.first().map(|(_, run)| run.id.clone())
 }
 
-async fn read(store: &Store, run: &RunId) -> RunRecord {
+pub(super) async fn read(store: &Store, run: &RunId) -> RunRecord {
     store.timeline(run).await.unwrap().unwrap().run
 }
 
 async fn end(store: &Store, run: &RunId, state: RunState) -> Standing {
     let run = RunRecord { state, ended_at: Some(store.clock().now()), ..read(store, run).await };
-    store.record(Change { run, step: None, attempt: None }).await.unwrap()
+    store.record(Change { run, step: None, attempt: None, ask: None }).await.unwrap()
 }
 
 #[tokio::test]
@@ -135,39 +135,10 @@ async fn a_driver_that_does_not_know_of_a_cancel_lets_go() {
     let known = read(&it.store, &id).await;
     it.store.cancel(&id, "mina").await.unwrap();
     let later = RunRecord { state: RunState::Waiting, due_at: known.due_at + Duration::from_hours(1), ..known };
-    let change = Change { run: later, step: None, attempt: None };
+    let change = Change { run: later, step: None, attempt: None, ask: None };
     assert_eq!(it.store.record(change.clone()).await.unwrap(), Standing::Touched);
     assert_eq!(it.store.due_runs(it.store.clock().now(), None, 10).await.unwrap(), [id]);
     assert_eq!(it.store.record(change).await.unwrap(), Standing::Ours);
-}
-
-#[tokio::test]
-async fn an_approval_is_answered_once_and_before_its_time_is_over() {
-    let it = fixture().await;
-    let clock = Clock::standing_at(at(0));
-    let store = it.store.clone().dated_by(clock.clone());
-    let id = answered(&store, "a", &Windows::default()).await.unwrap();
-    let run = RunRecord { state: RunState::Waiting, due_at: at(60), ..read(&store, &id).await };
-    let question = |name: &str, due: i64| {
-        let base = step(StepState::Waiting, "");
-        let (id, action) = (name.to_owned(), "approval".to_owned());
-        StepRecord { id, action, target: None, first_intent_at: None, due_at: Some(at(due)), ..base }
-    };
-    for asked in [question("ask", 60), question("late", 5)] {
-        store.record(Change { run: run.clone(), step: Some(asked), attempt: None }).await.unwrap();
-    }
-    clock.advance_to(at(10));
-    let yes = || json!({"decision": "approved"});
-    assert!(!store.answer(&id, "late", yes()).await.unwrap());
-    assert!(!store.answer(&id, "no_such_step", yes()).await.unwrap());
-    assert!(store.answer(&id, "ask", yes()).await.unwrap());
-    assert!(!store.answer(&id, "ask", json!({"decision": "rejected"})).await.unwrap());
-    assert_eq!(store.due_runs(at(10), None, 10).await.unwrap(), std::slice::from_ref(&id));
-
-    // A driver that did not see the answer closes the step at its time.
-    let expired = StepRecord { state: StepState::Succeeded, output: json!({"decision": "expired"}), ..question("ask", 60) };
-    assert_eq!(store.record(Change { run, step: Some(expired), attempt: None }).await.unwrap(), Standing::Touched);
-    assert_eq!(store.timeline(&id).await.unwrap().unwrap().steps[0].output, yes());
 }
 
 #[tokio::test]
@@ -297,7 +268,7 @@ async fn both_say(events: Vec<(i64, Event)>) -> Vec<(String, String)> {
             }
             Event::Ends(which) => {
                 let Some(run) = open.values().nth(which % open.len().max(1)).cloned() else { continue };
-                let change = Change { run: done(run.clone(), at(now)), step: None, attempt: None };
+                let change = Change { run: done(run.clone(), at(now)), step: None, attempt: None, ask: None };
                 if store.record(change).await.unwrap() != Standing::Ended {
                     memory.ended(&run);
                     open.remove(&run.0);

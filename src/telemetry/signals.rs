@@ -8,7 +8,10 @@ use jiff::Timestamp;
 use tracing::{debug, error, info, warn};
 
 use super::Metrics;
-use crate::run::{RunId, RunState, StepState};
+use crate::{
+    approval::ApprovalState,
+    run::{RunId, RunState, StepState},
+};
 
 /// Says what happens. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -178,6 +181,22 @@ impl Signals {
     pub fn guardrail_held(&self, run: &RunId, step: &str, rule: &str, detail: &str) {
         self.0.guardrail_holds.with_label_values(&[rule]).inc();
         warn!(run.id = %run, step, rule, detail, "step {step} of run {run} is held back: {detail}");
+    }
+
+    /// People are asked about a step.
+    pub fn approval_opened(&self, run: &RunId, playbook: &str, step: &str) {
+        self.0.approvals_opened.with_label_values(&[playbook]).inc();
+        info!(run.id = %run, playbook, step, "people are asked about step {step} of run {run}");
+    }
+
+    /// It is known how a question to people ended.
+    pub fn approval_closed(&self, outcome: ApprovalState) {
+        self.0.approvals_closed.with_label_values(&[outcome.as_str()]).inc();
+    }
+
+    /// A channel did not take the message about a question, and is not tried again.
+    pub fn approval_not_told(&self, approval: &str, channel: &str, reason: &str) {
+        error!(approval, channel, reason, "nobody is told of approval {approval} through {channel}: {reason}");
     }
 
     /// Alerts are consumed from the bus.

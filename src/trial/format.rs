@@ -9,10 +9,11 @@ use std::{
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use serde_yaml::{Error, Spanned};
 
 use crate::{
+    approval::Choice,
     duration::Span,
     engine::Guardrails,
     playbook::TEST_FILE,
@@ -302,13 +303,12 @@ impl Outcome {
 }
 
 impl Answer {
-    /// What the approval's step then has as its output.
-    pub(super) fn output(&self) -> Value {
-        let decision = match self.decision {
-            Decision::Approved => "approved",
-            Decision::Rejected => "rejected",
-        };
-        json!({"decision": decision, "by": [self.by], "reason": self.reason})
+    /// What they say.
+    pub(super) fn choice(&self) -> Choice {
+        match self.decision {
+            Decision::Approved => Choice::Approve,
+            Decision::Rejected => Choice::Reject,
+        }
     }
 }
 
@@ -376,7 +376,7 @@ mod tests {
         let read = Tests::parse(Path::new("contain.test.yaml"), text).unwrap();
         let it = &read.all[0].value;
         assert_eq!((it.mocks["s"].0.len(), it.mocks["t"].0.len(), it.expect.outcome.as_ref().unwrap().0.len()), (1, 2, 2));
-        assert_eq!(it.approvals["other"].output(), json!({"decision": "rejected", "by": ["ann"], "reason": ""}));
+        assert_eq!((it.approvals["other"].choice(), it.approvals["other"].by.as_str()), (Choice::Reject, "ann"));
         assert_eq!(read.subject(Path::new("x/contain.test.yaml")), "contain");
     }
 }

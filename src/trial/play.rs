@@ -22,8 +22,8 @@ use crate::{
     lifecycle::Tasks,
     net::{Net, NetConfig},
     playbook::{Library, Playbook, Shelf, Verdict},
-    run::{RunRecord, StepRecord, StepState},
-    store::{AlertFilter, Arrival, Received, RunFilter, Store},
+    run::{RunRecord, StepRecord},
+    store::{AlertFilter, ApprovalFilter, Arrival, Received, RunFilter, Store},
     telemetry::{Metrics, signals::Signals},
 };
 
@@ -81,6 +81,7 @@ pub(super) async fn play(
         stage: Arc::new(OnStage(Arc::clone(&world))),
         guardrails: Arc::new(scenario.guardrails.clone()),
         kill_switch: None,
+        approvals: Arc::default(),
         acting: Acting::AsWritten,
         signals: Signals::new(metrics.clone()),
     };
@@ -162,24 +163,21 @@ impl Play<'_> {
             return Ok(None);
         }
         let mut next: Option<Timestamp> = None;
-        for (run, _) in self.store().open_runs().await? {
-            let Some(progress) = self.store().progress(&run).await? else { continue };
-            for step in progress.steps.iter().filter(|step| step.action == "approval" && step.state == StepState::Waiting) {
-                let Some(answer) = self.answer_to(step) else { continue };
-                let mut at = step.started_at.checked_add(answer.after.0).unwrap_or(Timestamp::MAX);
-                if at <= self.clock.now() {
-                    at = self.clock.now();
-                    self.store().answer(&run, &step.id, answer.output()).await?;
-                }
-                next = Some(next.map_or(at, |next| next.min(at)));
+        for asked in self.store().approvals(&ApprovalFilter { open: true, ..ApprovalFilter::default() }).await? {
+            let Some(answer) = self.answer_to(&asked.asker) else { continue };
+            let mut at = asked.opened_at.checked_add(answer.after.0).unwrap_or(Timestamp::MAX);
+            if at <= self.clock.now() {
+                at = self.clock.now();
+                self.store().answer(&asked.id, &answer.by, answer.choice(), &answer.reason).await?;
             }
+            next = Some(next.map_or(at, |next| next.min(at)));
         }
         Ok(next)
     }
 
-    fn answer_to(&self, step: &StepRecord) -> Option<&Answer> {
+    fn answer_to(&self, asker: &str) -> Option<&Answer> {
         let approvals = &self.scenario.approvals;
-        approvals.get(&step.id).or_else(|| approvals.get(id_of(&step.id))).filter(|_| step.output.is_null())
+        approvals.get(asker).or_else(|| approvals.get(id_of(asker)))
     }
 
     async fn gather(&self, playbook: &Playbook, metrics: &Metrics) -> anyhow::Result<Played> {

@@ -2,6 +2,7 @@
 //!
 //! This file keeps connections within limits and ends them; [`routes`] says what is where.
 
+mod approvals;
 mod reload;
 mod routes;
 
@@ -27,10 +28,11 @@ use tokio::{
 use tracing::{debug, warn};
 
 pub use self::{
+    approvals::Approvals,
     reload::{Reload, Reloaded},
     routes::{Behind, Playbooks, Readiness, Ready},
 };
-use crate::{lifecycle::Stop, secret::Secret};
+use crate::{lifecycle::Stop, people::SHORTEST_TOKEN, secret::Secret};
 
 /// Where the web listens, and whom it obeys.
 #[derive(Debug, Clone, Deserialize)]
@@ -59,9 +61,6 @@ const MOST_HEADER_BYTES: usize = 16 * 1024;
 
 /// Who needs longer for a request's head is not sending one. It also ends idle connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Nobody limits how often a token is guessed, so it must not be guessable.
-const SHORTEST_TOKEN: usize = 16;
 
 /// However busy it is, a connection makes room after a while.
 const LONGEST_CONNECTION: Duration = Duration::from_mins(10);

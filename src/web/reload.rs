@@ -33,7 +33,7 @@ struct Served {
 }
 
 /// The scheme in RFC 6750.
-const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"quell\"");
+pub(super) const CHALLENGE: &str = "Bearer realm=\"quell\"";
 
 /// What answers who has the token.
 pub(super) fn router(token: Secret, reload: Reload) -> Router {
@@ -45,7 +45,7 @@ async fn answer(State(served): State<Served>, headers: HeaderMap) -> Response {
     if !is_bearer(&headers, &served.token) {
         let help = "send `Authorization: Bearer …` with the token of `web.api_token`";
         let refusal = Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", "the request is not authenticated", help);
-        return refusal.with(header::WWW_AUTHENTICATE, CHALLENGE).into_response();
+        return refusal.with(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE)).into_response();
     }
     match (served.reload)().await {
         Some(reloaded @ (Reloaded::Replaced { .. } | Reloaded::Unchanged { .. })) => Json(reloaded).into_response(),
@@ -57,6 +57,11 @@ async fn answer(State(served): State<Served>, headers: HeaderMap) -> Response {
 }
 
 fn is_bearer(headers: &HeaderMap, token: &Secret) -> bool {
-    let presented = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok()).and_then(|it| it.split_once(' '));
-    presented.is_some_and(|(scheme, guess)| scheme.eq_ignore_ascii_case("bearer") && token.is(guess.trim()))
+    bearer(headers).is_some_and(|guess| token.is(guess))
+}
+
+/// The token that a request shows.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::{
     WebConfig,
+    approvals::{self, Approvals},
     reload::{self, Reload},
 };
 use crate::{
@@ -29,6 +30,7 @@ pub struct Behind {
     pub metrics: Metrics,
     pub ready: Ready,
     pub reload: Reload,
+    pub approvals: Approvals,
 }
 
 /// Asks whether alerts flow. It is called often and must not wait.
@@ -79,8 +81,9 @@ struct Served {
 
 /// Everything that the web answers.
 pub(super) fn router(config: &WebConfig, behind: Behind) -> Router {
-    let Behind { hooks, metrics, ready, reload } = behind;
+    let Behind { hooks, metrics, ready, reload, approvals } = behind;
     let api = config.api_token.clone().map(|token| reload::router(token, reload)).unwrap_or_default();
+    let asked = if approvals.people.has_tokens() { approvals::router(approvals) } else { Router::new() };
     let hooks = Arc::new(hooks.into_iter().map(|hook| (hook.path.clone(), hook)).collect());
     Router::new()
         .route("/", get(front))
@@ -94,6 +97,7 @@ pub(super) fn router(config: &WebConfig, behind: Behind) -> Router {
         })
         .with_state(Served { hooks, metrics, ready })
         .merge(api)
+        .merge(asked)
         .layer(middleware::from_fn(guarded))
 }
 

@@ -15,6 +15,7 @@ use crate::{
         testing::{Bench, hook},
     },
     lifecycle::Tasks,
+    store::Store,
     telemetry::Metrics,
 };
 
@@ -39,8 +40,9 @@ impl Running {
         let ready: Ready =
             Arc::new(move || Readiness { bus: true, store: true, consuming: asked.load(Ordering::Relaxed), ..no_playbooks() });
         let config = WebConfig { listen: "127.0.0.1:0".parse().unwrap(), api_token };
-        let web = Web::bind(&config, behind(hooks, ready)).await.unwrap();
-        let (address, tasks) = (web.address(), Tasks::default());
+        let tasks = Tasks::default();
+        let web = Web::bind(&config, behind(hooks, ready, &tasks).await).await.unwrap();
+        let address = web.address();
         drop(tasks.spawn("web", web.run(tasks.stop())));
         Self { address, tasks, flows }
     }
@@ -62,9 +64,10 @@ impl Running {
     }
 }
 
-fn behind(hooks: Vec<Hook>, ready: Ready) -> Behind {
+async fn behind(hooks: Vec<Hook>, ready: Ready, tasks: &Tasks) -> Behind {
+    let approvals = Approvals { store: Store::open("sqlite::memory:", tasks, None).await.unwrap(), people: Arc::default() };
     let reload: Reload = Arc::new(|| Box::pin(async { Some(Reloaded::Replaced { playbooks: 2 }) }));
-    Behind { hooks, metrics: Metrics::new().unwrap(), ready, reload }
+    Behind { hooks, metrics: Metrics::new().unwrap(), ready, reload, approvals }
 }
 
 fn no_playbooks() -> Readiness {
@@ -187,7 +190,7 @@ async fn the_end_lets_go_of_idle_connections_and_of_the_address() {
 async fn a_taken_address_is_named_with_what_to_do() {
     let web = Running::new().await;
     let config = WebConfig { listen: web.address, api_token: None };
-    let fault = Web::bind(&config, behind(Vec::new(), Arc::new(no_playbooks))).await.unwrap_err().to_string();
+    let fault = Web::bind(&config, behind(Vec::new(), Arc::new(no_playbooks), &Tasks::default()).await).await.unwrap_err().to_string();
     assert!(fault.contains(&web.address.to_string()) && fault.contains("`web.listen`"), "{fault}");
 }
 

@@ -35,6 +35,7 @@ impl Setup {
             stage: Arc::new(World),
             guardrails: Arc::new(Guardrails::default()),
             kill_switch: None,
+            approvals: Arc::default(),
             acting: Acting::AsWritten,
             signals: Signals::new(Metrics::new().unwrap()),
         };

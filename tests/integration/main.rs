@@ -31,6 +31,7 @@ macro_rules! on_both_buses {
     };
 }
 
+mod approvals;
 mod broken;
 mod broker_down;
 mod bus;

@@ -63,7 +63,8 @@ impl Backtest {
         }
         let library = Arc::new(Library::load(&folder));
         let refused = library.refused();
-        let job = Job { library, guardrails: Arc::new(desk.config.guardrails.clone()), approvals: self.approvals.into(), within };
+        let (guardrails, site) = (Arc::new(desk.config.guardrails.clone()), Arc::new(desk.config.approvals.clone()));
+        let job = Job { library, guardrails, site, approvals: self.approvals.into(), within };
         let report = match pipeline::run(&desk.store, job).await {
             Ok(report) => Report { refused, ..report },
             Err(error) => return Exit::unreachable(&error.to_string()),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     alert::Alert,
-    engine::{Guardrails, decide::decide, foresight::Approvals},
+    engine::{Guardrails, SiteApprovals, decide::decide, foresight::Approvals},
     playbook::Library,
     store::{Past, Store, StoreError, While},
 };
@@ -22,6 +22,7 @@ use crate::{
 pub(super) struct Job {
     pub(super) library: Arc<Library>,
     pub(super) guardrails: Arc<Guardrails>,
+    pub(super) site: Arc<SiteApprovals>,
     pub(super) approvals: Approvals,
     pub(super) within: While,
 }

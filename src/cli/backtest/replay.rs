@@ -129,7 +129,12 @@ impl Replay {
         let alerts = Value::Array(alerts);
         let run = foresight::run_of(new, Some(it.replayed.past.number), at);
         let recorded: Vec<StepRecord> = it.replayed.past.runs.iter().flat_map(|(_, steps)| steps).cloned().collect();
-        let outlook = Outlook { guardrails: &self.job.guardrails, answers: &Recorded(&recorded), approvals: self.job.approvals };
+        let outlook = Outlook {
+            guardrails: &self.job.guardrails,
+            site: &self.job.site,
+            answers: &Recorded(&recorded),
+            approvals: self.job.approvals,
+        };
         let subject = Subject { playbook: &playbook, run: &run, alert: Some(&it.alert), seen: &it.seen, alerts: &alerts };
         let foreseen = foresight::foresee(subject, outlook, &mut self.tally);
         if new.windows.concurrency.is_some() {

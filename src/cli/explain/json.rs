@@ -59,6 +59,6 @@ fn described(call: &Call) -> Value {
         Fate::Held(_) => "held",
         Fate::Shadowed(_) => "shadowed",
     };
-    let held = call.held().map(|HeldBack { rule, detail }| json!({"rule": rule, "detail": detail}));
+    let held = call.held().map(|HeldBack { rule, detail, .. }| json!({"rule": rule, "detail": detail}));
     json!({"class": call.class, "destructive": call.destructive, "fate": fate, "guardrail": held})
 }

@@ -189,7 +189,12 @@ impl Explain {
         let run = RunRecord { id, ..begun };
         let seen = serde_json::to_value(&question.alert).unwrap_or_default();
         let recorded: Vec<_> = question.past.iter().flat_map(|past| &past.runs).flat_map(|(_, steps)| steps).cloned().collect();
-        let outlook = Outlook { guardrails: &config.guardrails, answers: &Recorded(&recorded), approvals: self.approvals.into() };
+        let outlook = Outlook {
+            guardrails: &config.guardrails,
+            site: &config.approvals,
+            answers: &Recorded(&recorded),
+            approvals: self.approvals.into(),
+        };
         let alerts = serde_json::json!([seen]);
         let subject = Subject { playbook, run: &run, alert: Some(&question.alert), seen: &seen, alerts: &alerts };
         Some(foresight::foresee(subject, outlook, tally))

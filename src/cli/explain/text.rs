@@ -75,9 +75,9 @@ fn what(record: &StepRecord, call: Option<&Call>, foreseen: &Foreseen) -> String
     if let Some(unclear) = foreseen.unclear.iter().find(|unclear| unclear.step == record.id) {
         return format!("depends on the answer of `{}`", unclear.needs);
     }
-    if foreseen.questions.iter().any(|(step, _)| *step == record.id) {
-        let decision = record.output.get("decision").and_then(Value::as_str).unwrap_or_default();
-        return format!("asks people; taken to be {decision}");
+    let question = foreseen.questions.iter().find(|(step, _)| *step == record.id).map(|(_, question)| asks(question));
+    if let (Some(asks), Some(decision)) = (&question, record.output.get("decision").and_then(Value::as_str)) {
+        return format!("{asks}; taken to be {decision}");
     }
     let class = call.map(|call| (call.class, &call.fate));
     match (record.state, class) {
@@ -90,9 +90,20 @@ fn what(record: &StepRecord, call: Option<&Call>, foreseen: &Foreseen) -> String
         (StepState::Skipped, _) => "skipped".to_owned(),
         (_, Some((Class::Read, _))) if record.output.is_null() => "reads; not asked now".to_owned(),
         (_, Some((Class::Read, _))) => format!("read: {}", shown(&record.output)),
-        (_, Some((_, Fate::Made))) => "is done".to_owned(),
+        (_, Some((_, Fate::Made))) => match question {
+            Some(asks) => format!("the site {asks}; taken to be approved, and is done"),
+            None => "is done".to_owned(),
+        },
         (_, None) => shown(&record.output),
     }
+}
+
+/// Who would be asked.
+fn asks(question: &Value) -> String {
+    let groups = question.get("groups").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let groups: Vec<_> = groups.iter().filter_map(Value::as_str).collect();
+    let quorum = question.get("quorum").and_then(Value::as_u64).unwrap_or(1);
+    if groups.is_empty() { "asks people".to_owned() } else { format!("asks {quorum} of {}", groups.join(", ")) }
 }
 
 fn condition(step: Option<&Step>, record: &StepRecord) -> String {

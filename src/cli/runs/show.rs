@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Desk, Exit, find, output};
+use super::{super::approvals, Desk, Exit, find, output};
 use crate::{
     run::{RunState, StepRecord, StepState},
     store::{StoreError, Timeline},
@@ -52,6 +52,13 @@ fn print(timeline: &Timeline) {
         ]);
     }
     output::print(&format!("\n{table}"));
+    if !timeline.approvals.is_empty() {
+        output::print(&format!("\n{}", approvals::table(&timeline.approvals)));
+    }
+    for (approval, vote) in timeline.approvals.iter().flat_map(|approval| approval.votes.iter().map(move |vote| (approval, vote))) {
+        let reason = output::printable(&vote.reason);
+        output::print(&format!("{} {} {}: {} {reason}", output::time(vote.at), approval.asker, vote.person, vote.choice));
+    }
     let failed = timeline.attempts.iter().filter(|(_, attempt)| !attempt.message.is_empty());
     for (step, attempt) in failed {
         let outcome = attempt.outcome.map_or("under way", |outcome| outcome.as_str());

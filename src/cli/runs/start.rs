@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::{Desk, Exit, output};
+use super::{
+    super::identity::{self, Identity},
+    Desk, Exit, output,
+};
 use crate::{
     engine::decide,
     playbook::{InputKind, Library, Playbook, Trigger},
@@ -20,6 +23,8 @@ pub(in crate::cli) struct Start {
     /// Values for it, as a JSON object; those of `--input` come first.
     #[arg(long, value_name = "JSON")]
     inputs: Option<String>,
+    #[command(flatten)]
+    identity: Identity,
 }
 
 impl Start {
@@ -39,7 +44,7 @@ impl Start {
             Err(error) => return Ok(Exit::problem(&format!("the playbook `{}` cannot begin: {error}", playbook.name))),
         };
         let id = run.id.clone();
-        Ok(match desk.store.begin_by(run, &crate::cli::person()).await? {
+        Ok(match desk.store.begin_by(run, &self.identity.name(), &identity::who(&self.identity.name())).await? {
             Begun::New if desk.json => output::print_json(&serde_json::json!({ "run": id })),
             Begun::New | Begun::Known => {
                 output::print(&id.to_string());

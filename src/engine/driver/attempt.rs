@@ -5,7 +5,10 @@ use std::time::Instant;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Driven, Driver, LetGo, Spot};
+use super::{
+    Driven, Driver, LetGo, Spot,
+    consent::{Consent, Unready},
+};
 use crate::{
     actions::{self, Done, Entry, Failure, FailureKind, Observed, Perform, Prepared, ReadBack},
     duration::Span,
@@ -26,6 +29,9 @@ const LOOK_FOR_RESUMPTION: SignedDuration = SignedDuration::from_secs(5);
 /// How long to wait for a target that another step works on.
 const TARGET_BUSY: SignedDuration = SignedDuration::from_secs(5);
 
+/// Whoever changed what people agreed to has recorded it by then.
+const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
+
 impl Driver {
     pub(super) async fn attempt(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord) -> Result<(), LetGo> {
         let now = self.now();
@@ -39,6 +45,10 @@ impl Driver {
             record.ended_at = Some(now);
             return self.commit(it, spot, record, None).await;
         }
+        let consent = match self.consent(it, spot, &record, &*action).await? {
+            Ok(consent) => consent,
+            Err(unready) => return self.wait_for_people(it, spot, record, unready).await,
+        };
         if record.class == Class::Read {
             record.attempts += 1;
             return self.perform(it, spot, (record, now), &*action).await;
@@ -46,8 +56,8 @@ impl Driver {
         if let Some(stopped) = self.stopped(entry) {
             return self.wait_for_resumption(it, spot, record, &stopped).await;
         }
-        if let Err(held) = self.judge(it, spot, (entry, &record.plan), now).await {
-            return self.hold(it, spot, record, held).await;
+        if let Err(held) = self.judge(it, spot, (entry, &record.plan), (consent.approved_at, now)) {
+            return self.hold_or_ask(it, spot, (record, consent), held).await;
         }
         if record.class != Class::Idempotent && record.precondition.is_none() {
             if let Some(by) = self.lock(it, &record, &*action, now).await? {
@@ -67,7 +77,7 @@ impl Driver {
                 }
             }
         }
-        self.intend(it, spot, (record, entry), &*action).await
+        self.intend(it, spot, (record, consent, entry), &*action).await
     }
 
     /// Keeps others from the target before it is looked at; returns the run that has it already.
@@ -76,7 +86,7 @@ impl Driver {
         match self.store.lock(it.begun.id.clone(), record.id.clone(), target, now).await? {
             Some(Held::Locked { by }) => Ok(Some(by)),
             Some(Held::Ended) => Err(LetGo::Taken),
-            Some(Held::Exceeded(_) | Held::Stopped { .. }) | None => Ok(None),
+            Some(Held::Exceeded(_) | Held::Unapproved | Held::Stopped { .. }) | None => Ok(None),
         }
     }
 
@@ -85,7 +95,7 @@ impl Driver {
         &self,
         it: &Driven,
         spot: Spot<'_>,
-        (mut record, entry): (StepRecord, &'static Entry),
+        (mut record, consent, entry): (StepRecord, Consent, &'static Entry),
         action: &dyn Perform,
     ) -> Result<(), LetGo> {
         let intent_at = self.now();
@@ -93,13 +103,14 @@ impl Driver {
         // Only what was observed tells which plan an Azure subscription stands under.
         record.target = action.target(&it.context(&record, &seen, &self.services));
         let touched = json!([record.plan, seen, record.target]);
-        let guards = match self.judge(it, spot, (entry, &touched), intent_at).await {
+        let guards = match self.judge(it, spot, (entry, &touched), (consent.approved_at, intent_at)) {
             Ok(guards) => guards,
-            Err(held) => return self.hold(it, spot, record, held).await,
+            Err(held) => return self.hold_or_ask(it, spot, (record, consent), held).await,
         };
         if let Some(stopped) = self.stopped(entry) {
             return self.wait_for_resumption(it, spot, record, &stopped).await;
         }
+        let (hash, askers) = (consent.planned.hash(), consent.askers.clone());
         let before = record.clone();
         record.attempts += 1;
         record.state = StepState::Executing;
@@ -113,8 +124,8 @@ impl Driver {
                 drop(recorded);
                 return self.give_up(it, spot, before).await;
             }
-            let held =
-                self.store.intend(Intent { run: it.begun.id.clone(), step: record.clone(), attempt, guards, tells: entry.tells }).await?;
+            let intent = Intent { run: it.begun.id.clone(), step: record.clone(), attempt, guards, tells: entry.tells, hash, askers };
+            let held = self.store.intend(intent).await?;
             if held.is_none() {
                 recorded.put(record.clone());
             }
@@ -123,7 +134,8 @@ impl Driver {
         match held {
             None => self.perform(it, spot, (record, intent_at), action).await,
             Some(Held::Ended) => Err(LetGo::Taken),
-            Some(Held::Exceeded(guard)) => self.hold(it, spot, before, guardrails::exceeded(&guard)).await,
+            Some(Held::Exceeded(guard)) => self.hold_or_ask(it, spot, (before, consent), guardrails::exceeded(&guard)).await,
+            Some(Held::Unapproved) => self.look_again(it, spot, before).await,
             Some(Held::Locked { by }) => self.wait_for_target(it, spot, before, &by).await,
             Some(Held::Stopped { who, reason }) => self.wait_for_resumption(it, spot, before, &Stopped { who, since: None, reason }).await,
         }
@@ -244,12 +256,38 @@ impl Driver {
         }
     }
 
-    async fn hold(&self, it: &Driven, spot: Spot<'_>, record: StepRecord, held: HeldBack) -> Result<(), LetGo> {
+    /// What people agreed to has changed since it was looked up, as when another step of the run met a changed plan.
+    async fn look_again(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord) -> Result<(), LetGo> {
+        let held = guardrails::unapproved();
+        self.signals.guardrail_held(&it.begun.id, &record.id, held.rule, &held.detail);
+        record.state = StepState::Retrying;
+        record.precondition = None;
+        record.error = Some(held.detail);
+        record.due_at = self.now().checked_add(ASK_AGAIN).ok();
+        self.commit(it, spot, record, None).await
+    }
+
+    /// A guardrail holds a step back; where the site says so, people decide.
+    async fn hold_or_ask(
+        &self,
+        it: &Driven,
+        spot: Spot<'_>,
+        (record, consent): (StepRecord, Consent),
+        held: HeldBack,
+    ) -> Result<(), LetGo> {
+        let Some(ask) = self.ask_for_site(it, &record, (consent.planned, &held)).await? else {
+            return self.hold(it, spot, record, held).await;
+        };
+        self.signals.guardrail_held(&it.begun.id, &record.id, held.rule, &held.detail);
+        self.wait_for_people(it, spot, record, Unready::Ask(Box::new(ask))).await
+    }
+
+    pub(super) async fn hold(&self, it: &Driven, spot: Spot<'_>, record: StepRecord, held: HeldBack) -> Result<(), LetGo> {
         self.signals.guardrail_held(&it.begun.id, &record.id, held.rule, &held.detail);
         self.fail(it, spot, record, format!("held back by a guardrail: {}", held.detail)).await
     }
 
-    async fn fail(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, why: String) -> Result<(), LetGo> {
+    pub(super) async fn fail(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, why: String) -> Result<(), LetGo> {
         machine::refuse(&mut record, &why, self.now());
         self.commit(it, spot, record, None).await
     }
@@ -261,10 +299,15 @@ impl Driver {
         Ok((entry, action))
     }
 
-    async fn judge(&self, it: &Driven, spot: Spot<'_>, (entry, touched): (&Entry, &Value), now: Timestamp) -> Result<Vec<Guard>, HeldBack> {
-        let is_approved = machine::is_approved(spot.step, spot.frame, &it.recorded.lock().await.steps);
+    fn judge(
+        &self,
+        it: &Driven,
+        spot: Spot<'_>,
+        (entry, touched): (&Entry, &Value),
+        (approved_at, now): (Option<Timestamp>, Timestamp),
+    ) -> Result<Vec<Guard>, HeldBack> {
         let playbooks: Vec<_> = spot.frame.playbooks().collect();
-        self.guardrails.judge(entry, touched, Case { playbooks: &playbooks, detected_at: it.detected_at(), is_approved }, now)
+        self.guardrails.judge(entry, touched, Case { playbooks: &playbooks, detected_at: it.detected_at(), approved_at }, now)
     }
 
     fn moment(&self) -> Moment {

@@ -21,6 +21,8 @@ pub(super) struct Driven {
     pub(super) begun: RunRecord,
     pub(super) playbook: Arc<Playbook>,
     pub(super) alert: Option<Alert>,
+    /// Who wrote its alerts by hand.
+    pub(super) senders: Vec<String>,
     pub(super) alert_value: Value,
     pub(super) alerts: Value,
     pub(super) recorded: tokio::sync::Mutex<Recorded>,

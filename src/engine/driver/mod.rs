@@ -1,26 +1,29 @@
 //! Drives one run: asks the state machine what comes next, does it, and records what happened. The one place that acts.
 
 mod attempt;
+mod consent;
 mod driven;
 
 use std::{collections::HashSet, panic::AssertUnwindSafe, path::Path, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use tracing::error;
 
 use self::driven::{Driven, Recorded, Spot};
 use super::{
-    Engine, Guardrails, KillSwitch,
+    Engine, Guardrails, KillSwitch, SiteApprovals,
     machine::{self, Doing, Next, Task},
     plan,
 };
 use crate::{
     actions::{Services, Stage},
     alert::Alert,
+    approval::{Approval, ApprovalState},
     lifecycle::Stop,
-    playbook::{Playbook, Shelf},
-    run::{AttemptRecord, RunId, RunRecord, RunState, StepRecord, StepState},
+    playbook::{Body, Playbook, Shelf},
+    run::{AttemptRecord, Mode, RunId, RunRecord, RunState, StepRecord, StepState},
     store::{Change, Progress, Standing, Store, StoreError},
     telemetry::signals::Signals,
 };
@@ -33,6 +36,7 @@ pub(super) struct Driver {
     stage: Arc<dyn Stage>,
     guardrails: Arc<Guardrails>,
     kill_switch: Option<KillSwitch>,
+    approvals: Arc<SiteApprovals>,
     signals: Signals,
     /// It has playbooks by the hash of their text: a run keeps the text it began with.
     shelf: Shelf,
@@ -44,6 +48,15 @@ const AT_ONCE: usize = 16;
 
 /// A clock that is set does not keep a run waiting for longer.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
+
+/// What is recorded together with a run.
+#[derive(Default)]
+struct Noted {
+    step: Option<StepRecord>,
+    attempt: Option<AttemptRecord>,
+    /// What people are asked from then on.
+    ask: Option<Box<Approval>>,
+}
 
 /// Why a run is let go.
 enum LetGo {
@@ -69,6 +82,7 @@ impl Driver {
             stage: Arc::clone(&engine.stage),
             guardrails: Arc::clone(&engine.guardrails),
             kill_switch: engine.kill_switch.clone(),
+            approvals: Arc::clone(&engine.approvals),
             signals: engine.signals.clone(),
             shelf: engine.shelf.clone(),
             stop,
@@ -108,7 +122,7 @@ impl Driver {
         run.state = machine::abandoned(&steps);
         why.clone_into(&mut run.reason);
         run.ended_at = Some(self.now());
-        match self.store.record(Change { run: run.clone(), step: None, attempt: None }).await? {
+        match self.store.record(Change { run: run.clone(), step: None, attempt: None, ask: None }).await? {
             Standing::Ours | Standing::Touched => self.signals.run_ended(&run.id, &run.playbook, run.state, &run.reason),
             Standing::Ended => {}
         }
@@ -128,16 +142,18 @@ impl Driver {
             return Ok(None);
         }
         let corrupt = |what: &str, why: String| StoreError::Corrupt { what: format!("{what} of run {id}"), why };
-        let mut alerts = Vec::with_capacity(events.len());
+        let (mut alerts, mut senders) = (Vec::with_capacity(events.len()), Vec::new());
         for event in &events {
-            alerts.push(Alert::from_event(event).map_err(|malformed| corrupt("an alert", malformed.to_string()))?);
+            let (alert, sender) = Alert::and_sender(event).map_err(|malformed| corrupt("an alert", malformed.to_string()))?;
+            alerts.push(alert);
+            senders.extend(sender);
         }
         let playbook = self.playbook(&run).await?;
         let values = serde_json::to_value(&alerts).map_err(|error| corrupt("an alert", error.to_string()))?;
         let alert_value = values.get(0).cloned().unwrap_or_default();
         let recorded = tokio::sync::Mutex::new(Recorded { run: run.clone(), steps, is_stale: false });
         let alert = alerts.into_iter().next();
-        Ok(Some(Driven { begun: run, playbook, alert, alert_value, alerts: values, recorded }))
+        Ok(Some(Driven { begun: run, playbook, alert, senders, alert_value, alerts: values, recorded }))
     }
 
     /// The playbook as it was when the run began.
@@ -198,7 +214,7 @@ impl Driver {
         }
         // The run was due and has nothing to do: it waits or has ended, which is not recorded yet.
         let mut recorded = it.recorded.lock().await;
-        self.record(&it, &mut recorded, None, None).await
+        self.record(&it, &mut recorded, Noted::default()).await
     }
 
     async fn until(&self, moment: Option<Timestamp>) {
@@ -210,10 +226,18 @@ impl Driver {
         let spot = Spot { step: task.step, frame: &task.frame };
         match task.doing {
             Doing::Plan => {
-                let record = {
+                let (record, withheld) = {
                     let recorded = it.recorded.lock().await;
-                    plan::plan(spot.step, spot.frame, it.sight(&recorded), self.now())
+                    let record = plan::plan(spot.step, spot.frame, it.sight(&recorded), self.now());
+                    (record, consent::withheld(spot, &recorded.steps))
                 };
+                let acts = it.begun.mode == Mode::Enforce && record.state != StepState::Skipped;
+                if let Some(why) = withheld.filter(|_| acts) {
+                    return self.fail(it, spot, record, why).await;
+                }
+                if record.state == StepState::Waiting && matches!(spot.step.body, Body::Approval(_)) {
+                    return self.open(it, spot, record).await;
+                }
                 // A plan that is forgotten is made again, so it is not worth a commit of its own.
                 match record.state {
                     StepState::Planned => {
@@ -238,28 +262,32 @@ impl Driver {
     }
 
     /// Records a changed step together with what it makes of the run.
-    async fn commit(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, attempt: Option<AttemptRecord>) -> Result<(), LetGo> {
+    async fn commit(&self, it: &Driven, spot: Spot<'_>, record: StepRecord, attempt: Option<AttemptRecord>) -> Result<(), LetGo> {
+        self.note(it, spot, record, Noted { attempt, ..Noted::default() }).await
+    }
+
+    async fn note(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, noted: Noted) -> Result<(), LetGo> {
         let mut recorded = it.recorded.lock().await;
         plan::fall_back(spot.step, spot.frame, &mut record, it.sight(&recorded), self.now());
         recorded.put(record.clone());
-        self.record(it, &mut recorded, Some(record), attempt).await
+        self.record(it, &mut recorded, Noted { step: Some(record), ..noted }).await
     }
 
-    async fn record(
-        &self,
-        it: &Driven,
-        recorded: &mut Recorded,
-        step: Option<StepRecord>,
-        attempt: Option<AttemptRecord>,
-    ) -> Result<(), LetGo> {
+    async fn record(&self, it: &Driven, recorded: &mut Recorded, noted: Noted) -> Result<(), LetGo> {
         let run = recorded.advanced(&it.playbook, self.now());
-        let standing = self.store.record(Change { run: run.clone(), step: step.clone(), attempt }).await;
+        let Noted { step, attempt, ask } = noted;
+        let standing = self.store.record(Change { run: run.clone(), step: step.clone(), attempt, ask }).await;
         recorded.is_stale |= !matches!(standing, Ok(Standing::Ours));
         let standing = standing?;
         if standing == Standing::Ended {
             return Err(LetGo::Taken);
         }
         if let Some(step) = step.filter(|step| step.state.is_final()) {
+            if let Some(decision) = step.output.get("decision").and_then(Value::as_str).filter(|_| step.action == "approval")
+                && let Some(state) = ApprovalState::parse(decision).filter(|_| step.state == StepState::Succeeded)
+            {
+                self.signals.approval_closed(state);
+            }
             self.signals.step_ended(&run.id, &step.id, &step.action, step.state);
         }
         recorded.run = run;

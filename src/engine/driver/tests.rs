@@ -117,6 +117,7 @@ async fn played(steps: &str, script: Box<Script>) -> (RunRecord, Vec<StepRecord>
         stage: Arc::new(OnScene(scene)),
         guardrails: Arc::default(),
         kill_switch: None,
+        approvals: Arc::default(),
         acting: Acting::AsWritten,
         signals: Signals::new(Metrics::new().unwrap()),
     };

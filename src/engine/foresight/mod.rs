@@ -18,7 +18,10 @@ pub use answers::{Answer, Answers, Nothing, Recorded};
 pub use appraise::{Appraisal, appraise, run_of};
 pub use tally::Tally;
 
-use super::guardrails::{Guardrails, HeldBack};
+use super::{
+    consent::SiteApprovals,
+    guardrails::{Guardrails, HeldBack},
+};
 use crate::{
     alert::Alert,
     playbook::Playbook,
@@ -43,6 +46,8 @@ pub struct Subject<'a> {
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Outlook<'a> {
     pub guardrails: &'a Guardrails,
+    /// Whom the site asks.
+    pub site: &'a SiteApprovals,
     pub answers: &'a dyn Answers,
     pub approvals: Approvals,
 }

@@ -7,6 +7,7 @@ use super::{Answer, Approvals, Call, Fate, Foreseen, Outlook, Subject, Tally, Un
 use crate::{
     actions::{self, Done, Entry, Failure},
     engine::{
+        consent,
         guardrails::{self, Case, HeldBack},
         machine::{self, Doing, Frame, Moment, Next, Task},
         plan::{self, Sight},
@@ -116,6 +117,7 @@ impl Play<'_> {
             return self.answer(step, frame, record);
         }
         let held = self.held(entry, step, frame, &record);
+        let held = held.and_then(|held| self.ask_site(entry, frame, &record, held));
         if self.foreseen.run.mode == Mode::Shadow {
             self.note(entry, &record, Fate::Shadowed(held));
             record.state = StepState::Shadowed;
@@ -134,14 +136,37 @@ impl Play<'_> {
 
     /// The guardrail that holds a step back; what is not held back is counted, unless the playbook is in shadow mode.
     fn held(&mut self, entry: &Entry, step: &Step, frame: &Frame<'_>, record: &StepRecord) -> Option<HeldBack> {
+        match consent::asked(step, frame, &self.foreseen.steps) {
+            Ok(askers) => self.judged(entry, frame, record, (!askers.is_empty()).then_some(self.now)),
+            Err(detail) => Some(HeldBack { rule: "approval", detail, asks: false }),
+        }
+    }
+
+    fn judged(&mut self, entry: &Entry, frame: &Frame<'_>, record: &StepRecord, approved_at: Option<Timestamp>) -> Option<HeldBack> {
         let detected_at = self.subject.alert.map_or(self.subject.run.created_at, |alert| alert.detected_at);
-        let is_approved = machine::is_approved(step, frame, &self.foreseen.steps);
         let playbooks: Vec<_> = frame.playbooks().collect();
-        let case = Case { playbooks: &playbooks, detected_at, is_approved };
+        let case = Case { playbooks: &playbooks, detected_at, approved_at };
         match self.outlook.guardrails.judge(entry, &record.plan, case, self.now) {
             Err(held) => Some(held),
             Ok(_) if self.foreseen.run.mode == Mode::Shadow => None,
             Ok(guards) => self.tally.reserve(&guards, entry.name, &record.within, self.now).map(guardrails::exceeded),
+        }
+    }
+
+    /// Where the site asks about what a guardrail holds back, people are taken to answer.
+    fn ask_site(&mut self, entry: &Entry, frame: &Frame<'_>, record: &StepRecord, held: HeldBack) -> Option<HeldBack> {
+        let site = self.outlook.site;
+        if !held.asks || !site.asks() || self.foreseen.run.mode == Mode::Shadow {
+            return Some(held);
+        }
+        let question = json!({
+            "title": format!("may `{}` do `{}`?", record.id, record.action), "why": held.detail, "for_steps": [record.id],
+            "groups": site.groups, "quorum": site.quorum, "channels": site.channels,
+        });
+        self.foreseen.questions.push((record.id.clone(), question));
+        match self.outlook.approvals {
+            Approvals::Approve => self.judged(entry, frame, record, Some(self.now)),
+            Approvals::Reject => Some(HeldBack { detail: format!("{}; people are asked, and taken to say no", held.detail), ..held }),
         }
     }
 

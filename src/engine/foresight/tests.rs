@@ -48,11 +48,12 @@ struct Given {
     guardrails: &'static str,
     answers: Vec<(&'static str, Answer)>,
     approvals: Approvals,
+    site: &'static str,
 }
 
 impl Default for Given {
     fn default() -> Self {
-        Self { mode: Mode::Enforce, guardrails: "without_approval: ['*']", answers: Vec::new(), approvals: Approvals::Approve }
+        Self { mode: Mode::Enforce, guardrails: "without_approval: ['*']", answers: Vec::new(), approvals: Approvals::Approve, site: "{}" }
     }
 }
 
@@ -69,7 +70,8 @@ impl Given {
         let alerts = json!([seen]);
         let guardrails: Guardrails = serde_yaml::from_str(self.guardrails).unwrap();
         let subject = Subject { playbook: &playbook, run: &run, alert: Some(&alert), seen: &seen, alerts: &alerts };
-        let outlook = Outlook { guardrails: &guardrails, answers: self, approvals: self.approvals };
+        let site: SiteApprovals = serde_yaml::from_str(self.site).unwrap();
+        let outlook = Outlook { guardrails: &guardrails, site: &site, answers: self, approvals: self.approvals };
         foresee(subject, outlook, tally)
     }
 
@@ -194,4 +196,23 @@ fn recorded_answers_are_given_again() {
     assert_eq!(answer("log", Class::Idempotent, json!({"message": "a"})), Answer::Output(json!("said")));
     assert_eq!(answer("log", Class::Idempotent, json!({"message": "b"})), Answer::Unknown, "another change is another thing");
     assert_eq!(answer("notify", Class::Idempotent, json!({"text": "a"})), Answer::Unknown, "what was only recorded was not answered");
+}
+
+#[test]
+fn where_the_site_asks_people_are_taken_to_answer_and_a_step_that_a_playbook_asks_about_needs_its_own_yes() {
+    let suspend = "- {id: suspend, action: subscription.suspend, with: {customer_tenant_id: \"${alert.customer_tenant_id}\", subscription_id: \"${alert.subscription_id}\"}}";
+    let asking = |approvals, site| Given { guardrails: "{}", approvals, site, ..Given::default() };
+    let site = "{groups: [leads], channels: ['log:default'], quorum: 2}";
+    for (approvals, site, made, questions) in
+        [(Approvals::Approve, site, true, 1), (Approvals::Reject, site, false, 1), (Approvals::Approve, "{}", false, 0)]
+    {
+        let foreseen = asking(approvals, site).foresee(suspend);
+        let groups: Vec<_> = foreseen.questions.iter().map(|(step, question)| (step.as_str(), question["groups"].clone())).collect();
+        assert_eq!((foreseen.calls[0].is_made(), groups.len()), (made, questions), "{approvals:?} {site}");
+        assert!(groups.iter().all(|group| *group == ("suspend", json!(["leads"]))));
+    }
+    let rejected = "- {id: ask, approval: {title: t, for_steps: [say], groups: [g], channels: ['log:default'], on_timeout: reject}}\n\
+                    - {id: say, if: 'steps.ask.output.decision != \"approved\"', action: log, with: {message: x}}";
+    let foreseen = asking(Approvals::Reject, "{}").foresee(rejected);
+    assert!(foreseen.calls.iter().all(|call| !call.is_made()), "without its yes it is not taken, whatever its condition says");
 }

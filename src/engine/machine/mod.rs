@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 pub use frame::{Doing, Frame, Next, Task};
-pub use walk::{find, is_approved, next, trouble};
+pub use walk::{find, next, trouble};
 
 use crate::{
     actions::{Done, Failure, FailureKind, ReadBack},
@@ -114,6 +114,24 @@ pub fn refuse(step: &mut StepRecord, why: &str, now: Timestamp) {
     let may_have_happened = step.uncertain || matches!(step.state, StepState::Executing | StepState::Verifying | StepState::Confirming);
     step.error = Some(why.to_owned());
     end(step, if may_have_happened { StepState::Indeterminate } else { StepState::Failed }, now);
+}
+
+/// The step waits until then for people, of whom it was asked under that name. What is seen of its target now is not true any more when
+/// they have answered.
+pub fn wait_for_people(step: &mut StepRecord, asked: Value, until: Timestamp) {
+    step.state = StepState::Waiting;
+    step.output = asked;
+    step.precondition = None;
+    step.target = None;
+    step.error = None;
+    step.due_at = Some(until);
+}
+
+/// The step when people did not agree to it; the answer tells how.
+pub fn disagree(step: &mut StepRecord, answer: &Value, why: &str, now: Timestamp) {
+    step.output = serde_json::json!({ "approval": answer });
+    step.error = Some(why.to_owned());
+    end(step, StepState::Failed, now);
 }
 
 /// How a run ends that cannot be gone on with.

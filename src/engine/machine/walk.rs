@@ -50,17 +50,6 @@ pub fn trouble<'a>(frame: &Frame<'_>, steps: &'a [StepRecord]) -> Option<&'a Ste
     })
 }
 
-/// Whether people agreed to a step: an approval for it stands in the same playbook, and was given.
-pub fn is_approved(step: &Step, frame: &Frame<'_>, steps: &[StepRecord]) -> bool {
-    steps.iter().any(|record| {
-        let (around, id) = record.id.split_at(record.id.rfind('/').map_or(0, |at| at + 1));
-        let is_seen = around.starts_with(&frame.base) && frame.prefix.starts_with(around);
-        let asked = frame.playbook.step(id).filter(|_| is_seen);
-        let covers = asked.is_some_and(|asked| matches!(&asked.body, Body::Approval(approval) if approval.for_steps.contains(&step.id)));
-        covers && record.state == StepState::Succeeded && record.output.get("decision").and_then(Value::as_str) == Some("approved")
-    })
-}
-
 /// A recorded step as written, and the playbook that it is written in; nothing for a step that undoes another.
 pub fn find<'p>(playbook: &'p Playbook, steps: &[StepRecord], path: &str) -> Option<(&'p Step, Frame<'p>)> {
     let walk = Walk { records: records(steps), steps, now: Timestamp::UNIX_EPOCH };
@@ -184,7 +173,9 @@ impl Walk<'_> {
                 (StepState::Planned | StepState::Retrying, _) => return task(Doing::Attempt),
                 (StepState::Executing, _) => return task(Doing::Interrupted),
                 (StepState::Verifying | StepState::Confirming, None) => return task(Doing::Look),
-                (StepState::Waiting, Some(due)) if record.output.is_null() => return Open::wait(due, false),
+                (StepState::Waiting, Some(due)) if record.output.is_null() || is_action(step) => return Open::wait(due, false),
+                // People have answered what it waited for, or their time is over: the attempt finds out.
+                (StepState::Waiting, _) if is_action(step) => return task(Doing::Attempt),
                 (StepState::Waiting, _) => return Open::task(step, frame, Doing::Close(waited(step, record, self.now))),
                 (StepState::Running, _) => return self.inside(step, record, frame),
                 (StepState::Succeeded, _) => {
@@ -194,6 +185,7 @@ impl Walk<'_> {
                 }
                 (StepState::Skipped | StepState::Shadowed, _) => {}
                 (StepState::Failed, _) if tolerance == Tolerance::All || goes_on(step) => {}
+                (StepState::Failed, _) if let Some((state, reason)) = disagreed(record) => return Flow::Stopped(state, reason),
                 (StepState::Indeterminate, _) if tolerance == Tolerance::All => {}
                 (StepState::Failed | StepState::Indeterminate, _) => return Flow::Trouble(Box::new(record.clone()), step),
             }
@@ -225,6 +217,20 @@ fn waited(step: &Step, record: &StepRecord, now: Timestamp) -> StepRecord {
         record.output = json!({"decision": decision, "by": [], "reason": "nobody answered in time"});
     }
     record
+}
+
+fn is_action(step: &Step) -> bool {
+    matches!(step.body, Body::Action { .. })
+}
+
+/// How the run ends when people did not agree to a step that waited for them. What never began has no answer from the outside as its output.
+fn disagreed(record: &StepRecord) -> Option<(RunState, String)> {
+    let answer = record.output.get("approval").filter(|_| record.first_intent_at.is_none())?;
+    let state = match answer.get("decision").and_then(Value::as_str)? {
+        "expired" => RunState::Expired,
+        _ => RunState::Rejected,
+    };
+    Some((state, trouble_of(record)))
 }
 
 /// Whether a step that succeeded ends its playbook.

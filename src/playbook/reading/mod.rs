@@ -1,16 +1,16 @@
 //! How each part of a playbook is read: one file for each kind of thing. Each reader takes what it can and reports the rest.
 
 mod action;
-mod approval;
 mod control;
 mod inputs;
+mod question;
 mod rates;
 mod step;
 mod trigger;
 
 pub(super) use action::MOST_ATTEMPTS;
-pub(super) use approval::LARGEST_QUORUM;
 pub(super) use control::MOST_AT_ONCE;
+pub(super) use question::LARGEST_QUORUM;
 pub(super) use rates::{MOST as LARGEST_COUNT, Rates};
 pub(super) use step::KINDS;
 pub(super) use step::sequence;

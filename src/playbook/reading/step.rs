@@ -1,6 +1,6 @@
 //! Reads steps: what is common to all of them, and which kind each is.
 
-use super::{action, approval, check_identifier, control};
+use super::{action, check_identifier, control, question};
 use crate::{
     playbook::{
         Body, OnError, Step,
@@ -129,7 +129,7 @@ fn read_body(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &str, visible: 
         "script" => reader.script(node, "`script`", visible).map(Body::Script),
         "wait" => control::wait(reader, node, visible),
         "playbook" => control::call(reader, fields, node, visible),
-        _ => approval::read(reader, node, visible),
+        _ => question::read(reader, node, visible),
     }
 }
 

@@ -1,0 +1,269 @@
+//! The words for what people are asked: the question with its exact plan, their votes, and how it ends.
+//!
+//! Plain data, as the store keeps it and people read it. Who may vote, and what a vote decides, is in [`rules`].
+
+mod rules;
+
+use std::fmt;
+
+use jiff::Timestamp;
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+pub use rules::{Ballot, Counted, LONGEST_REASON, Refused, judge};
+
+use crate::{run::RunId, word::words};
+
+/// Names one question.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ApprovalId(pub String);
+
+/// A question to people, with what they said.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Approval {
+    pub id: ApprovalId,
+    pub run: RunId,
+    /// The path of the step that asks: an `approval` step, or the step that a guardrail of the site asks about.
+    #[serde(rename = "step")]
+    pub asker: String,
+    /// How often it has been asked, from 1: a changed plan is another question.
+    pub round: u32,
+    /// Stands for the whole plan. Whoever votes says which plan they saw.
+    pub hash: String,
+    #[serde(flatten)]
+    pub question: Question,
+    pub state: ApprovalState,
+    /// How it ended, for people.
+    pub outcome: String,
+    pub opened_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub decided_at: Option<Timestamp>,
+    /// The last vote of each person, in the order in which they were cast.
+    pub votes: Vec<Vote>,
+}
+
+/// What is asked, and whom.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Question {
+    pub playbook: String,
+    pub title: String,
+    /// Why the site asks, or why it is asked again; empty where the playbook asks for the first time.
+    pub why: String,
+    /// The guardrail that asks; none where the playbook does.
+    pub rule: Option<String>,
+    /// What may be done when they agree, and nothing else.
+    pub plan: Vec<Planned>,
+    pub groups: Vec<String>,
+    pub escalate: Vec<Escalated>,
+    /// How many must agree.
+    pub quorum: u32,
+    /// Where they are asked.
+    pub channels: Vec<String>,
+    /// Who began the run or wrote its alert by hand; they do not decide about it.
+    pub requesters: Vec<String>,
+    /// What counts when nobody has answered in time.
+    pub silence: Silence,
+}
+
+/// A group that is asked as well from a moment on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Escalated {
+    pub at: Timestamp,
+    pub groups: Vec<String>,
+}
+
+/// One step as people saw it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// The path of the step.
+    pub step: String,
+    /// What it does.
+    pub action: String,
+    /// Its rendered arguments.
+    pub with: Value,
+    /// What it works on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Why the arguments could not be rendered yet. What was not seen is not agreed to: once they are known, people are asked again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
+}
+
+/// What counts when nobody has answered in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Silence {
+    Rejects,
+    Approves,
+}
+
+/// Where a question stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalState {
+    /// People may vote.
+    Open,
+    /// Enough people agreed.
+    Approved,
+    /// One did not agree.
+    Rejected,
+    /// Nobody decided in time.
+    Expired,
+    /// It counts no more: the plan changed, or its run has ended.
+    Void,
+}
+
+/// What one person says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Choice {
+    Approve,
+    Reject,
+}
+
+/// What one person said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Vote {
+    pub person: String,
+    pub choice: Choice,
+    pub reason: String,
+    pub at: Timestamp,
+    /// The plan that they saw.
+    pub hash: String,
+    /// How they came: through the API with a token, or on the command line as whom the system knows.
+    pub via: String,
+}
+
+impl ApprovalId {
+    /// The same for the same question, so that it is not opened twice.
+    pub fn of(run: &RunId, asker: &str, round: u32) -> Self {
+        Self(run.request_id(&format!("{asker}?{round}")).to_string())
+    }
+
+    /// Names a message about the question; the same for a repeat of it.
+    pub fn message(&self, kind: &str, channel: &str) -> String {
+        let own = Uuid::parse_str(&self.0).unwrap_or(Uuid::NAMESPACE_OID);
+        Uuid::new_v5(&own, format!("{kind} {channel}").as_bytes()).to_string()
+    }
+}
+
+impl fmt::Display for ApprovalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Approval {
+    /// The groups that may vote at a moment: those that were asked at first, and those that were asked since.
+    pub fn groups_at(&self, now: Timestamp) -> Vec<&str> {
+        let since = self.question.escalate.iter().filter(|it| it.at <= now).flat_map(|it| &it.groups);
+        self.question.groups.iter().chain(since).map(String::as_str).collect()
+    }
+
+    /// Who said that.
+    pub fn voters(&self, choice: Choice) -> Vec<&str> {
+        self.votes.iter().filter(|vote| vote.choice == choice).map(|vote| vote.person.as_str()).collect()
+    }
+
+    /// What the step that asked has as its output once it is decided.
+    pub fn output(&self) -> Value {
+        let choice = if self.state == ApprovalState::Rejected { Choice::Reject } else { Choice::Approve };
+        json!({"decision": self.state, "by": self.voters(choice), "reason": self.outcome})
+    }
+
+    /// Whether this exact step is a part of the plan.
+    pub fn covers(&self, planned: &Planned) -> bool {
+        let hash = planned.hash();
+        self.question.plan.iter().any(|seen| seen.step == planned.step && seen.hash() == hash)
+    }
+}
+
+impl Planned {
+    /// Stands for exactly this.
+    pub fn hash(&self) -> String {
+        let seen = json!([self.step, self.action, self.with, self.target, self.unknown]);
+        hex(digest(&SHA256, canonical(&seen).as_bytes()).as_ref())
+    }
+}
+
+/// Stands for a whole plan.
+pub fn hash_of(plan: &[Planned]) -> String {
+    let parts: Vec<_> = plan.iter().map(Planned::hash).collect();
+    hex(digest(&SHA256, parts.join("\n").as_bytes()).as_ref())
+}
+
+/// The document with its keys in order, so that the same content is the same text.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let mut names: Vec<_> = fields.iter().collect();
+            names.sort_by_key(|(name, _)| name.as_str());
+            let parts: Vec<_> = names.into_iter().map(|(name, field)| format!("{}:{}", json!(name), canonical(field))).collect();
+            format!("{{{}}}", parts.join(","))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a text cannot fail.
+        let _written = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+words! {
+    ApprovalState { Open => "open", Approved => "approved", Rejected => "rejected", Expired => "expired", Void => "void" }
+    Choice { Approve => "approve", Reject => "reject" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(with: Value) -> Planned {
+        Planned { step: "s".to_owned(), action: "log".to_owned(), with, target: None, unknown: None }
+    }
+
+    #[test]
+    fn a_hash_stands_for_exactly_one_plan() {
+        let one = planned(json!({"a": 1, "b": [true, null]}));
+        assert_eq!(one.hash().len(), 64);
+        let read: Planned = serde_json::from_str(r#"{"with": {"b": [true, null], "a": 1}, "action": "log", "step": "s"}"#).unwrap();
+        assert_eq!(read.hash(), one.hash(), "the order of keys says nothing");
+        for other in [
+            planned(json!({"a": 2, "b": [true, null]})),
+            planned(json!({"a": "1", "b": [true, null]})),
+            Planned { step: "t".to_owned(), ..one.clone() },
+            Planned { action: "notify".to_owned(), ..one.clone() },
+            Planned { target: Some("plan:1".to_owned()), ..one.clone() },
+            Planned { unknown: Some("later".to_owned()), ..one.clone() },
+        ] {
+            assert_ne!(other.hash(), one.hash(), "{other:?}");
+            assert_ne!(hash_of(&[one.clone(), other.clone()]), hash_of(&[other, one.clone()]), "and so does the order of steps");
+        }
+        assert_ne!(hash_of(std::slice::from_ref(&one)), hash_of(&[one.clone(), one]));
+    }
+
+    #[test]
+    fn a_question_has_one_name_for_each_round() {
+        let run = RunId::new();
+        assert_eq!(ApprovalId::of(&run, "ask", 1), ApprovalId::of(&run, "ask", 1));
+        assert_ne!(ApprovalId::of(&run, "ask", 1), ApprovalId::of(&run, "ask", 2));
+        let id = ApprovalId::of(&run, "ask", 1);
+        assert_ne!(id.message("opened", "slack:a"), id.message("opened", "slack:b"));
+        assert_eq!(id.message("opened", "slack:a"), id.message("opened", "slack:a"));
+    }
+}

@@ -1,0 +1,149 @@
+//! `/api/v1/approvals`: what people are asked, and their answers. Each person has a token; served only where somebody has one.
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, Query, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::reload::{CHALLENGE, bearer};
+use crate::{
+    adapters::Refusal,
+    approval::{Approval, ApprovalId, Ballot, Choice, Counted, Refused},
+    people::{People, User},
+    store::{ApprovalFilter, Store, StoreError},
+};
+
+/// What the answers are read from and written to.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Approvals {
+    pub store: Store,
+    pub people: Arc<People>,
+}
+
+/// What a person sends with an answer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    /// The hash of the plan that the person saw.
+    hash: String,
+    #[serde(default)]
+    reason: String,
+}
+
+/// A hash and a reason fit many times over.
+const LARGEST_BODY: usize = 16 * 1024;
+
+/// As many as a page shows.
+const MOST: i64 = 200;
+
+pub(super) fn router(approvals: Approvals) -> Router {
+    let only_post = async || Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this changes something", "use `POST`");
+    Router::new()
+        .route("/api/v1/approvals", get(list))
+        .route("/api/v1/approvals/{id}", get(show))
+        .route("/api/v1/approvals/{id}/approve", post(approve).fallback(only_post))
+        .route("/api/v1/approvals/{id}/reject", post(reject).fallback(only_post))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(approvals)
+}
+
+async fn list(State(served): State<Approvals>, headers: HeaderMap, Query(query): Query<HashMap<String, String>>) -> Response {
+    let answer = async {
+        served.person(&headers)?;
+        let open = match query.get("state").map_or("open", String::as_str) {
+            "open" => true,
+            "all" => false,
+            other => return Err(Refusal::bad_request("state", format!("`state` is `open` or `all`, and this is `{other}`"))),
+        };
+        let found = served.store.approvals(&ApprovalFilter { open, most: MOST, ..ApprovalFilter::default() }).await.map_err(unavailable)?;
+        let shown: Vec<_> = found.iter().map(|approval| served.shown(approval)).collect();
+        Ok(Json(json!({ "approvals": shown })))
+    };
+    answer.await.into_response()
+}
+
+async fn show(State(served): State<Approvals>, headers: HeaderMap, Path(id): Path<String>) -> Response {
+    let answer = async {
+        served.person(&headers)?;
+        let approval = served.store.approval(&ApprovalId(id)).await.map_err(unavailable)?.ok_or_else(|| refusal(&Refused::Unknown))?;
+        Ok::<_, Refusal>(Json(served.shown(&approval)))
+    };
+    answer.await.into_response()
+}
+
+async fn approve(State(served): State<Approvals>, headers: HeaderMap, Path(id): Path<String>, body: Bytes) -> Response {
+    served.vote(&headers, ApprovalId(id), Choice::Approve, &body).await.into_response()
+}
+
+async fn reject(State(served): State<Approvals>, headers: HeaderMap, Path(id): Path<String>, body: Bytes) -> Response {
+    served.vote(&headers, ApprovalId(id), Choice::Reject, &body).await.into_response()
+}
+
+impl Approvals {
+    fn person(&self, headers: &HeaderMap) -> Result<(&str, &User), Refusal> {
+        bearer(headers).and_then(|token| self.people.by_token(token)).ok_or_else(|| {
+            let help = "send `Authorization: Bearer …` with the token of one of `users`";
+            let refusal = Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", "the request is not authenticated", help);
+            refusal.with(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE))
+        })
+    }
+
+    async fn vote(&self, headers: &HeaderMap, id: ApprovalId, choice: Choice, body: &[u8]) -> Result<Json<Value>, Refusal> {
+        let (name, user) = self.person(headers)?;
+        if !user.role.may_vote() {
+            let message = format!("`{name}` has the role {}, and voting needs approver or more", user.role);
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "role", message, "ask somebody whose role allows it"));
+        }
+        let said: Said = serde_json::from_slice(body)
+            .map_err(|error| Refusal::bad_request("body", format!("the body is to be `{{\"hash\": …, \"reason\": …}}`: {error}")))?;
+        let Said { hash, reason } = said;
+        let ballot = Ballot { person: name.to_owned(), groups: user.groups.clone(), choice, reason, hash, via: "api".to_owned() };
+        match self.store.vote(&id, ballot).await.map_err(unavailable)? {
+            Ok(Counted::Waits { missing }) => Ok(Json(json!({"approval": id, "outcome": "waits", "missing": missing}))),
+            Ok(Counted::Decided(state)) => Ok(Json(json!({"approval": id, "outcome": state, "missing": 0}))),
+            Err(refused) => Err(refusal(&refused)),
+        }
+    }
+
+    /// The question as it is shown, with those who may vote now.
+    fn shown(&self, approval: &Approval) -> Value {
+        let able = self.people.approvers(&approval.groups_at(self.store.clock().now()));
+        let is_requester = |name: &&&str| approval.question.requesters.iter().any(|it| it.eq_ignore_ascii_case(name));
+        let may_vote: Vec<_> = able.iter().filter(|name| !is_requester(name)).collect();
+        let mut shown = json!(approval);
+        if let Value::Object(fields) = &mut shown {
+            fields.insert("may_vote".to_owned(), json!(may_vote));
+        }
+        shown
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
+fn unavailable(error: StoreError) -> Refusal {
+    let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the store cannot be used now", "ask again later");
+    Refusal { detail: Some(error.to_string()), ..refusal }
+}
+
+fn refusal(refused: &Refused) -> Refusal {
+    let (status, code, help) = match refused {
+        Refused::Unknown => (StatusCode::NOT_FOUND, "not_found", "`GET /api/v1/approvals` lists them"),
+        Refused::Closed(_) | Refused::Late(_) | Refused::RunEnds => {
+            (StatusCode::GONE, "closed", "look at how it ended; nothing changes that")
+        }
+        Refused::Changed { .. } => (StatusCode::CONFLICT, "changed", "look at the plan again, and answer with its hash"),
+        Refused::Again { .. } => (StatusCode::CONFLICT, "already_voted", "wait for the others, or reject while it is open"),
+        Refused::Requester(_) => (StatusCode::FORBIDDEN, "requester", "somebody else must decide"),
+        Refused::Foreign { .. } => (StatusCode::FORBIDDEN, "not_asked", "somebody of these groups must decide"),
+        Refused::NoReason | Refused::LongReason(_) => (StatusCode::UNPROCESSABLE_ENTITY, "reason", "send another `reason`"),
+    };
+    Refusal::new(status, code, refused.to_string(), help)
+}
