@@ -1,4 +1,4 @@
-//! `http.request`: one HTTP request to any service, without any credential of Quell's own.
+//! `http.request`: one HTTP request to any service, with no credential but the secrets that the step names.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use super::{Action, Context, Done, Failure, FailureKind};
 use crate::{
     net::{self, Reply, Request, Url},
     run::Class,
+    secret::Secrets,
 };
 
 /// Sends one HTTP request.
@@ -62,13 +63,14 @@ impl Action for HttpRequest {
     const EXAMPLE: &'static str =
         r#"{ "method": "POST", "url": "https://tickets.contoso.com/api/tickets", "body": { "title": "${alert.title}" }, "expect": [201] }"#;
     const CLASS: Class = Class::Unsafe;
+    const TAKES_SECRETS: bool = true;
 
     fn class(&self) -> Class {
         if self.reads() { Class::Read } else { Class::Unsafe }
     }
 
     async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
-        let reply = ctx.services.net.send(self.request()?).await?;
+        let reply = ctx.services.net.send(self.request(&ctx.services.secrets)?).await?;
         if self.is_expected(reply.status) {
             return Ok(Done::Now(output(&reply)));
         }
@@ -93,7 +95,7 @@ impl HttpRequest {
         if self.expect.is_empty() { (200..300).contains(&status) } else { self.expect.contains(&status) }
     }
 
-    fn request(&self) -> Result<Request, Failure> {
+    fn request(&self, secrets: &Secrets) -> Result<Request, Failure> {
         let mut url = Url::parse(&self.url).map_err(|error| Failure::rejected(format!("`url` is not a URL: {error}")))?;
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
@@ -107,7 +109,8 @@ impl HttpRequest {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        Ok(request)
+        // An excerpt of a refusal could end amid one, and then it could not be found any more.
+        Ok(secrets.values().fold(request, Request::withhold))
     }
 }
 

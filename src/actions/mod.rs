@@ -16,7 +16,7 @@ mod subscription_get;
 mod subscription_reactivate;
 mod subscription_suspend;
 
-use std::{pin::Pin, sync::Arc};
+use std::{fmt, pin::Pin, sync::Arc};
 
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
@@ -32,6 +32,7 @@ use crate::{
     connections::{Connections, Microsoft},
     net::Net,
     run::{Class, RunId},
+    secret::{MASK, Secrets},
 };
 
 /// Every action, in the order that help prints them.
@@ -62,6 +63,8 @@ trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     const DESTRUCTIVE: bool = false;
     /// Whether all it does is to tell people, which goes on while the kill switch is thrown.
     const TELLS: bool = false;
+    /// Whether its parameters may hold secrets: what it does with them is seen by the service that is called, and by nobody else.
+    const TAKES_SECRETS: bool = false;
 
     /// How it may be repeated with these parameters, where that is known to be safer than [`Action::CLASS`].
     fn class(&self) -> Class {
@@ -116,6 +119,8 @@ pub struct Services {
     pub net: Net,
     pub connections: Connections,
     pub channels: Channels,
+    /// What `secret("name")` stands for.
+    pub secrets: Secrets,
 }
 
 /// What a look at the target before the first attempt showed.
@@ -193,7 +198,33 @@ pub trait Stage: Send + Sync {
     ///
     /// # Errors
     /// Names the parameter that is unknown, missing or of the wrong type.
-    fn prepare(&self, entry: &'static Entry, step: &str, with: Value) -> Result<Prepared, serde_json::Error>;
+    fn prepare(&self, entry: &'static Entry, step: &str, with: Rendered) -> Result<Prepared, serde_json::Error>;
+}
+
+/// Rendered parameters.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    /// As they are recorded and shown.
+    pub shown: Value,
+    /// The same with the secrets in them, for the action alone.
+    pub revealed: Revealed,
+}
+
+impl Rendered {
+    /// Parameters whose secrets, if there are any, are not put in.
+    pub fn without_secrets(shown: Value) -> Self {
+        Self { revealed: Revealed(shown.clone()), shown }
+    }
+}
+
+/// Parameters with secrets in them, whose `Debug` form shows nothing.
+#[derive(Clone)]
+pub struct Revealed(pub Value);
+
+impl fmt::Debug for Revealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
 }
 
 /// The stage on which actions are what they say.
@@ -201,8 +232,8 @@ pub trait Stage: Send + Sync {
 pub struct World;
 
 impl Stage for World {
-    fn prepare(&self, entry: &'static Entry, _step: &str, with: Value) -> Result<Prepared, serde_json::Error> {
-        entry.prepare(with)
+    fn prepare(&self, entry: &'static Entry, _step: &str, with: Rendered) -> Result<Prepared, serde_json::Error> {
+        entry.prepare(with.revealed.0)
     }
 }
 
@@ -216,6 +247,7 @@ pub struct Entry {
     pub class: Class,
     pub destructive: bool,
     pub tells: bool,
+    pub takes_secrets: bool,
     schema: fn() -> Schema,
     prepare: fn(Value) -> Result<Prepared, serde_json::Error>,
 }
@@ -229,6 +261,7 @@ impl Entry {
             class: A::CLASS,
             destructive: A::DESTRUCTIVE,
             tells: A::TELLS,
+            takes_secrets: A::TAKES_SECRETS,
             schema: || schemars::schema_for!(A),
             prepare: |with| Ok(Box::new(serde_json::from_value::<A>(with)?)),
         }

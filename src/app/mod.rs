@@ -95,7 +95,7 @@ impl App {
             store: store.clone(),
             bus: Arc::clone(&bus),
             shelf: reloader.shelf().clone(),
-            services: Arc::new(Services { net, connections, channels }),
+            services: Arc::new(Services { net, connections, channels, secrets: config.secrets.clone() }),
             stage: Arc::new(World),
             guardrails: Arc::new(config.guardrails.clone()),
             kill_switch: Some(KillSwitch::at(&config.guardrails.stop_file)),

@@ -13,7 +13,7 @@ use serde_json::Value;
 use self::variables::Layered;
 use crate::{
     adapters::AdapterConfig, bus::rabbitmq, connections::ConnectionConfig, engine::Guardrails, engine::SiteApprovals, net::NetConfig,
-    people::People, telemetry::logs::LogFormat, web::WebConfig,
+    people::People, secret::Secrets, telemetry::logs::LogFormat, web::WebConfig,
 };
 
 /// Everything that can be set. Without a file everything has its default, which runs on one machine and reaches nothing.
@@ -30,6 +30,8 @@ pub struct Config {
     pub connections: BTreeMap<String, ConnectionConfig>,
     /// Where to notify.
     pub channels: BTreeMap<String, Value>,
+    /// What playbooks may send as `secret("name")`, each as `${env:NAME}` or `${file:/path}`.
+    pub secrets: Secrets,
     /// The site's limits.
     pub guardrails: Guardrails,
     /// Whom the site asks where a guardrail wants a person's word.
@@ -73,8 +75,21 @@ pub struct ConfigError(String);
 pub const DEFAULT_FILE: &str = "quell.yaml";
 
 /// The first words of settings.
-const SECTIONS: &[&str] =
-    &["bus", "store", "adapters", "connections", "channels", "guardrails", "approvals", "users", "playbooks", "web", "telemetry", "net"];
+const SECTIONS: &[&str] = &[
+    "bus",
+    "store",
+    "adapters",
+    "connections",
+    "channels",
+    "secrets",
+    "guardrails",
+    "approvals",
+    "users",
+    "playbooks",
+    "web",
+    "telemetry",
+    "net",
+];
 
 impl Default for Config {
     fn default() -> Self {
@@ -84,6 +99,7 @@ impl Default for Config {
             adapters: Vec::new(),
             connections: BTreeMap::new(),
             channels: BTreeMap::new(),
+            secrets: Secrets::default(),
             guardrails: Guardrails::default(),
             approvals: SiteApprovals::default(),
             users: People::default(),

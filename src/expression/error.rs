@@ -4,7 +4,7 @@ use std::fmt;
 
 use rhai::{EvalAltResult, LexError, ParseError, ParseErrorType, Position};
 
-use super::{limits, program::Kind, scope::Scope};
+use super::{limits, program::Kind, scope::Scope, secret};
 use crate::problem::did_you_mean;
 
 /// What is wrong with an expression, before or while it is evaluated.
@@ -32,6 +32,11 @@ impl ExpressionError {
     /// An error about the whole text.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), line: 0, column: 0, offset: 0 }
+    }
+
+    /// Whether it is that a secret stands where it would be shown or kept.
+    pub fn is_of_secret(&self) -> bool {
+        self.message == secret::MISPLACED
     }
 
     /// An error at a byte of the text.

@@ -15,6 +15,7 @@ mod names;
 mod program;
 mod sandbox;
 mod scope;
+mod secret;
 mod tables;
 mod template;
 

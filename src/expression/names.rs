@@ -97,6 +97,25 @@ pub fn calls(text: &str, function: &str) -> Vec<(String, Range<usize>)> {
     starts.collect()
 }
 
+/// The byte at which a function is called first, whatever it is given.
+pub(super) fn first_call(text: &str, function: &str) -> Option<usize> {
+    let tokens: Vec<_> = tokens(text).collect();
+    tokens.windows(2).find_map(|two| match two {
+        [(Token::Word(word), span), (Token::Open, _)] if word == function => Some(span.start),
+        _ => None,
+    })
+}
+
+/// The constant of a text that is `function("constant")` and nothing else.
+pub(super) fn sole_call(text: &str, function: &str) -> Option<String> {
+    let tokens: Vec<_> = tokens(text).collect();
+    let [(Token::Word(word), _), (Token::Open, _), (Token::Text(constant), quoted), (Token::Other, close)] = tokens.as_slice() else {
+        return None;
+    };
+    let is_text = text.get(quoted.clone()).is_some_and(|it| it.starts_with('"'));
+    (word == function && is_text && text.get(close.clone()) == Some(")")).then(|| constant.clone())
+}
+
 /// The whole numbers that stand in a text, without the `_` between their digits, each with the byte at which it stands. Rhai would read one
 /// that it cannot hold as a fraction, and lose its last digits.
 pub(super) fn whole_numbers(text: &str) -> impl Iterator<Item = (String, usize)> {

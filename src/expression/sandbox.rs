@@ -13,6 +13,7 @@ use rhai::{
 use super::{
     Expression, ExpressionError, Script, Tables, Template, comparison, functions, limits,
     program::{Kind, compile},
+    template::Secrets,
 };
 
 /// What reaches outside its text: code made at run time and pointers to functions. `this` would pass by the limits of variables.
@@ -111,7 +112,15 @@ impl Sandbox {
     /// # Errors
     /// Says what is wrong in the text and where.
     pub fn template(&self, text: &str, names: &[&str]) -> Result<Template, ExpressionError> {
-        Template::compile(self, text, names)
+        Template::compile(self, text, names, Secrets::Refused)
+    }
+
+    /// The same, where `${ secret("name") }` may stand for a secret.
+    ///
+    /// # Errors
+    /// Says what is wrong in the text and where.
+    pub fn template_with_secrets(&self, text: &str, names: &[&str]) -> Result<Template, ExpressionError> {
+        Template::compile(self, text, names, Secrets::Taken)
     }
 
     pub(super) fn engine(&self) -> &Engine {

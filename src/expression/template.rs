@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Expression, ExpressionError, Sandbox, Scope};
+use super::{Expression, ExpressionError, Sandbox, Scope, secret};
 
 /// A compiled text with expressions in it. A text that is one whole `${ }` keeps the type of its value.
 #[derive(Debug, Clone)]
@@ -21,10 +21,23 @@ enum Part {
         /// Where the expression stands in the template.
         start: usize,
     },
+    /// A secret, which is put in when the text is used: until then its mask stands there.
+    Secret {
+        name: String,
+        /// Where its name stands in the template.
+        start: usize,
+    },
+}
+
+/// Whether a text may hold secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Secrets {
+    Taken,
+    Refused,
 }
 
 impl Template {
-    pub(super) fn compile(sandbox: &Sandbox, text: &str, names: &[&str]) -> Result<Self, ExpressionError> {
+    pub(super) fn compile(sandbox: &Sandbox, text: &str, names: &[&str], secrets: Secrets) -> Result<Self, ExpressionError> {
         let mut parts = Vec::new();
         let mut literal = String::new();
         let mut at = 0;
@@ -38,11 +51,14 @@ impl Template {
                     return Err(ExpressionError::at_offset("this `${` has no `}`; a literal `${` is written `$${`", text, at));
                 };
                 let source = inside.get(..length).unwrap_or_default();
-                let expression = sandbox.expression(source, names).map_err(|error| error.moved(text, start))?;
+                let part = match secret::name(source).filter(|_| secrets == Secrets::Taken) {
+                    Some(name) => Part::Secret { name, start },
+                    None => Part::Value { expression: sandbox.expression(source, names).map_err(|error| error.moved(text, start))?, start },
+                };
                 if !literal.is_empty() {
                     parts.push(Part::Text(std::mem::take(&mut literal)));
                 }
-                parts.push(Part::Value { expression, start });
+                parts.push(part);
                 at = start + length + 1;
             } else {
                 let next = rest.chars().next().unwrap_or_default();
@@ -66,6 +82,32 @@ impl Template {
             [Part::Value { expression, start }] => expression.value(scope).map_err(|error| error.moved(&self.text, *start)),
             parts => self.join(parts, scope).map(Value::String),
         }
+    }
+
+    /// The secrets in it, in order, each with the byte at which it stands.
+    pub fn secrets(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(_) | Part::Value { .. } => None,
+            Part::Secret { name, start } => Some((name.as_str(), *start)),
+        })
+    }
+
+    /// What [`Template::render`] gave, with the secrets in the place of their masks.
+    ///
+    /// # Errors
+    /// Of the first secret that `value` does not know; or the text is not one that this template gave.
+    pub fn reveal<'s>(&self, rendered: &str, mut value: impl FnMut(&str) -> Result<&'s str, String>) -> Result<String, String> {
+        let mut revealed = String::new();
+        let mut rest = rendered;
+        for (name, _) in self.secrets() {
+            let (before, after) =
+                rest.split_once(&secret::mask(name)).ok_or_else(|| format!("no place is left for the secret `{name}`"))?;
+            revealed.push_str(before);
+            revealed.push_str(value(name)?);
+            rest = after;
+        }
+        revealed.push_str(rest);
+        Ok(revealed)
     }
 
     /// The text with its values.
@@ -100,7 +142,7 @@ impl Template {
     /// The expressions in it, each with the byte at which it stands.
     pub fn expressions(&self) -> impl Iterator<Item = (&Expression, usize)> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Text(_) => None,
+            Part::Text(_) | Part::Secret { .. } => None,
             Part::Value { expression, start } => Some((expression, *start)),
         })
     }
@@ -110,6 +152,7 @@ impl Template {
         for part in parts {
             match part {
                 Part::Text(literal) => text.push_str(literal),
+                Part::Secret { name, .. } => text.push_str(&secret::mask(name)),
                 Part::Value { expression, start } => {
                     let place = |error: ExpressionError| error.moved(&self.text, *start);
                     match expression.value(scope).map_err(place)? {
@@ -126,7 +169,12 @@ impl Template {
                 }
             }
         }
-        Ok(text)
+        // Data that looks like a mask would be given the secret that stands beside it.
+        match self.secrets().count() {
+            0 => Ok(text),
+            secrets if secret::masks(&text) == secrets => Ok(text),
+            _ => Err(ExpressionError::new(secret::AMBIGUOUS)),
+        }
     }
 }
 

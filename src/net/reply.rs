@@ -6,7 +6,11 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use crate::{net::NetError, retry::LONGEST_RETRY_AFTER, secret::Secret};
+use crate::{
+    net::NetError,
+    retry::LONGEST_RETRY_AFTER,
+    secret::{self, Secret},
+};
 
 /// What the other side answered. Its `Debug` form shows no header and no body.
 #[derive(Clone)]
@@ -21,9 +25,6 @@ pub struct Reply {
 
 /// Enough to recognise what is wrong, short enough for a line.
 const EXCERPT: usize = 300;
-
-/// Anything shorter is no secret, and would blot out ordinary words.
-const SHORTEST_SECRET: usize = 6;
 
 impl Reply {
     /// Whether the status says success.
@@ -61,10 +62,10 @@ impl Reply {
 
     /// The answer with `***` where its body repeats a secret.
     pub(super) fn without(mut self, secrets: &[Secret]) -> Self {
-        for secret in secrets.iter().map(Secret::expose).filter(|it| it.len() >= SHORTEST_SECRET) {
+        for withheld in secrets.iter().map(Secret::expose).filter(|it| it.len() >= secret::SHORTEST) {
             let text = String::from_utf8_lossy(&self.body);
-            if text.contains(secret) {
-                self.body = text.replace(secret, "***").into_bytes();
+            if text.contains(withheld) {
+                self.body = text.replace(withheld, secret::MASK).into_bytes();
             }
         }
         self

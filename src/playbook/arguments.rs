@@ -52,9 +52,29 @@ impl Arguments {
         self.0.constant_items()
     }
 
+    /// What [`Arguments::render`] gave, with the secrets in the place of their masks.
+    ///
+    /// # Errors
+    /// Of the first secret that `value` does not know.
+    pub fn reveal<'s>(&self, rendered: Value, value: &dyn Fn(&str) -> Result<&'s str, String>) -> Result<Value, String> {
+        self.0.reveal(rendered, value)
+    }
+
+    /// The names of the secrets in it.
+    pub fn secrets(&self) -> Vec<&str> {
+        self.0.templates().into_iter().flat_map(|template| template.secrets().map(|(name, _)| name)).collect()
+    }
+
+    /// Whether a secret stands in the value under a key inside of another.
+    pub(super) fn has_secret(&self, path: [&str; 2]) -> bool {
+        path.iter()
+            .try_fold(&self.0, |part, key| part.get(key))
+            .is_some_and(|part| !part.templates().iter().all(|it| it.secrets().next().is_none()))
+    }
+
     /// The expressions in it.
     pub fn expressions(&self) -> Vec<&Expression> {
-        self.0.expressions()
+        self.0.templates().into_iter().flat_map(Template::expressions).map(|(expression, _)| expression).collect()
     }
 
     /// The texts without expressions in the list under a key.
@@ -119,12 +139,36 @@ impl Part {
         if let Self::Constant(value) = self { Some(value) } else { None }
     }
 
-    fn expressions(&self) -> Vec<&Expression> {
+    fn templates(&self) -> Vec<&Template> {
         match self {
             Self::Constant(_) => Vec::new(),
-            Self::Template(template) => template.expressions().map(|(expression, _)| expression).collect(),
-            Self::List(parts) => parts.iter().flat_map(Self::expressions).collect(),
-            Self::Map(parts) => parts.iter().flat_map(|(_, part)| part.expressions()).collect(),
+            Self::Template(template) => vec![template],
+            Self::List(parts) => parts.iter().flat_map(Self::templates).collect(),
+            Self::Map(parts) => parts.iter().flat_map(|(_, part)| part.templates()).collect(),
+        }
+    }
+
+    fn get(&self, key: &str) -> Option<&Self> {
+        match self {
+            Self::Map(parts) => parts.iter().find(|(name, _)| name == key).map(|(_, part)| part),
+            Self::Constant(_) | Self::Template(_) | Self::List(_) => None,
+        }
+    }
+
+    /// Where nothing stands for a secret, the value is as it was rendered, whatever it holds.
+    fn reveal<'s>(&self, rendered: Value, value: &dyn Fn(&str) -> Result<&'s str, String>) -> Result<Value, String> {
+        match (self, rendered) {
+            (Self::Template(template), Value::String(text)) => template.reveal(&text, value).map(Value::String),
+            (Self::List(parts), Value::Array(items)) => parts.iter().zip(items).map(|(part, item)| part.reveal(item, value)).collect(),
+            (Self::Map(parts), Value::Object(mut entries)) => {
+                for (key, part) in parts {
+                    if let Some(entry) = entries.get_mut(key) {
+                        *entry = part.reveal(entry.take(), value)?;
+                    }
+                }
+                Ok(Value::Object(entries))
+            }
+            (_, rendered) => Ok(rendered),
         }
     }
 

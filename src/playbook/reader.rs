@@ -12,6 +12,7 @@ use super::{
     visible::Visible,
 };
 use crate::{
+    actions::CATALOG,
     duration::Span,
     expression::{Expression, ExpressionError, Sandbox, Script, Template},
     problem::{Fix, Place, Problem, did_you_mean, only_near},
@@ -266,7 +267,10 @@ impl<'a> Reader<'a> {
     /// A text that may hold `${ }`.
     pub(super) fn template(&mut self, node: &Node, what: &str, visible: &Visible) -> Option<Template> {
         let text = self.text(node, what)?;
-        match self.sandbox.template(text, &names_of(visible)) {
+        let names = names_of(visible);
+        let compiled =
+            if visible.takes_secrets { self.sandbox.template_with_secrets(text, &names) } else { self.sandbox.template(text, &names) };
+        match compiled {
             Ok(template) => {
                 for (expression, start) in template.expressions() {
                     self.check_names(node, expression.text(), start, visible);
@@ -313,6 +317,12 @@ impl<'a> Reader<'a> {
         let place = self.span_inside(node, &(error.offset..error.offset + 1));
         let after = self.text.get(node.span.end..).and_then(|it| it.lines().next()).unwrap_or_default();
         let is_cut = after.trim_start().starts_with('#');
+        if error.is_of_secret() {
+            let taking: Vec<&str> = CATALOG.iter().filter(|entry| entry.takes_secrets).map(|entry| entry.name).collect();
+            let help = format!("what takes secrets is {}; everything else is shown, kept or logged", listed(&taking));
+            self.report_with_help(codes::SECRET_FLOWS, &place, error.message.clone(), Some(help));
+            return;
+        }
         let help = is_cut.then(|| "` #` begins a comment in YAML, so this text needs quotes around it".to_owned());
         self.report_with_help(codes::EXPRESSION, &place, error.message.clone(), help);
     }

@@ -29,6 +29,8 @@ pub(super) struct Visible {
     pub(super) depth: usize,
     /// Whether a `foreach` is around this place.
     pub(super) is_in_each: bool,
+    /// Whether secrets may stand here.
+    pub(super) takes_secrets: bool,
 }
 
 /// A step that was passed.
@@ -57,6 +59,11 @@ impl Visible {
         let mut more = self.clone();
         more.names.push(name.to_owned());
         more
+    }
+
+    /// The same where secrets may stand, too.
+    pub(super) fn with_secrets(&self) -> Self {
+        Self { takes_secrets: true, ..self.clone() }
     }
 
     /// Inside a step.

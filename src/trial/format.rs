@@ -42,6 +42,8 @@ pub(super) struct Defaults {
     pub(super) alert: Map<String, Value>,
     pub(super) mocks: BTreeMap<String, OneOrMany<Mock>>,
     pub(super) lookups: Lookups,
+    /// What secrets stand for, by name; one that is left out stands for something made up.
+    pub(super) secrets: BTreeMap<String, String>,
     #[schemars(with = "Map<String, Value>")]
     pub(super) guardrails: Option<Guardrails>,
     pub(super) mode: Option<Mode>,
@@ -76,6 +78,9 @@ pub(super) struct Test {
     pub(super) vary: BTreeMap<String, Vec<Value>>,
     #[serde(default)]
     pub(super) lookups: Lookups,
+    /// What secrets stand for, by name, over the defaults.
+    #[serde(default)]
+    pub(super) secrets: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) mocks: BTreeMap<String, OneOrMany<Mock>>,
     /// What people answer, by step.

@@ -1,7 +1,7 @@
 //! The names that a test uses: steps, actions, approvals and tables must be there. A mock for a misspelt step would answer nobody, and a call
 //! of a misspelt action never happens.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     format::{Crash, OneOrMany, Test, Tests},
@@ -11,6 +11,7 @@ use crate::{
     actions,
     playbook::{Body, Library, Playbook},
     problem::did_you_mean,
+    secret::{Secret, Secrets},
 };
 
 /// What can be named.
@@ -19,6 +20,7 @@ struct Known<'a> {
     approvals: BTreeSet<String>,
     actions: Vec<&'static str>,
     tables: Vec<&'a str>,
+    secrets: BTreeSet<String>,
 }
 
 /// The first name in the defaults that is not there, in a sentence.
@@ -28,7 +30,8 @@ struct Known<'a> {
 pub(super) fn check_defaults(tests: &Tests, playbook: &Playbook, library: &Library) -> Result<(), String> {
     let known = Known::of(playbook, library);
     known.callable("mocks", tests.defaults.mocks.keys())?;
-    known.tables("lookups", tests.defaults.lookups.keys())
+    known.tables("lookups", tests.defaults.lookups.keys())?;
+    known.secrets(&tests.defaults.secrets)
 }
 
 /// The first name in a test that is not there, in a sentence.
@@ -40,6 +43,7 @@ pub(super) fn check(test: &Test, playbook: &Playbook, library: &Library) -> Resu
     let expect = &test.expect;
     known.callable("mocks", test.mocks.keys())?;
     known.tables("lookups", test.lookups.keys())?;
+    known.secrets(&test.secrets)?;
     Known::among("approvals", &known.approvals, test.approvals.keys())?;
     if let Some(Crash::BeforeCall(step) | Crash::AfterCall(step)) = &test.crash {
         Known::among("crash", &known.steps, [step])?;
@@ -65,6 +69,7 @@ impl<'a> Known<'a> {
             approvals: BTreeSet::new(),
             actions: actions::CATALOG.iter().map(|entry| entry.name).collect(),
             tables: library.sandbox.tables().collect(),
+            secrets: playbook.secrets().into_iter().map(ToOwned::to_owned).collect(),
         };
         known.add(playbook);
         known
@@ -104,6 +109,15 @@ impl<'a> Known<'a> {
     fn actions<'n>(&self, what: &str, names: impl IntoIterator<Item = &'n String>) -> Result<(), String> {
         let unknown = names.into_iter().find(|name| !self.actions.contains(&name.as_str()));
         unknown.map_or(Ok(()), |name| Err(told(what, name, "action", self.actions.iter().copied())))
+    }
+
+    /// Secrets that the playbook sends, with values that can stand for one.
+    fn secrets(&self, said: &BTreeMap<String, String>) -> Result<(), String> {
+        if let Some(name) = said.keys().find(|name| !self.secrets.contains(*name)) {
+            return Err(told("secrets", name, "step that sends a secret", self.secrets.iter().map(String::as_str)));
+        }
+        let values = said.iter().map(|(name, value)| (name.clone(), Secret::new(value.as_str())));
+        Secrets::of(values).map(drop).map_err(|why| format!("`secrets`: {why}"))
     }
 
     fn tables<'n>(&self, what: &str, names: impl IntoIterator<Item = &'n String>) -> Result<(), String> {

@@ -1,6 +1,10 @@
 //! Plays one scenario: the real engine on a journal in memory, on a clock that stands still until nothing more can be done at its time.
 
-use std::{cell::LazyCell, collections::BTreeSet, sync::Arc};
+use std::{
+    cell::LazyCell,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -23,6 +27,7 @@ use crate::{
     net::{Net, NetConfig},
     playbook::{Library, Playbook, Shelf, Verdict},
     run::{RunRecord, StepRecord},
+    secret::{Secret, Secrets},
     store::{AlertFilter, ApprovalFilter, Arrival, Received, RunFilter, Store},
     telemetry::{Metrics, signals::Signals},
 };
@@ -51,21 +56,25 @@ pub(super) struct Played {
 /// The system's certificates cannot be read.
 pub(super) fn nowhere() -> anyhow::Result<Arc<Services>> {
     let net = Net::new(&NetConfig::default())?;
-    let channels = Channels::build(&std::collections::BTreeMap::new(), &net);
+    let channels = Channels::build(&BTreeMap::new(), &net);
     let channels = channels.map_err(|errors| anyhow::anyhow!(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
-    Ok(Arc::new(Services { net, connections: Connections::default(), channels }))
+    Ok(Arc::new(Services { net, connections: Connections::default(), channels, secrets: Secrets::default() }))
+}
+
+/// The same with a value for every secret that a playbook sends: what the test says, or something made up.
+fn with_secrets(services: &Services, playbook: &Playbook, said: &BTreeMap<String, String>) -> anyhow::Result<Arc<Services>> {
+    let value = |name: &str| said.get(name).cloned().unwrap_or_else(|| format!("made-up-{name}"));
+    let values = playbook.secrets().into_iter().map(|name| (name.to_owned(), Secret::new(value(name))));
+    let secrets = Secrets::of(values).map_err(anyhow::Error::msg)?;
+    let Services { net, connections, channels, .. } = services;
+    Ok(Arc::new(Services { net: net.clone(), connections: connections.clone(), channels: channels.clone(), secrets }))
 }
 
 /// Plays a scenario on one playbook.
 ///
 /// # Errors
 /// The journal in memory cannot be used, or there is no end to what there is to do.
-pub(super) async fn play(
-    scenario: &Scenario,
-    playbook: Arc<Playbook>,
-    library: &Library,
-    services: Arc<Services>,
-) -> anyhow::Result<Played> {
+pub(super) async fn play(scenario: &Scenario, playbook: Arc<Playbook>, library: &Library, services: &Services) -> anyhow::Result<Played> {
     let tasks = Tasks::default();
     let clock = Clock::standing_at(scenario.start);
     let store = Store::open("sqlite::memory:", &tasks, None).await?.dated_by(clock.clone());
@@ -77,7 +86,7 @@ pub(super) async fn play(
         store: store.clone(),
         bus: Arc::new(EmbeddedBus::new(store.clone())),
         shelf: Shelf::new(Arc::new(alone)),
-        services,
+        services: with_secrets(services, &playbook, &scenario.secrets)?,
         stage: Arc::new(OnStage(Arc::clone(&world))),
         guardrails: Arc::new(scenario.guardrails.clone()),
         kill_switch: None,

@@ -20,6 +20,8 @@ pub(super) struct Scenario {
     /// When a person or the clock begins a run, and what it is given.
     pub(super) begins: Vec<(Timestamp, Value)>,
     pub(super) lookups: Lookups,
+    /// What secrets stand for, by name.
+    pub(super) secrets: BTreeMap<String, String>,
     pub(super) mocks: BTreeMap<String, OneOrMany<Mock>>,
     pub(super) approvals: BTreeMap<String, Answer>,
     pub(super) crash: Option<Crash>,
@@ -75,6 +77,8 @@ fn scenario(defaults: &Defaults, test: &Test, variation: &[(&String, &Value)]) -
     let begins = if by_hand { moments.iter().map(|at| (*at, given(test, *at))).collect() } else { Vec::new() };
     let mut lookups = defaults.lookups.clone();
     lookups.extend(test.lookups.clone());
+    let mut secrets = defaults.secrets.clone();
+    secrets.extend(test.secrets.clone());
     let mut mocks = defaults.mocks.clone();
     mocks.extend(test.mocks.clone());
     let varied: Vec<String> = variation.iter().map(|(name, value)| format!("{name} {}", bare(value))).collect();
@@ -85,6 +89,7 @@ fn scenario(defaults: &Defaults, test: &Test, variation: &[(&String, &Value)]) -
         arrivals,
         begins,
         lookups,
+        secrets,
         mocks,
         approvals: test.approvals.clone(),
         crash: test.crash.clone(),

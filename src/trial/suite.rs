@@ -216,7 +216,7 @@ impl Bench {
         let mut touched = Touched::default();
         let differences = match self.prepared(&file.playbook, scenario, mutant) {
             Ok((playbook, library)) => {
-                let played = play::play(scenario, Arc::clone(&playbook), &library, Arc::clone(&self.services)).await?;
+                let played = play::play(scenario, Arc::clone(&playbook), &library, &self.services).await?;
                 touched.add(&playbook, &played);
                 judge::differences(&scenario.expect, &played)
             }

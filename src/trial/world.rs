@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::format::{Crash, Fault, Mock, OneOrMany};
 use crate::{
-    actions::{BoxFuture, Context, Done, Entry, Failure, FailureKind, Observed, Perform, Prepared, ReadBack, Stage},
+    actions::{BoxFuture, Context, Done, Entry, Failure, FailureKind, Observed, Perform, Prepared, ReadBack, Rendered, Stage},
     clock::Clock,
     playbook::{Body, Playbook, Step},
     run::Class,
@@ -170,9 +170,9 @@ impl World {
 }
 
 impl Stage for OnStage {
-    fn prepare(&self, entry: &'static Entry, step: &str, with: Value) -> Result<Prepared, serde_json::Error> {
-        let real = entry.prepare(with.clone())?;
-        Ok(Box::new(Played { world: Arc::clone(&self.0), entry, step: step.to_owned(), with, real }))
+    fn prepare(&self, entry: &'static Entry, step: &str, with: Rendered) -> Result<Prepared, serde_json::Error> {
+        let real = entry.prepare(with.revealed.0)?;
+        Ok(Box::new(Played { world: Arc::clone(&self.0), entry, step: step.to_owned(), with: with.shown, real }))
     }
 }
 

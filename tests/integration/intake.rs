@@ -11,6 +11,7 @@ use quell::{
     engine::{Acting, Engine, Guardrails},
     net::{Net, NetConfig},
     playbook::{Library, Shelf},
+    secret::Secrets,
     store::AlertFilter,
     telemetry::{Metrics, signals::Signals},
 };
@@ -31,7 +32,7 @@ impl Setup {
             store: self.store.clone(),
             bus: Arc::clone(&self.bus),
             shelf: Shelf::new(Arc::new(Library::default())),
-            services: Arc::new(Services { net, connections: Connections::default(), channels }),
+            services: Arc::new(Services { net, connections: Connections::default(), channels, secrets: Secrets::default() }),
             stage: Arc::new(World),
             guardrails: Arc::new(Guardrails::default()),
             kill_switch: None,

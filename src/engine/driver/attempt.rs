@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use super::{
     Driven, Driver, LetGo, Spot,
     consent::{Consent, Unready},
+    masked::{Masked, masked},
 };
 use crate::{
-    actions::{self, Done, Entry, Failure, FailureKind, Observed, Perform, Prepared, ReadBack},
+    actions::{self, Context, Done, Entry, Failure, FailureKind, Observed, Perform, Prepared, ReadBack},
     duration::Span,
     engine::{
         KillSwitch, Stopped,
@@ -18,7 +19,7 @@ use crate::{
         machine::{self, Moment},
         plan,
     },
-    playbook::{Step, Verify},
+    playbook::{Arguments, Body, Step, Verify},
     run::{AttemptOutcome, AttemptRecord, Class, Mode, StepRecord, StepState},
     store::{Guard, Held, Intent},
 };
@@ -35,7 +36,7 @@ const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 impl Driver {
     pub(super) async fn attempt(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord) -> Result<(), LetGo> {
         let now = self.now();
-        let (entry, action) = match self.prepare(&record) {
+        let (entry, action) = match self.prepare(spot, &record) {
             Ok(prepared) => prepared,
             Err(failure) => return self.fail(it, spot, record, failure.message).await,
         };
@@ -82,7 +83,7 @@ impl Driver {
 
     /// Keeps others from the target before it is looked at; returns the run that has it already.
     async fn lock(&self, it: &Driven, record: &StepRecord, action: &dyn Perform, now: Timestamp) -> Result<Option<String>, LetGo> {
-        let Some(target) = action.target(&it.context(record, &Value::Null, &self.services)) else { return Ok(None) };
+        let Some(target) = self.target(action, it.context(record, &Value::Null, &self.services)) else { return Ok(None) };
         match self.store.lock(it.begun.id.clone(), record.id.clone(), target, now).await? {
             Some(Held::Locked { by }) => Ok(Some(by)),
             Some(Held::Ended) => Err(LetGo::Taken),
@@ -101,7 +102,7 @@ impl Driver {
         let intent_at = self.now();
         let seen = record.precondition.clone().unwrap_or_default();
         // Only what was observed tells which plan an Azure subscription stands under.
-        record.target = action.target(&it.context(&record, &seen, &self.services));
+        record.target = self.target(action, it.context(&record, &seen, &self.services));
         let touched = json!([record.plan, seen, record.target]);
         let guards = match self.judge(it, spot, (entry, &touched), (consent.approved_at, intent_at)) {
             Ok(guards) => guards,
@@ -220,7 +221,7 @@ impl Driver {
     }
 
     pub(super) async fn look(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord) -> Result<(), LetGo> {
-        let (_, action) = match self.prepare(&record) {
+        let (_, action) = match self.prepare(spot, &record) {
             Ok(prepared) => prepared,
             Err(failure) => return self.fail(it, spot, record, failure.message).await,
         };
@@ -240,10 +241,13 @@ impl Driver {
             let recorded = it.recorded.lock().await;
             plan::inquiry(verify, spot.frame, it.sight(&recorded), self.now())
         };
-        let action = match with.map(|with| self.stage.prepare(verify.entry, &format!("{}.verify", record.id), with)) {
-            Ok(Ok(action)) => action,
-            Ok(Err(error)) => return doubtful(error.to_string()),
+        let with = match with {
+            Ok(with) => with,
             Err(error) => return doubtful(error.to_string()),
+        };
+        let action = match self.action(verify.entry, &format!("{}.verify", record.id), (&verify.with, &with)) {
+            Ok(action) => action,
+            Err(failure) => return doubtful(failure.message),
         };
         let output = match self.within(spot.step, action.perform(&it.context(record, &Value::Null, &self.services))).await? {
             Done::Now(output) | Done::Accepted(output) => output,
@@ -292,11 +296,23 @@ impl Driver {
         self.commit(it, spot, record, None).await
     }
 
-    fn prepare(&self, record: &StepRecord) -> Result<(&'static Entry, Prepared), Failure> {
-        let entry = actions::find(&record.action).ok_or_else(|| Failure::rejected(format!("there is no action `{}`", record.action)))?;
-        let action = self.stage.prepare(entry, &record.id, record.plan.clone());
-        let action = action.map_err(|error| Failure::rejected(format!("`with` of `{}`: {error}", record.action)))?;
-        Ok((entry, action))
+    fn prepare(&self, spot: Spot<'_>, record: &StepRecord) -> Result<(&'static Entry, Prepared), Failure> {
+        let (Some(entry), Body::Action { with, .. }) = (actions::find(&record.action), &spot.step.body) else {
+            return Err(Failure::rejected(format!("there is no action `{}`", record.action)));
+        };
+        Ok((entry, self.action(entry, &record.id, (with, &record.plan))?))
+    }
+
+    /// An action with the parameters that were rendered from these arguments.
+    fn action(&self, entry: &'static Entry, step: &str, (with, rendered): (&Arguments, &Value)) -> Result<Prepared, Failure> {
+        let refused = |why: &str| Failure::rejected(format!("`with` of `{}`: {}", entry.name, self.services.secrets.mask(why)));
+        let rendered = self.reveal(with, rendered).map_err(|failure| refused(&failure.message))?;
+        self.stage.prepare(entry, step, rendered).map_err(|error| refused(&error.to_string()))
+    }
+
+    /// What a step locks. It is recorded, so it holds no secret either.
+    pub(super) fn target(&self, action: &dyn Perform, context: Context<'_>) -> Option<String> {
+        action.target(&context).map(|target| self.services.secrets.mask(&target).into_owned())
     }
 
     fn judge(
@@ -314,10 +330,10 @@ impl Driver {
         Moment { now: self.now(), jitter: fastrand::f64() }
     }
 
-    /// Gives a call up after the step's time limit; what it did is then not known.
-    async fn within<T>(&self, step: &Step, call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    /// Gives a call up after the step's time limit; what it did is then not known. Whatever came back goes on without secrets.
+    async fn within<T: Masked>(&self, step: &Step, call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         match tokio::time::timeout(step.timeout, call).await {
-            Ok(result) => result,
+            Ok(result) => masked(result, &self.services.secrets),
             Err(_elapsed) => Err(Failure::new(FailureKind::Unknown, format!("no answer within {:?}", step.timeout))),
         }
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Driven, Driver, LetGo, Noted, Spot};
 use crate::{
-    actions::{Entry, Perform},
+    actions::{Entry, Perform, Rendered},
     approval::{Approval, ApprovalId, ApprovalState, Choice, Escalated, Planned, Question, Silence, hash_of},
     engine::{
         consent::{self, Standing},
@@ -52,7 +52,7 @@ impl Driver {
             action: record.action.clone(),
             with: record.plan.clone(),
             // What it is before anybody has looked: that is what people saw.
-            target: action.target(&it.context(record, &Value::Null, &self.services)),
+            target: self.target(action, it.context(record, &Value::Null, &self.services)),
             unknown: None,
         };
         let asked = consent::asked(spot.step, spot.frame, &it.recorded.lock().await.steps);
@@ -212,9 +212,9 @@ impl Driver {
     async fn plan_of(&self, it: &Driven, spot: Spot<'_>) -> Vec<Planned> {
         let recorded = it.recorded.lock().await;
         let target = |entry: &'static Entry, path: &str, with: &Value| {
-            let action = self.stage.prepare(entry, path, with.clone()).ok()?;
+            let action = self.stage.prepare(entry, path, Rendered::without_secrets(with.clone())).ok()?;
             let record = StepRecord { id: path.to_owned(), ..plan::blank(spot.step, spot.frame, it.sight(&recorded), self.now()) };
-            action.target(&it.context(&record, &Value::Null, &self.services))
+            self.target(&*action, it.context(&record, &Value::Null, &self.services))
         };
         consent::plan_of(spot.step, spot.frame, it.sight(&recorded), self.now(), &target)
     }

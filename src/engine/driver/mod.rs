@@ -3,6 +3,7 @@
 mod attempt;
 mod consent;
 mod driven;
+mod masked;
 
 use std::{collections::HashSet, panic::AssertUnwindSafe, path::Path, sync::Arc, time::Duration};
 

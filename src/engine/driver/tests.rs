@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::{
-    actions::{BoxFuture, Context, Done, Entry, Failure, FailureKind, Observed, Perform, Prepared, ReadBack, Stage},
+    actions::{BoxFuture, Context, Done, Entry, Failure, FailureKind, Observed, Perform, Prepared, ReadBack, Rendered, Stage},
     bus::embedded::EmbeddedBus,
     channels::Channels,
     clock::Clock,
@@ -21,6 +21,7 @@ use crate::{
     net::{Net, NetConfig},
     playbook::{Library, Shelf},
     run::Class,
+    secret::Secrets,
     store::RunFilter,
     telemetry::Metrics,
 };
@@ -53,7 +54,7 @@ struct OnScene(&'static Scene);
 struct Scripted(&'static Scene, String);
 
 impl Stage for OnScene {
-    fn prepare(&self, _entry: &'static Entry, step: &str, _with: Value) -> Result<Prepared, serde_json::Error> {
+    fn prepare(&self, _entry: &'static Entry, step: &str, _with: Rendered) -> Result<Prepared, serde_json::Error> {
         Ok(Box::new(Scripted(self.0, step.to_owned())))
     }
 }
@@ -113,7 +114,7 @@ async fn played(steps: &str, script: Box<Script>) -> (RunRecord, Vec<StepRecord>
         store: store.clone(),
         bus: Arc::new(EmbeddedBus::new(store.clone())),
         shelf: Shelf::new(Arc::new(library)),
-        services: Arc::new(Services { net, connections: Connections::default(), channels }),
+        services: Arc::new(Services { net, connections: Connections::default(), channels, secrets: Secrets::default() }),
         stage: Arc::new(OnScene(scene)),
         guardrails: Arc::default(),
         kill_switch: None,

@@ -60,6 +60,7 @@ pub(super) fn rollback(reader: &mut Reader<'_>, step: &Fields<'_>, (id, own): (&
     let (entry, with) = if fields.get("with").is_none() {
         let entry = find(reader, action)?;
         check_default(reader, entry, action, (step.get("with"), own));
+        secrets::check_undone(reader, own, action);
         (entry, Arguments::none())
     } else {
         if let (true, Some(key)) = (visible.is_in_each, fields.key("with")) {
@@ -103,14 +104,17 @@ pub(super) fn verify(reader: &mut Reader<'_>, step: &Fields<'_>, visible: &Visib
 /// The action that `action` names, with the parameters beside it.
 fn named(reader: &mut Reader<'_>, fields: &Fields<'_>, action: &Node, visible: &Visible) -> Option<(&'static Entry, Arguments)> {
     let with = fields.get("with");
+    let found = find(reader, action);
+    // Whether an action that does not exist would take secrets is no further problem.
+    let seen = if found.is_none_or(|entry| entry.takes_secrets) { &visible.with_secrets() } else { visible };
     let arguments = match with {
-        Some(node) => reader.entries(node, "`with`").and_then(|_| Arguments::read(reader, node, visible)),
+        Some(node) => reader.entries(node, "`with`").and_then(|_| Arguments::read(reader, node, seen)),
         None => Some(Arguments::none()),
     };
-    let entry = find(reader, action)?;
+    let entry = found?;
     let before = reader.count();
     schema::check(reader, entry.name, entry.schema().as_value(), with, &action.span);
-    secrets::check(reader, entry.name, with);
+    secrets::check(reader, entry, with, arguments.as_ref());
     let arguments = arguments?;
     if let (Some(constant), true) = (arguments.constant(), reader.count() == before)
         && let Err(error) = entry.prepare(constant.clone())

@@ -1,6 +1,11 @@
-//! Secrets: texts that are never shown, logged or stored, and the references by which settings name them.
+//! Secrets: texts that are never shown, logged or stored, the references by which settings name them, and those that playbooks may send
+//! ([`Secrets`]).
+
+mod named;
 
 use std::fmt;
+
+pub use self::named::{MASK, Secrets};
 
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
@@ -12,6 +17,9 @@ use serde::{
 /// A text that prints as `***`, wherever it is printed, and is wiped from memory when dropped.
 #[derive(Clone)]
 pub struct Secret(SecretString);
+
+/// Anything shorter is no secret, and looking for it would blot out ordinary words.
+pub const SHORTEST: usize = 6;
 
 /// A setting that may refer to the environment (`${env:NAME}`) or a file (`${file:/path}`); it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,20 +53,31 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Unshown).map(Self::new)
+        deserializer.deserialize_any(Unshown::default()).map(Self::new)
     }
 }
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Unshown).map(Self)
+        deserializer.deserialize_any(Unshown::default()).map(Self)
+    }
+}
+
+impl Text {
+    /// Reads a text that is one reference and nothing else.
+    fn referred<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Unshown { is_only_referred: true }).map(Self)
     }
 }
 
 /// Reads a text with its references, and shows nothing of it in an error.
 ///
 /// It asks for anything rather than for a text: who is asked for a text and has a number shows the number when refusing.
-struct Unshown;
+#[derive(Default)]
+struct Unshown {
+    /// Whether the text must be one reference and nothing else.
+    is_only_referred: bool,
+}
 
 impl Unshown {
     /// A number has lost its zeros and its form by now, so that it cannot be made the text again that somebody wrote.
@@ -75,6 +94,10 @@ impl Visitor<'_> for Unshown {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
+        let is_one = || text.strip_prefix("${").and_then(|rest| rest.find('}')).is_some_and(|end| end + 3 == text.len());
+        if self.is_only_referred && !is_one() {
+            return Err(E::custom("a secret stands outside of the settings: write `${env:NAME}` or `${file:/path}` alone"));
+        }
         resolve(text).map_err(E::custom)
     }
 
