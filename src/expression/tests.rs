@@ -119,6 +119,50 @@ fn a_template_keeps_the_type_of_a_whole_expression() {
 }
 
 #[test]
+fn a_secret_is_a_place_in_a_text_until_the_text_is_used() {
+    let known = |name: &str| if name == "key" { Ok("s3cret") } else { Err(format!("no `{name}`")) };
+    for (text, shown, revealed) in [
+        (r#"${secret("key")}"#, r#"secret("key")"#, "s3cret"),
+        (r#"${  secret( "key" )  }"#, r#"secret("key")"#, "s3cret"),
+        (r#"Bearer ${secret("key")}."#, r#"Bearer secret("key")."#, "Bearer s3cret."),
+        (r#"${alert.id}:${secret("key")}${secret("key")} ${alert.cost}"#, r#"a-1:secret("key")secret("key") 12"#, "a-1:s3crets3cret 12"),
+    ] {
+        let template = Sandbox::new().template_with_secrets(text, &["alert"]).unwrap();
+        assert_eq!(template.render(&mut scope()), Ok(json!(shown)), "{text}");
+        assert_eq!(template.reveal(shown, known).as_deref(), Ok(revealed), "{text}");
+        assert!(Sandbox::new().template(text, &["alert"]).unwrap_err().is_of_secret(), "{text}");
+    }
+    let other = Sandbox::new().template_with_secrets(r#"${secret("kye")}"#, &[]).unwrap();
+    assert_eq!(other.reveal(r#"secret("kye")"#, known), Err("no `kye`".to_owned()));
+}
+
+#[test]
+fn data_that_looks_like_a_secret_is_none() {
+    let mut scope = scope();
+    scope.set("alert", &json!({"title": "secret(\"key\")"}));
+    let alone = Sandbox::new().template_with_secrets("${alert.title}", &["alert"]).unwrap();
+    let shown = alone.render(&mut scope).unwrap();
+    assert_eq!(alone.reveal(shown.as_str().unwrap(), |_| Ok("s3cret")).as_deref(), Ok("secret(\"key\")"));
+    for text in [r#"${alert.title} ${secret("key")}"#, r#"${secret("key")} ${alert.title}"#, r#"secret("key") ${secret("key")}"#] {
+        let error = Sandbox::new().template_with_secrets(text, &["alert"]).unwrap().render(&mut scope).unwrap_err();
+        assert!(error.to_string().contains("must not hold"), "{text}: {error}");
+    }
+}
+
+#[test]
+fn no_script_has_a_secret() {
+    for text in [r#"secret("key")"#, r#"1 + secret("key").len()"#, "secret (alert.id)", r#""key".secret()"#] {
+        assert!(Sandbox::new().expression(text, &["alert"]).unwrap_err().is_of_secret(), "{text}");
+        assert!(Sandbox::new().script(text, &["alert"]).unwrap_err().is_of_secret(), "{text}");
+        assert!(Sandbox::new().with_functions(&format!("fn f() {{ {text} }}")).unwrap_err().is_of_secret(), "{text}");
+        assert!(Sandbox::new().template_with_secrets(&format!("${{ {text} + 1 }}"), &["alert"]).unwrap_err().is_of_secret(), "{text}");
+    }
+    // What a scan of words does not see is no function that there is.
+    let hidden = Sandbox::new().expression(r#"`${secret("key")}`"#, &[]).unwrap().value(&mut scope()).unwrap_err();
+    assert!(hidden.to_string().contains("there is no function `secret"), "{hidden}");
+}
+
+#[test]
 fn nothing_is_no_part_of_a_text() {
     let template = Sandbox::new().template("for ${alert.customer_name}", &["alert"]).unwrap();
     assert_eq!(

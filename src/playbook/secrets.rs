@@ -10,7 +10,10 @@ use super::{
     node::{Key, Kind, Node},
     reader::Reader,
 };
-use crate::{actions::Entry, problem::Problem};
+use crate::{
+    actions::Entry,
+    problem::{Problem, Severity},
+};
 
 /// Headers that carry nothing but what gives access.
 const SECRET_HEADERS: &[&str] = &["authorization", "proxy-authorization", "cookie", "x-api-key"];
@@ -49,15 +52,15 @@ impl Playbook {
 }
 
 impl Library {
-    /// Reports secrets that the settings do not have. Steps that name one would fail.
-    pub fn check_secrets(&mut self, check: impl Fn(&str) -> Result<(), String>) {
+    /// Reports secrets that the settings do not have, each as grave as `check` says. Steps that name one would fail.
+    pub fn check_secrets(&mut self, check: impl Fn(&str) -> Result<(), (Severity, String)>) {
         for playbook in &self.playbooks {
             let steps = playbook.every_step();
             for (step, name) in steps.iter().flat_map(|step| of_step(step).into_iter().map(move |name| (step, name))) {
-                if let Err(why) = check(name) {
+                if let Err((severity, why)) = check(name) {
                     let place = text_place(&playbook.path, &playbook.text, &format!("\"{name}\""));
                     let message = format!("step `{}` cannot be sent: {why}", step.id);
-                    self.problems.push(Problem::error(codes::UNKNOWN_REFERENCE, message, place));
+                    self.problems.push(Problem { severity, ..Problem::error(codes::UNKNOWN_REFERENCE, message, place) });
                 }
             }
         }

@@ -51,9 +51,14 @@ impl Secrets {
         let names = || self.0.values.keys().map(String::as_str);
         let known = || names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         self.0.values.get(name).ok_or_else(|| {
-            let none = || if self.0.values.is_empty() { "the settings have none".to_owned() } else { format!("there is {}", known()) };
+            let none = || if self.is_empty() { "the settings have none".to_owned() } else { format!("there is {}", known()) };
             format!("there is no secret `{name}`; {}", did_you_mean(name, names()).unwrap_or_else(none))
         })
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.values.is_empty()
     }
 
     /// All values.

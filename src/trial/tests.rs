@@ -242,3 +242,30 @@ fn a_file_of_tests_without_a_playbook_is_a_problem() {
     assert!(shown[0].contains("bad.test.yaml:3:") && shown[0].contains("severty"), "{shown:?}");
     assert!(shown[1].contains("there is no playbook `other`"), "{shown:?}");
 }
+
+#[tokio::test]
+async fn a_secret_is_made_up_or_stated_and_shows_as_its_name() {
+    let playbook = "playbook: post\ntrigger: {manual: {}}\nsteps:\n  - id: post\n    action: http.request\n    \
+                    with: {method: POST, url: 'https://soc.example/', headers: {Authorization: 'Bearer ${secret(\"key\")}'}}\n";
+    let call = "calls: [{step: post, with: {headers: {Authorization: 'Bearer secret(\"key\")'}}}]";
+    let tests = format!(
+        "tests:\n  - {{name: made up, inputs: {{}}, expect: {{{call}}}}}\n  \
+         - {{name: stated, inputs: {{}}, secrets: {{key: canary-value}}, mocks: {{post: {{output: {{echo: canary-value}}}}}}, \
+         expect: {{{call}, outputs: {{post: {{echo: '***'}}}}}}}}\n"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("post.yaml"), playbook).unwrap();
+    fs::write(folder.path().join("post.test.yaml"), tests).unwrap();
+    let suite = Suite::load(folder.path()).unwrap();
+    assert!(suite.problems.is_empty(), "{:?}", suite.problems);
+    let report = suite.run(&Chosen::default()).await.unwrap();
+    let differences: Vec<_> = report.tried.iter().flat_map(|it| &it.differences).collect();
+    assert!(differences.is_empty() && report.tried.len() == 2, "{differences:?}");
+
+    for (secrets, part) in [("{kye: canary-value}", "did you mean `key`?"), ("{key: abc}", "fewer than 6 bytes")] {
+        let tests = format!("tests:\n  - {{name: t, inputs: {{}}, secrets: {secrets}, expect: {{}}}}\n");
+        fs::write(folder.path().join("post.test.yaml"), tests).unwrap();
+        let problems = Suite::load(folder.path()).unwrap().problems;
+        assert!(problems.iter().any(|it| it.message.contains(part)), "{problems:?}");
+    }
+}

@@ -43,6 +43,7 @@ mod kill;
 mod load;
 mod people;
 mod reload;
+mod secrets;
 mod shipped;
 mod signals;
 mod spine;

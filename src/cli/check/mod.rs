@@ -104,7 +104,9 @@ async fn look(folder: Option<&Path>, config: Option<&Config>, faults: &mut Vec<S
         let guardrails = &config.guardrails;
         let limits: Vec<_> = guardrails.limits.iter().map(|limit| (limit.action.clone(), limit.max, limit.per.0)).collect();
         library.check_guardrails(|action| guardrails.without_approval.iter().any(|it| it.covers(action)), &limits);
-        library.check_secrets(|name| config.secrets.find(name).map(drop));
+        // Playbooks may be checked where the site's settings are not.
+        let severity = if config.secrets.is_empty() { Severity::Warning } else { Severity::Error };
+        library.check_secrets(|name| config.secrets.find(name).map(drop).map_err(|why| (severity, why)));
         match build(config, &library).await {
             Ok(parts) => library.check_channels(|channel| parts.channels.check(channel)),
             Err(error) => faults.extend(error),
