@@ -34,7 +34,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("actions", "alert channels connections net problem run secret"),
     ("playbook", "actions alert duration expression problem retry run"),
     ("bus", "alert lifecycle retry secret store"),
-    ("engine", "actions alert approval bus channels duration expression lifecycle playbook retry run store telemetry window"),
+    ("engine", "actions alert approval bus channels duration expression lifecycle playbook retry run secret store telemetry window"),
     ("adapters", "alert bus connections duration expression lifecycle net problem retry secret store telemetry"),
     // The edge.
     ("web", "adapters approval lifecycle people secret store telemetry"),

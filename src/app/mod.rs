@@ -19,7 +19,7 @@ use crate::{
     adapters::Hook,
     bus::{Bus, embedded::EmbeddedBus, rabbitmq::RabbitMq},
     config::Config,
-    engine::{Acting, Engine, KillSwitch},
+    engine::{Acting, Engine, KillSwitch, teller::Teller},
     lifecycle::{Stop, Tasks},
     store::{Act, Lock, Store},
     telemetry::{Metrics, signals::Signals},
@@ -91,11 +91,17 @@ impl App {
         let web = Web::bind(&config.web, behind).await?;
         let address = web.address();
 
+        let services = Arc::new(Services { net, connections, channels, secrets: config.secrets.clone() });
+        let telling = config.telemetry.playbook_errors_to.clone();
+        if !telling.is_empty() && acting == Acting::AsWritten {
+            let teller = Teller::new(store.clone(), Arc::clone(&services), telling, signals.clone());
+            tasks.spawn_vital("teller", teller.run(tasks.stop()));
+        }
         let engine = Engine {
             store: store.clone(),
             bus: Arc::clone(&bus),
             shelf: reloader.shelf().clone(),
-            services: Arc::new(Services { net, connections, channels, secrets: config.secrets.clone() }),
+            services,
             stage: Arc::new(World),
             guardrails: Arc::new(config.guardrails.clone()),
             kill_switch: Some(KillSwitch::at(&config.guardrails.stop_file)),

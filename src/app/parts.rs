@@ -70,6 +70,11 @@ impl Parts {
         let net = net.map_err(|error| Unusable(vec![error.to_string()]))?;
         let channels = Channels::build(&config.channels, &net);
         let channels = channels.map_err(|errors| faults.extend(errors.iter().map(ToString::to_string))).ok();
+        let told = |channels: &Channels| {
+            let unknown = config.telemetry.playbook_errors_to.iter().filter_map(|channel| channels.check(channel).err());
+            unknown.map(|why| format!("`telemetry.playbook_errors_to`: {why}")).collect::<Vec<_>>()
+        };
+        faults.extend(channels.as_ref().map(told).unwrap_or_default());
         let connections = connect(config, &net, ground).map_err(|errors| faults.extend(errors)).ok();
         let around = Surroundings {
             bus: Arc::clone(&ground.bus),

@@ -64,6 +64,8 @@ pub struct TelemetryConfig {
     pub log: String,
     /// Their form.
     pub format: LogFormat,
+    /// The channels that are told when a playbook fails on alerts, once for each error of its text.
+    pub playbook_errors_to: Vec<String>,
 }
 
 /// Why the settings cannot be used.
@@ -120,7 +122,7 @@ impl Default for StoreConfig {
 impl Default for TelemetryConfig {
     fn default() -> Self {
         // The broker's client logs each reconnection several times; ours is enough.
-        Self { log: "info,lapin=off,async_rs=off".to_owned(), format: LogFormat::Auto }
+        Self { log: "info,lapin=off,async_rs=off".to_owned(), format: LogFormat::Auto, playbook_errors_to: Vec::new() }
     }
 }
 

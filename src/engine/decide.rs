@@ -25,10 +25,10 @@ pub fn decide(library: &Library, (number, is_revision): (i64, bool), alert: &Ale
         let Some(trigger) = playbook.trigger.alert() else { continue };
         match trigger.evaluate(&seen, is_revision, &mut scope) {
             Match::Differs { .. } => {}
-            Match::Failed(detail) => verdicts.push(Verdict::Error { playbook: playbook.name.clone(), detail }),
+            Match::Failed(detail) => verdicts.push(failed(playbook, detail)),
             Match::Matches => verdicts.push(match answer(playbook, number, &seen, &mut scope) {
                 Ok(run) => Verdict::Run(Box::new(run)),
-                Err(error) => Verdict::Error { playbook: playbook.name.clone(), detail: error.to_string() },
+                Err(error) => failed(playbook, error.to_string()),
             }),
         }
     }
@@ -43,6 +43,10 @@ pub fn start(playbook: &Playbook, occasion: String, inputs: Value, now: Timestam
     let mut scope = Scope::new(now);
     scope.set("inputs", &inputs);
     new_run(playbook, (None, occasion), inputs, || &mut scope)
+}
+
+fn failed(playbook: &Playbook, detail: String) -> Verdict {
+    Verdict::Error { playbook: playbook.name.clone(), hash: playbook.hash.clone(), detail }
 }
 
 fn scope(alert: &Value, now: Timestamp) -> Scope {

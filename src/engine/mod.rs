@@ -14,6 +14,7 @@ pub mod machine;
 pub mod plan;
 pub mod schedules;
 pub mod settle;
+pub mod teller;
 
 mod driver;
 mod intake;
@@ -164,7 +165,7 @@ impl Engine {
             }
             Err(malformed) => {
                 // It was read when it was taken in, so only a damaged store leads here.
-                let verdicts = vec![Verdict::Error { playbook: String::new(), detail: malformed.to_string() }];
+                let verdicts = vec![Verdict::Error { playbook: String::new(), hash: String::new(), detail: malformed.to_string() }];
                 let decision = Decision { alert: undecided.number, verdicts };
                 (undecided, None, decision)
             }
@@ -180,7 +181,7 @@ impl Engine {
                     matched += 1;
                     self.signals.matched(&run.playbook);
                 }
-                Verdict::Error { playbook, detail } => self.signals.playbook_failed(playbook, &id, detail),
+                Verdict::Error { playbook, detail, .. } => self.signals.playbook_failed(playbook, &id, detail),
             }
         }
         if let Some(alert) = alert {

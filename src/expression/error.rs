@@ -4,7 +4,7 @@ use std::fmt;
 
 use rhai::{EvalAltResult, LexError, ParseError, ParseErrorType, Position};
 
-use super::{limits, program::Kind, scope::Scope, secret};
+use super::{limits, program::Kind, scope::Scope, masks};
 use crate::problem::did_you_mean;
 
 /// What is wrong with an expression, before or while it is evaluated.
@@ -36,7 +36,7 @@ impl ExpressionError {
 
     /// Whether it is that a secret stands where it would be shown or kept.
     pub fn is_of_secret(&self) -> bool {
-        self.message == secret::MISPLACED
+        self.message == masks::MISPLACED
     }
 
     /// An error at a byte of the text.

@@ -11,11 +11,11 @@ mod convert;
 mod error;
 mod functions;
 pub mod limits;
+mod masks;
 mod names;
 mod program;
 mod sandbox;
 mod scope;
-mod secret;
 mod tables;
 mod template;
 

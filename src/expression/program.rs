@@ -9,7 +9,7 @@ use std::{
 use rhai::{AST, Dynamic, Engine};
 use serde_json::Value;
 
-use super::{ExpressionError, Sandbox, Scope, convert::from_dynamic, limits, names, secret};
+use super::{ExpressionError, Sandbox, Scope, convert::from_dynamic, limits, masks, names};
 
 /// A compiled expression.
 #[derive(Clone)]
@@ -144,8 +144,8 @@ pub(super) fn compile(engine: &Engine, text: &str, names: &[&str], kind: Kind) -
     if text.trim().is_empty() && kind != Kind::Library {
         return Err(ExpressionError::new(format!("{kind} is empty")));
     }
-    if let Some(start) = names::first_call(text, secret::FUNCTION) {
-        return Err(ExpressionError::at_offset(secret::MISPLACED, text, start));
+    if let Some(start) = names::first_call(text, masks::FUNCTION) {
+        return Err(ExpressionError::at_offset(masks::MISPLACED, text, start));
     }
     if let Some((number, start)) = names::whole_numbers(text).find(|(number, _)| number.parse::<i64>().is_err()) {
         let message = format!("`{number}` is too large for a whole number; write it as a text");

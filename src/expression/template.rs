@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Expression, ExpressionError, Sandbox, Scope, secret};
+use super::{Expression, ExpressionError, Sandbox, Scope, masks};
 
 /// A compiled text with expressions in it. A text that is one whole `${ }` keeps the type of its value.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ impl Template {
                     return Err(ExpressionError::at_offset("this `${` has no `}`; a literal `${` is written `$${`", text, at));
                 };
                 let source = inside.get(..length).unwrap_or_default();
-                let part = match secret::name(source).filter(|_| secrets == Secrets::Taken) {
+                let part = match masks::secret(source).filter(|_| secrets == Secrets::Taken) {
                     Some(name) => Part::Secret { name, start },
                     None => Part::Value { expression: sandbox.expression(source, names).map_err(|error| error.moved(text, start))?, start },
                 };
@@ -101,7 +101,7 @@ impl Template {
         let mut rest = rendered;
         for (name, _) in self.secrets() {
             let (before, after) =
-                rest.split_once(&secret::mask(name)).ok_or_else(|| format!("no place is left for the secret `{name}`"))?;
+                rest.split_once(&masks::mask(name)).ok_or_else(|| format!("no place is left for the secret `{name}`"))?;
             revealed.push_str(before);
             revealed.push_str(value(name)?);
             rest = after;
@@ -152,7 +152,7 @@ impl Template {
         for part in parts {
             match part {
                 Part::Text(literal) => text.push_str(literal),
-                Part::Secret { name, .. } => text.push_str(&secret::mask(name)),
+                Part::Secret { name, .. } => text.push_str(&masks::mask(name)),
                 Part::Value { expression, start } => {
                     let place = |error: ExpressionError| error.moved(&self.text, *start);
                     match expression.value(scope).map_err(place)? {
@@ -172,8 +172,8 @@ impl Template {
         // Data that looks like a mask would be given the secret that stands beside it.
         match self.secrets().count() {
             0 => Ok(text),
-            secrets if secret::masks(&text) == secrets => Ok(text),
-            _ => Err(ExpressionError::new(secret::AMBIGUOUS)),
+            secrets if masks::count(&text) == secrets => Ok(text),
+            _ => Err(ExpressionError::new(masks::AMBIGUOUS)),
         }
     }
 }

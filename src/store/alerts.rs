@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use super::{NewRun, Store, StoreError, begin, quarantine, quarantine::Rejected, rows, windows};
+use super::{NewRun, Store, StoreError, begin, errors, quarantine, quarantine::Rejected, rows, windows};
 use crate::{
     alert::Alert,
     run::{Mode, RunId},
@@ -54,8 +54,10 @@ pub enum Verdict {
     Run(Box<NewRun>),
     /// It could not be evaluated.
     Error {
-        /// The playbook's name.
+        /// The playbook's name; empty where the alert itself cannot be read.
         playbook: String,
+        /// Names its text.
+        hash: String,
         /// Why.
         detail: String,
     },
@@ -241,8 +243,11 @@ async fn record_verdict(
     now: Timestamp,
 ) -> Result<Option<NewRun>, sqlx::Error> {
     let run = match verdict {
-        Verdict::Error { playbook, detail } => {
+        Verdict::Error { playbook, hash, detail } => {
             note(connection, (alert, &playbook), ("error", &detail), None).await?;
+            if !playbook.is_empty() {
+                errors::note(connection, (&playbook, &hash), (alert, &detail), now).await?;
+            }
             return Ok(None);
         }
         Verdict::Run(run) => run,

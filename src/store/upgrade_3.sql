@@ -78,3 +78,22 @@ CREATE TABLE requester (
     person TEXT NOT NULL,
     PRIMARY KEY (run, person)
 ) STRICT;
+
+-- Errors of playbooks on alerts, each once for a text of the playbook, and how far people were told of it.
+CREATE TABLE playbook_error (
+    playbook        TEXT NOT NULL,
+    playbook_hash   TEXT NOT NULL,
+    -- The error without its values, so that one that differs by alert is one.
+    error           TEXT NOT NULL,
+    -- The error and the alert when it came up first.
+    detail          TEXT NOT NULL,
+    alert           INTEGER NOT NULL REFERENCES alert,
+    first_at        INTEGER NOT NULL,
+    -- When people are to be told; nothing when they were, or when it was given up.
+    due_at          INTEGER,
+    attempts        INTEGER NOT NULL DEFAULT 0,
+    -- The channels that were told, a JSON list.
+    told            TEXT NOT NULL DEFAULT '[]',
+    PRIMARY KEY (playbook, playbook_hash, error)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX playbook_error_due ON playbook_error (due_at) WHERE due_at IS NOT NULL;

@@ -17,6 +17,27 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Signals(pub Metrics);
 
+/// What became of a message that a playbook fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notified {
+    /// The channel has it.
+    Sent,
+    /// It is tried again.
+    Failed,
+    /// It is not tried again.
+    GivenUp,
+}
+
+impl Notified {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
 impl Signals {
     /// Signals that move these metrics.
     pub fn new(metrics: Metrics) -> Self {
@@ -57,6 +78,16 @@ impl Signals {
     pub fn playbook_failed(&self, playbook: &str, alert: &str, reason: &str) {
         self.0.playbook_errors.with_label_values(&[playbook]).inc();
         warn!(playbook, alert, reason, "playbook {playbook} cannot be evaluated on alert {alert}: {reason}");
+    }
+
+    /// People were to be told that a playbook fails.
+    pub fn playbook_error_notified(&self, playbook: &str, channel: &str, outcome: Notified, why: &str) {
+        self.0.playbook_error_notices.with_label_values(&[outcome.as_str()]).inc();
+        match outcome {
+            Notified::Sent => info!(playbook, channel, "told {channel} that playbook {playbook} fails"),
+            Notified::Failed => warn!(playbook, channel, why, "told {channel} not yet that playbook {playbook} fails: {why}"),
+            Notified::GivenUp => error!(playbook, channel, why, "{channel} is not told that playbook {playbook} fails: {why}"),
+        }
     }
 
     /// The playbooks were loaded for the first time.

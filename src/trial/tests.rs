@@ -263,7 +263,7 @@ async fn a_secret_is_made_up_or_stated_and_shows_as_its_name() {
     assert!(differences.is_empty() && report.tried.len() == 2, "{differences:?}");
 
     for (secrets, part) in [("{kye: canary-value}", "did you mean `key`?"), ("{key: abc}", "fewer than 6 bytes")] {
-        let tests = format!("tests:\n  - {{name: t, inputs: {{}}, secrets: {secrets}, expect: {{}}}}\n");
+        let tests = format!("tests:\n  - {{name: t, inputs: {{}}, secrets: {secrets}, expect: {{outcome: done}}}}\n");
         fs::write(folder.path().join("post.test.yaml"), tests).unwrap();
         let problems = Suite::load(folder.path()).unwrap().problems;
         assert!(problems.iter().any(|it| it.message.contains(part)), "{problems:?}");

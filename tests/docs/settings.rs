@@ -1,6 +1,6 @@
 //! Every block of settings that a document shows can be used: it is read, and everything that it names is built. Only the poll is started.
 
-use std::{sync::Arc, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use axum::{Json, Router, routing::get};
 use quell::{
@@ -63,9 +63,9 @@ struct Built {
 
 async fn build(settings: &str) -> anyhow::Result<Built> {
     drop(rustls::crypto::ring::default_provider().install_default());
-    let config = Config::parse(&with_values(settings), "README.md", std::iter::empty())?;
-    let (library, tasks) = (Library::default(), Tasks::default());
     let folder = tempfile::tempdir()?;
+    let config = Config::parse(&with_values(settings, folder.path()), "README.md", std::iter::empty())?;
+    let (library, tasks) = (Library::default(), Tasks::default());
     let store = Store::open(&format!("sqlite:{}", folder.path().join("quell.db").display()), &tasks, None).await?;
     let bus = Arc::new(EmbeddedBus::new(store.clone()));
     let ground = Ground { store, bus, library: &library, signals: Signals::new(Metrics::new()?), tasks: &tasks };
@@ -74,13 +74,18 @@ async fn build(settings: &str) -> anyhow::Result<Built> {
     Ok(Built { adapters: built.adapters, bus: ground.bus, _folder: folder })
 }
 
-/// The settings with a value in the place of each reference to the environment.
-fn with_values(settings: &str) -> String {
+/// The settings with a reference to a file with a value in the place of each reference to the environment.
+fn with_values(settings: &str, folder: &Path) -> String {
     let reference = Regex::new(r"\$\{env:([A-Z_]+)\}").unwrap();
-    let value = |found: &regex::Captures<'_>| match &found[1] {
+    let value = |name: &str| match name {
         "TENANT_ID" | "CLIENT_ID" => "77777777-0000-4000-8000-000000000007".to_owned(),
         name if name.ends_with("_URL") => format!("https://{}.example/x", name.trim_end_matches("_URL").to_lowercase()),
         name => name.to_lowercase().replace('_', "-"),
     };
-    reference.replace_all(settings, value).into_owned()
+    let file = |found: &regex::Captures<'_>| {
+        let path = folder.join(&found[1]);
+        fs::write(&path, value(&found[1])).unwrap();
+        format!("${{file:{}}}", path.display())
+    };
+    reference.replace_all(settings, file).into_owned()
 }

@@ -42,6 +42,7 @@ mod intake;
 mod kill;
 mod load;
 mod people;
+mod playbook_errors;
 mod reload;
 mod secrets;
 mod shipped;

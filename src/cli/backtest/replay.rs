@@ -91,7 +91,7 @@ impl Replay {
         let mut it = Waiting { replayed, alert, seen, gathering: Vec::new() };
         for verdict in verdicts {
             match verdict {
-                Verdict::Error { playbook, detail } => it.replayed.errors.push((playbook, detail)),
+                Verdict::Error { playbook, detail, .. } => it.replayed.errors.push((playbook, detail)),
                 Verdict::Run(new) => self.admit(&mut it, *new, now),
             }
         }

@@ -17,7 +17,7 @@ pub(super) const AMBIGUOUS: &str = "a text beside a secret must not hold `secret
 const BEGINNING: &str = "secret(\"";
 
 /// The secret that an expression is, if it is nothing else.
-pub(super) fn name(expression: &str) -> Option<String> {
+pub(super) fn secret(expression: &str) -> Option<String> {
     names::sole_call(expression, FUNCTION).filter(|name| !name.is_empty() && !name.contains('\\'))
 }
 
@@ -27,6 +27,6 @@ pub(super) fn mask(name: &str) -> String {
 }
 
 /// How many masks stand in a text.
-pub(super) fn masks(text: &str) -> usize {
+pub(super) fn count(text: &str) -> usize {
     text.matches(BEGINNING).count()
 }
