@@ -36,12 +36,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const BATCH: i64 = 20;
 
 /// Eight attempts within some twenty minutes: as long as a service is usually down. The metric and the log say it in any case.
-const RETRY: RetryPolicy = RetryPolicy {
-    max_attempts: 8,
-    delay: Duration::from_secs(10),
-    backoff: Backoff::Exponential,
-    max_delay: Duration::from_mins(10),
-};
+const RETRY: RetryPolicy =
+    RetryPolicy { max_attempts: 8, delay: Duration::from_secs(10), backoff: Backoff::Exponential, max_delay: Duration::from_mins(10) };
 
 /// What is older was noted before anybody wanted to be told, or while the program was down for long; the next text tells anew.
 const STALE: SignedDuration = SignedDuration::from_hours(24);

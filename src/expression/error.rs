@@ -4,7 +4,7 @@ use std::fmt;
 
 use rhai::{EvalAltResult, LexError, ParseError, ParseErrorType, Position};
 
-use super::{limits, program::Kind, scope::Scope, masks};
+use super::{limits, masks, program::Kind, scope::Scope};
 use crate::problem::did_you_mean;
 
 /// What is wrong with an expression, before or while it is evaluated.

@@ -314,14 +314,20 @@ fn a_header_that_gives_access_is_refused() {
     };
     for header in ["Authorization: Bearer x", "authorization: '${alert.id}'", "COOKIE: a=b", "X-Api-Key: k", "Proxy-Authorization: k"] {
         let found = headers(&format!("Accept: text/plain, {header}"));
-        assert!(found.len() == 1 && found[0].starts_with("P0027 4:") && found[0].contains("not supported yet"), "{found:?}");
+        assert!(found.len() == 1 && found[0].starts_with("P0027 4:") && found[0].contains("put it under `secrets`"), "{found:?}");
     }
-    assert_eq!(headers("Accept: text/plain, X-Trace: '${alert.id}'"), Vec::<String>::new());
+    for header in ["X-Trace: '${alert.id}'", "Authorization: 'Bearer ${secret(\"key\")}'", "cookie: '${ secret(\"key\") }'"] {
+        assert_eq!(headers(&format!("Accept: text/plain, {header}")), Vec::<String>::new());
+    }
+    // A secret somewhere else in the step gives no access.
+    assert_eq!(headers("Authorization: k, X-A: '${secret(\"key\")}'").len(), 1);
+    let beside = headers("Authorization: '${secret(\"a\") + secret(\"b\")}'");
+    assert!(beside.len() == 1 && beside[0].starts_with("P0035 4:"), "{beside:?}");
 }
 
 #[test]
 fn every_code_has_a_meaning_and_a_test() {
-    let elsewhere = ["P0019", "P0021", "P0022", "P0023", "P0024", "P0026", "P0027", "P0030", "P0031", "P0034", "P0036", "P0037"];
+    let elsewhere = ["P0019", "P0021", "P0022", "P0023", "P0024", "P0026", "P0027", "P0030", "P0031", "P0034", "P0035", "P0036", "P0037"];
     for Code { id: code, meaning, .. } in CODES {
         assert!(!meaning.is_empty());
         let is_tested =

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::lab::Lab;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Fails on every alert of its kind, with a value that differs each time.
 fn failing(description: &str) -> String {
@@ -28,7 +28,8 @@ fn alert(number: usize) -> Value {
 /// What people were told, as soon as it is that many messages; and that it is no more a little later.
 async fn told(lab: &Lab, messages: usize) -> Vec<String> {
     let begun = Instant::now();
-    let said = || lab.simulator.effects("message.slack").into_iter().filter_map(|it| it.body).map(|body| body.to_string()).collect::<Vec<_>>();
+    let said =
+        || lab.simulator.effects("message.slack").into_iter().filter_map(|it| it.body).map(|body| body.to_string()).collect::<Vec<_>>();
     while said().len() < messages && begun.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

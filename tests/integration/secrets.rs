@@ -50,7 +50,8 @@ type Seen = Arc<Mutex<Vec<(Uri, HeaderMap, String)>>>;
 /// A service that answers with everything that it was sent.
 async fn echo(State(seen): State<Seen>, uri: Uri, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
     let body = String::from_utf8(body.to_vec()).unwrap();
-    let authorization = headers.get("authorization").or(headers.get("x-api-key")).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let authorization =
+        headers.get("authorization").or_else(|| headers.get("x-api-key")).and_then(|it| it.to_str().ok()).unwrap_or_default();
     let answer = json!({"uri": uri.to_string(), "authorization": authorization, "body": body, authorization: 1}).to_string();
     let status = if uri.path().starts_with("/refused") { StatusCode::FORBIDDEN } else { StatusCode::OK };
     seen.lock().unwrap().push((uri, headers, body));
@@ -97,7 +98,7 @@ async fn a_secret_reaches_the_service_and_nothing_else() {
     let quell: Quell = lab.run().await;
     lab.hook(&crypto_alert(&lab.simulator, 0).1).await.unwrap();
     let store = lab.store().await;
-    let (_, timelines) = lab.settled(&store, 1, Duration::from_secs(60)).await;
+    let (_, timelines) = lab.settled(&store, 1, Duration::from_mins(1)).await;
 
     let requests = seen.lock().unwrap().clone();
     let [(uri, headers, body), (refused, refused_headers, _)] = requests.as_slice() else { panic!("{requests:?}") };
@@ -115,7 +116,11 @@ async fn a_secret_reaches_the_service_and_nothing_else() {
     quell.terminate();
     for (what, bytes) in kept_and_shown(&lab, &run) {
         let text = String::from_utf8_lossy(&bytes);
-        assert!(!text.contains("canary"), "{what}: {}", text.split("canary").next().unwrap_or_default().chars().rev().take(300).collect::<String>());
+        assert!(
+            !text.contains("canary"),
+            "{what}: {}",
+            text.split("canary").next().unwrap_or_default().chars().rev().take(300).collect::<String>()
+        );
     }
     serving.abort();
 }

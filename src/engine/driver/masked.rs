@@ -6,7 +6,7 @@ use super::Driver;
 use crate::{
     actions::{Done, Failure, Observed, ReadBack, Rendered, Revealed},
     playbook::Arguments,
-    secret::Secrets,
+    secret::{Secret, Secrets},
 };
 
 /// What an action gives back.
@@ -19,7 +19,7 @@ impl Driver {
     /// Parameters that were rendered from these arguments, with their secrets.
     pub(super) fn reveal(&self, with: &Arguments, rendered: &Value) -> Result<Rendered, Failure> {
         let secrets = &self.services.secrets;
-        let revealed = with.reveal(rendered.clone(), &|name| secrets.find(name).map(crate::secret::Secret::expose));
+        let revealed = with.reveal(rendered.clone(), &|name| secrets.find(name).map(Secret::expose));
         Ok(Rendered { shown: rendered.clone(), revealed: Revealed(revealed.map_err(Failure::rejected)?) })
     }
 }
@@ -57,5 +57,35 @@ impl Masked for ReadBack {
             Self::Changed(how) => Self::Changed(secrets.mask(&how).into_owned()),
             Self::CannotTell(why) => Self::CannotTell(secrets.mask(&why).into_owned()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::actions::FailureKind;
+
+    #[test]
+    fn whatever_comes_back_is_without_secrets() {
+        let secrets = Secrets::of([("key".to_owned(), Secret::new("canary-value"))]).unwrap();
+        let (told, hidden) = (json!({"a": "canary-value"}), json!({"a": "***"}));
+        assert_eq!(masked(Ok(Done::Now(told.clone())), &secrets).unwrap(), Done::Now(hidden.clone()));
+        assert_eq!(masked(Ok(Done::Accepted(told.clone())), &secrets).unwrap(), Done::Accepted(hidden.clone()));
+        assert_eq!(masked(Ok(ReadBack::Reached(told.clone())), &secrets).unwrap(), ReadBack::Reached(hidden.clone()));
+        assert_eq!(masked(Ok(ReadBack::Changed("canary-value".to_owned())), &secrets).unwrap(), ReadBack::Changed("***".to_owned()));
+        assert_eq!(masked(Ok(Observed::AlreadyDone(told)), &secrets).unwrap(), Observed::AlreadyDone(hidden));
+        let failure = masked::<Done>(Err(Failure::new(FailureKind::Unknown, "not canary-value")), &secrets).unwrap_err();
+        assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Unknown, "not ***"));
+    }
+
+    #[test]
+    fn what_is_written_back_as_it_was_is_never_masked() {
+        let secrets = Secrets::of([("key".to_owned(), Secret::new("canary-value"))]).unwrap();
+        let seen = |value: &str| masked(Ok(Observed::Ready(json!({"etag": value}))), &secrets);
+        assert_eq!(seen("e-1").unwrap(), Observed::Ready(json!({"etag": "e-1"})));
+        let failure = seen("canary-value").unwrap_err();
+        assert!(failure.kind == FailureKind::Rejected && !failure.message.contains("canary"));
     }
 }
