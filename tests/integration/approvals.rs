@@ -132,31 +132,9 @@ async fn two_people_agree_by_command_and_api_and_the_step_happens_once() {
     says(&vote(&lab, "cid", "reject", &approval, &[]), 1, "needs a reason");
     assert_eq!(lab.simulator.counts().cancelled, 0, "one of two decides nothing");
 
+    the_api_refuses_what_does_not_count(&lab, &approval, &document).await;
     let hash = json!({"hash": approval.hash});
-    let (code, listed) = get(&lab, "vic-has-a-long-token", "/api/v1/approvals").await;
-    assert_eq!((code, &listed["approvals"][0]["id"]), (200, &json!(approval.id)));
-    assert_eq!(listed["approvals"][0]["may_vote"], json!(["ann", "bob", "cid"]));
-    let path = format!("/api/v1/approvals/{}", approval.id);
-    assert_eq!(get(&lab, "bob-has-a-long-token", &path).await.1["plan"][0]["with"]["entitlement_id"], document["subscription_id"]);
-    assert_eq!(get(&lab, "a-token-of-nobody-here", &path).await.0, 401);
-    assert_eq!(get(&lab, "bob-has-a-long-token", "/api/v1/approvals/none").await.0, 404);
-    for (token, word, body, code, why) in [
-        ("a-token-of-nobody-here", "approve", hash.clone(), 401, "unauthorized"),
-        ("vic-has-a-long-token", "approve", hash.clone(), 403, "role"),
-        ("eve-has-a-long-token", "approve", hash.clone(), 403, "not_asked"),
-        ("bob-has-a-long-token", "approve", json!({"hash": "other"}), 409, "changed"),
-        ("bob-has-a-long-token", "approve", json!({}), 400, "body"),
-        ("bob-has-a-long-token", "approve", json!({"hash": approval.hash, "state": "approved"}), 400, "body"),
-        ("bob-has-a-long-token", "reject", hash.clone(), 422, "reason"),
-        ("ann-has-a-long-token", "approve", hash.clone(), 409, "already_voted"),
-    ] {
-        let (status, answer) = post(&lab, token, &approval, word, body).await;
-        assert_eq!((status, answer["error"]["code"].as_str()), (code, Some(why)), "{answer}");
-    }
-    let url = lab.url(&format!("{path}/approve"));
-    let reply = client().get(url).bearer_auth("bob-has-a-long-token").send().await.unwrap();
-    assert_eq!(reply.status().as_u16(), 405, "a GET changes nothing");
-    let (code, answer) = post(&lab, "bob-has-a-long-token", &approval, "approve", hash.clone()).await;
+    let (code, answer) = post(&lab, "bob-has-a-long-token", &approval, "approve", hash).await;
     assert_eq!((code, answer["outcome"].as_str()), (200, Some("approved")), "{answer}");
 
     let run = ended(&lab, &store, 1).await;
@@ -179,6 +157,33 @@ async fn two_people_agree_by_command_and_api_and_the_step_happens_once() {
     assert!(metrics.contains("quell_approvals_opened_total{playbook=\"contain\"} 1"), "{metrics}");
     assert!(metrics.contains("quell_approvals_closed_total{outcome=\"approved\"} 1"), "{metrics}");
     drop(quell);
+}
+
+async fn the_api_refuses_what_does_not_count(lab: &Lab, approval: &Approval, document: &Value) {
+    let hash = json!({"hash": approval.hash});
+    let (code, listed) = get(lab, "vic-has-a-long-token", "/api/v1/approvals").await;
+    assert_eq!((code, &listed["approvals"][0]["id"]), (200, &json!(approval.id)));
+    assert_eq!(listed["approvals"][0]["may_vote"], json!(["ann", "bob", "cid"]));
+    let path = format!("/api/v1/approvals/{}", approval.id);
+    assert_eq!(get(lab, "bob-has-a-long-token", &path).await.1["plan"][0]["with"]["entitlement_id"], document["subscription_id"]);
+    assert_eq!(get(lab, "a-token-of-nobody-here", &path).await.0, 401);
+    assert_eq!(get(lab, "bob-has-a-long-token", "/api/v1/approvals/none").await.0, 404);
+    for (token, word, body, code, why) in [
+        ("a-token-of-nobody-here", "approve", hash.clone(), 401, "unauthorized"),
+        ("vic-has-a-long-token", "approve", hash.clone(), 403, "role"),
+        ("eve-has-a-long-token", "approve", hash.clone(), 403, "not_asked"),
+        ("bob-has-a-long-token", "approve", json!({"hash": "other"}), 409, "changed"),
+        ("bob-has-a-long-token", "approve", json!({}), 400, "body"),
+        ("bob-has-a-long-token", "approve", json!({"hash": approval.hash, "state": "approved"}), 400, "body"),
+        ("bob-has-a-long-token", "reject", hash.clone(), 422, "reason"),
+        ("ann-has-a-long-token", "approve", hash.clone(), 409, "already_voted"),
+    ] {
+        let (status, answer) = post(lab, token, approval, word, body).await;
+        assert_eq!((status, answer["error"]["code"].as_str()), (code, Some(why)), "{answer}");
+    }
+    let url = lab.url(&format!("{path}/approve"));
+    let reply = client().get(url).bearer_auth("bob-has-a-long-token").send().await.unwrap();
+    assert_eq!(reply.status().as_u16(), 405, "a GET changes nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
