@@ -163,7 +163,9 @@ async fn a_rollback_undoes_each_step_once_and_the_last_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_tells_once_of_all_its_alerts() {
-    play(GROUP).await;
+    let mut trials = sweeps(GROUP, GROUP.playbooks);
+    trials.push(sweep_of(GROUP, GROUP.playbooks, ("group_closed", Marker::Unsafe)));
+    all_hold(trials).await;
 }
 
 pub(super) const GROUP: Scene = Scene {
@@ -299,13 +301,18 @@ fn sweeps(
     scene: Scene,
     playbooks: impl Fn(Marker) -> Vec<(&'static str, String)> + Copy + Send + Sync + 'static,
 ) -> Vec<BoxFuture<'static, Result<usize, String>>> {
-    let one = |(point, marker)| {
-        let ordeal = move |at| (marker, staged(scene, playbooks(marker), at));
-        async move { sweep(point, ordeal, &move |after: &Aftermath| judge(scene, marker, after)).await }.boxed()
-    };
     let at_commits = [("committed", Marker::Unsafe), ("committing", Marker::Notice)];
     let at_calls = ["intent_written", "answered"].into_iter().flat_map(|point| [(point, Marker::Unsafe), (point, Marker::Notice)]);
-    at_commits.into_iter().chain(at_calls).map(one).collect()
+    at_commits.into_iter().chain(at_calls).map(|place| sweep_of(scene, playbooks, place)).collect()
+}
+
+fn sweep_of(
+    scene: Scene,
+    playbooks: impl Fn(Marker) -> Vec<(&'static str, String)> + Copy + Send + Sync + 'static,
+    (point, marker): (&'static str, Marker),
+) -> BoxFuture<'static, Result<usize, String>> {
+    let ordeal = move |at| (marker, staged(scene, playbooks(marker), at));
+    async move { sweep(point, ordeal, &move |after: &Aftermath| judge(scene, marker, after)).await }.boxed()
 }
 
 pub(super) fn staged(scene: Scene, playbooks: Vec<(&'static str, String)>, crash_at: String) -> Ordeal {
