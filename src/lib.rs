@@ -16,8 +16,9 @@ pub mod secret;
 pub mod window;
 mod word;
 
-// Ground: tasks and their end, logs and metrics, the one HTTP client, the one script engine.
+// Ground: tasks and their end, logs and metrics, the one HTTP client, the one script engine, where tests let it die.
 pub mod expression;
+mod failpoints;
 pub mod lifecycle;
 pub mod net;
 pub mod telemetry;

@@ -27,15 +27,19 @@ const MAY_USE: &[(&str, &str)] = &[
     ("telemetry", "approval run"),
     ("net", "retry secret"),
     ("expression", "alert duration problem"),
+    ("failpoints", ""),
     // The path of an alert, from its end to its start.
-    ("store", "alert approval clock expression lifecycle run telemetry window"),
+    ("store", "alert approval clock expression failpoints lifecycle run telemetry window"),
     ("connections", "lifecycle net secret store"),
     ("channels", "alert connections net problem secret"),
     ("actions", "alert channels connections net problem run secret"),
     ("playbook", "actions alert duration expression problem retry run"),
     ("bus", "alert lifecycle retry secret store"),
-    ("engine", "actions alert approval bus channels duration expression lifecycle playbook retry run secret store telemetry window"),
-    ("adapters", "alert bus connections duration expression lifecycle net problem retry secret store telemetry"),
+    (
+        "engine",
+        "actions alert approval bus channels duration expression failpoints lifecycle playbook retry run secret store telemetry window",
+    ),
+    ("adapters", "alert bus connections duration expression failpoints lifecycle net problem retry secret store telemetry"),
     // The edge.
     ("web", "adapters approval lifecycle people secret store telemetry"),
     ("config", "adapters bus connections engine net people problem secret telemetry web"),
@@ -149,6 +153,43 @@ fn nothing_is_left_for_later() {
             assert!(!text.contains(word), "{}: `{word}`", path.display());
         }
     }
+}
+
+#[test]
+fn only_tests_can_make_the_program_die_or_be_mistaken() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let mut section = "";
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            section = line;
+        }
+        let is_named = line.contains("failpoints") && !line.starts_with('#');
+        let is_declared = section == "[features]" && line == "failpoints = []";
+        assert!(!is_named || is_declared || section == "[dev-dependencies]", "{section}: `{line}`");
+        assert!(!(section == "[features]" && line.starts_with("default")), "`{line}`: what is built by default is what is shipped");
+    }
+    for shipped in ["Dockerfile", "docker-compose.yml"] {
+        let text = fs::read_to_string(root().join(shipped)).unwrap();
+        assert!(!text.contains("failpoints") && !text.contains("--features") && !text.contains("--all-features"), "{shipped}");
+    }
+    let failpoints = fs::read_to_string(src().join("failpoints.rs")).unwrap();
+    assert!(failpoints.contains("#[cfg(all(feature = \"failpoints\", debug_assertions))]\nmod kind {"), "they are in debug builds alone");
+}
+
+#[test]
+fn every_place_and_every_mistake_is_proven_by_a_test() {
+    let tests: String = sources(&root().join("tests/integration/crash")).into_iter().map(|(_, text)| text).collect();
+    let mut found = BTreeSet::new();
+    for (path, text) in sources(&src()) {
+        for call in ["failpoints::crash(\"", "failpoints::mistake(\""] {
+            for (at, _) in text.match_indices(call) {
+                let name = identifier(&text[at + call.len()..]);
+                assert!(tests.contains(&format!("\"{name}")), "{}: no test names `{name}`", path.display());
+                found.insert(name);
+            }
+        }
+    }
+    assert!(found.len() > 40, "only {} were found", found.len());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use tracing::{Instrument, info_span};
 use super::{Surroundings, inlet::Inlet};
 use crate::{
     bus::{BoxFuture, Message},
+    failpoints,
     lifecycle::Stop,
     retry::{Backoff, RetryPolicy},
     store::Store,
@@ -108,7 +109,9 @@ impl Task {
             let at = At { page: page.as_deref(), now: Timestamp::now() };
             let fetched = self.source.fetch(&mut position, at).await?;
             count += fetched.messages.len();
+            failpoints::crash("page_fetched");
             self.inlet.publish(fetched.messages).await.map_err(|error| Trouble::new(error.to_string()))?;
+            failpoints::crash("page_published");
             let Some(next) = fetched.next else {
                 break;
             };

@@ -8,7 +8,8 @@ use tokio::sync::Notify;
 
 use crate::{
     alert::Alert,
-    bus::{Bus, Consumer, Delivery, Lost},
+    bus::{Bus, Consumer, Delivery, Lost, Receipt},
+    failpoints,
     lifecycle::Stop,
     retry::reconnect_delay,
     store::{Arrival, Received, Rejected, Store, StoreError},
@@ -72,16 +73,22 @@ impl Intake {
                 Ok(deliveries) => deliveries,
                 Err(lost) => return Broken::Bus(lost),
             };
-            let receipts = deliveries.iter().map(|delivery| delivery.receipt).collect();
+            let receipts: Vec<Receipt> = deliveries.iter().map(|delivery| delivery.receipt).collect();
+            if failpoints::mistake("ack_before_commit") {
+                drop(consumer.ack(receipts.clone()).await);
+            }
+            failpoints::crash("delivered");
             let arrivals: Vec<Arrival> = deliveries.into_iter().map(read).collect();
             match self.store.take_in(arrivals.clone()).await {
                 Ok(news) => arrivals.iter().zip(news).for_each(|(arrival, new)| self.report(arrival, new)),
                 Err(error) => return Broken::Store(error),
             }
+            failpoints::crash("taken_in");
             self.arrived.notify_one();
             if let Err(lost) = consumer.ack(receipts).await {
                 return Broken::Bus(lost);
             }
+            failpoints::crash("acknowledged");
             *failures = 0;
         }
     }

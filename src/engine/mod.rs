@@ -35,6 +35,7 @@ use crate::{
     actions::{Services, Stage},
     alert::Alert,
     bus::Bus,
+    failpoints,
     lifecycle::{Stop, Tasks},
     playbook::{Library, Shelf},
     store::{Decision, Store, StoreError, Undecided, Verdict},
@@ -143,7 +144,9 @@ impl Engine {
         if count == 0 {
             return Ok(0);
         }
+        failpoints::crash("matched");
         let begun = self.store.decide(decided.iter().map(|(_, _, decision)| decision.clone()).collect()).await?;
+        failpoints::crash("decided");
         for (_, alert, decision) in &decided {
             self.report(alert.as_ref(), decision);
         }

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::{Acting, Engine, decide};
 use crate::{
+    failpoints,
     lifecycle::Stop,
     playbook::{CatchUp, Playbook, Schedule, Trigger},
     run::Mode,
@@ -98,7 +99,9 @@ impl Schedules {
         let next = schedule.next_after(last.map_or(now, |last| last.max(now)));
         let runs = self.new_runs(playbook, &due, now);
         if last.is_none() || last.and_then(|last| schedule.next_after(last)).is_some_and(|first| first <= now) {
+            failpoints::crash("ticks_due");
             let became = store.advance_schedule(&playbook.name, &times, now, runs.clone()).await?;
+            failpoints::crash("ticks_begun");
             self.report(&runs, &became);
         }
         self.known.insert(playbook.name.clone(), Known::Next(times, next));

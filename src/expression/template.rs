@@ -100,8 +100,7 @@ impl Template {
         let mut revealed = String::new();
         let mut rest = rendered;
         for (name, _) in self.secrets() {
-            let (before, after) =
-                rest.split_once(&masks::mask(name)).ok_or_else(|| format!("no place is left for the secret `{name}`"))?;
+            let (before, after) = rest.split_once(&masks::mask(name)).ok_or_else(|| format!("no place is left for the secret `{name}`"))?;
             revealed.push_str(before);
             revealed.push_str(value(name)?);
             rest = after;

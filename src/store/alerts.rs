@@ -8,6 +8,7 @@ use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 use super::{NewRun, Store, StoreError, begin, errors, quarantine, quarantine::Rejected, rows, windows};
 use crate::{
     alert::Alert,
+    failpoints,
     run::{Mode, RunId},
     window::Admission,
 };
@@ -125,6 +126,7 @@ impl Store {
                     for arrival in &arrivals {
                         news.push(match arrival {
                             Arrival::Alert(received) => insert(connection, received, now).await?,
+                            Arrival::Rejected(_) if failpoints::mistake("drop_malformed") => true,
                             Arrival::Rejected(rejected) => quarantine::insert(connection, rejected, now).await.map(|()| true)?,
                         });
                     }
@@ -216,7 +218,7 @@ async fn insert(connection: &mut SqliteConnection, received: &Received, now: i64
                  ON CONFLICT (key) DO UPDATE SET deliveries = deliveries + 1, last_seen_at = excluded.last_seen_at
                  RETURNING deliveries = 1";
     let (is_new,): (bool,) = sqlx::query_as(query)
-        .bind(alert.dedup_key())
+        .bind(if failpoints::mistake("forget_seen") { RunId::new().0 } else { alert.dedup_key() })
         .bind(&alert.id)
         .bind(&alert.source)
         .bind(&alert.revision)

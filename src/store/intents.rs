@@ -4,7 +4,10 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::SqliteConnection;
 
 use super::{Store, StoreError, approvals, runs::write_step};
-use crate::run::{AttemptRecord, RunId, StepRecord};
+use crate::{
+    failpoints,
+    run::{AttemptRecord, RunId, StepRecord},
+};
 
 /// What is recorded before a call that must not be made twice.
 #[derive(Debug, Clone)]
@@ -83,7 +86,25 @@ impl Store {
     /// # Errors
     /// The store cannot be written; the call must not be made.
     pub async fn intend(&self, intent: Intent) -> Result<Option<Held>, StoreError> {
-        self.writer.write(move |connection| Box::pin(async move { intend(connection, &intent).await })).await
+        let judged_before = failpoints::mistake("cap_outside_transaction");
+        if judged_before {
+            let intent = intent.clone();
+            let held = self.writer.write(move |connection| Box::pin(async move { judge(connection, &intent).await })).await?;
+            if held.is_some() {
+                return Ok(held);
+            }
+        }
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    let held = if judged_before { None } else { judge(connection, &intent).await? };
+                    if held.is_none() {
+                        write_step(connection, &intent.run, &intent.step, Some(&intent.attempt)).await?;
+                    }
+                    Ok(held)
+                })
+            })
+            .await
     }
 }
 
@@ -101,10 +122,11 @@ async fn lock(
     let held: Option<(String, String)> = sqlx::query_as(query).bind(target).fetch_optional(connection).await?;
     let Some((holder, holding)) = held else { return Ok(Some(Held::Ended)) };
     let is_ours = (holder.as_str(), holding.as_str()) == (run.0.as_str(), step);
-    Ok(if is_ours { None } else { Some(Held::Locked { by: holder }) })
+    Ok(if is_ours || failpoints::mistake("no_target_lock") { None } else { Some(Held::Locked { by: holder }) })
 }
 
-async fn intend(connection: &mut SqliteConnection, intent: &Intent) -> Result<Option<Held>, sqlx::Error> {
+/// Whether anything speaks against the intent; takes its lock if nothing does.
+async fn judge(connection: &mut SqliteConnection, intent: &Intent) -> Result<Option<Held>, sqlx::Error> {
     // What may have happened already is seen to its end; of a cancelled run nothing else begins.
     let query = "SELECT stopped.who, stopped.reason, EXISTS (SELECT 1 FROM approval WHERE approval.run = $1)
                  FROM run LEFT JOIN stopped ON NOT $3
@@ -137,7 +159,6 @@ async fn intend(connection: &mut SqliteConnection, intent: &Intent) -> Result<Op
             return Ok(Some(Held::Exceeded(guard.clone())));
         }
     }
-    write_step(connection, &intent.run, &intent.step, Some(&intent.attempt)).await?;
     Ok(None)
 }
 

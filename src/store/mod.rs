@@ -49,6 +49,7 @@ pub use settle::Settled;
 
 use crate::{
     clock::Clock,
+    failpoints,
     lifecycle::{Stop, Tasks},
     telemetry::signals::Signals,
 };
@@ -109,7 +110,7 @@ impl Store {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // An intent must be on the disk before its request is sent, also when the power fails.
-            .synchronous(SqliteSynchronous::Full)
+            .synchronous(if failpoints::mistake("synchronous_normal") { SqliteSynchronous::Normal } else { SqliteSynchronous::Full })
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
         // A file does not hang up. To test a connection before each use would cost as much as a small query.

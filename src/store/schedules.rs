@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Begun, NewRun, Store, StoreError, begin, rows};
+use crate::failpoints;
 
 impl Store {
     /// The times of a playbook's schedule as they were written, and up to when they were seen to; `None` before the first time.
@@ -27,6 +28,10 @@ impl Store {
         last: Timestamp,
         runs: Vec<NewRun>,
     ) -> Result<Vec<Begun>, StoreError> {
+        if failpoints::mistake("ticks_before_runs") && !runs.is_empty() {
+            Box::pin(self.advance_schedule(playbook, times, last, Vec::new())).await?;
+            failpoints::crash("ticks_kept");
+        }
         let (playbook, times, now) = (playbook.to_owned(), times.to_owned(), self.clock.now());
         self.writer
             .write(move |connection| {

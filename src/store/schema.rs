@@ -5,6 +5,7 @@ use std::path::Path;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection, SqlitePool};
 
 use super::{StoreError, unusable};
+use crate::failpoints;
 
 /// One step for each version; number 1 is the first.
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("upgrade_2.sql"), include_str!("upgrade_3.sql")];
@@ -52,6 +53,7 @@ async fn in_transaction(connection: &mut SqliteConnection, path: &Path) -> Resul
     }
     let stamp = format!("PRAGMA user_version = {known}; PRAGMA application_id = {APPLICATION_ID}");
     sqlx::raw_sql(AssertSqlSafe(stamp)).execute(&mut *transaction).await?;
+    failpoints::crash("migrating");
     transaction.commit().await?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use sqlx::{Connection, SqliteConnection, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
-use crate::{lifecycle::Tasks, telemetry::signals::Signals};
+use crate::{failpoints, lifecycle::Tasks, telemetry::signals::Signals};
 
 /// Puts writes into the queue of the writer.
 #[derive(Debug, Clone)]
@@ -83,6 +83,7 @@ pub(super) fn start(pool: SqlitePool, tasks: &Tasks, signals: Option<Signals>) -
             let begun = Instant::now();
             match commit(&pool, &mut group).await {
                 Ok(()) => {
+                    failpoints::crash("committed");
                     if let Some(signals) = &signals {
                         signals.store_committed(begun.elapsed());
                     }
@@ -117,6 +118,7 @@ async fn in_transaction(connection: &mut SqliteConnection, group: &mut [Box<dyn 
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     if let [alone] = group {
         alone.run(&mut transaction).await?;
+        failpoints::crash("committing");
         return transaction.commit().await;
     }
     sqlx::query("SAVEPOINT one_write").execute(&mut *transaction).await?;
@@ -127,6 +129,7 @@ async fn in_transaction(connection: &mut SqliteConnection, group: &mut [Box<dyn 
         }
         sqlx::query(NEXT_WRITE).execute(&mut *transaction).await?;
     }
+    failpoints::crash("committing");
     // This also releases the savepoint that no write follows.
     transaction.commit().await
 }

@@ -1,10 +1,13 @@
-//! `kill -9` at random moments: the journal and the world agree afterwards, as if nothing had happened.
+//! `kill -9` at random moments, while the other side loses answers: the journal and the world agree afterwards, as if nothing had happened.
 
 use std::{
     fs,
     ops::Range,
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
+
+use quell_simulator::{Fault, FaultKind};
 
 use crate::{
     load,
@@ -20,38 +23,60 @@ struct Ordeal {
     kills: usize,
     /// Milliseconds between two kills.
     pause: Range<u64>,
+    /// The share of what is applied that is not answered.
+    lost_answers: f64,
 }
+
+/// The load comes in pieces, so that there is work to the end.
+const KILLS_A_PIECE: usize = 5;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_at_random_moments_loses_nothing_and_doubles_nothing() {
-    // Fifty in the short form; the long form is for the night.
-    let kills = if std::env::var_os("QUELL_LONG").is_some() { 500 } else { 50 };
-    let lab = Lab::on_broker(&shared_url(), load::options(250)).await;
-    survive(lab, Ordeal { messages: 10_000, kills, pause: 20..1_500 }).await;
+    // The long form is 5,000 kills, each fifty of them with a load of their own: a kill that hits no work shows nothing.
+    let rounds = if std::env::var_os("QUELL_LONG").is_some() { 100 } else { 1 };
+    for round in 0..rounds {
+        let lab = Lab::on_broker(&shared_url(), load::options(250)).await;
+        survive(lab, round, Ordeal { messages: 10_000, kills: 50, pause: 20..1_500, lost_answers: 0.0 }).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_embedded_bus_kill_9_loses_nothing_and_doubles_nothing() {
     let lab = Lab::new("url: embedded", load::options(60)).await;
-    survive(lab, Ordeal { messages: 2_000, kills: 20, pause: 20..700 }).await;
+    survive(lab, 0, Ordeal { messages: 2_000, kills: 20, pause: 20..700, lost_answers: 0.3 }).await;
 }
 
 #[expect(clippy::print_stderr, reason = "with the seed a failure can be repeated")]
-async fn survive(lab: Lab, ordeal: Ordeal) {
+async fn survive(lab: Lab, round: u64, ordeal: Ordeal) {
     let seed = std::env::var("QUELL_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
-    eprintln!("seed: QUELL_TEST_SEED={seed}");
-    let mut dice = fastrand::Rng::with_seed(seed);
+    eprintln!("seed: QUELL_TEST_SEED={seed}, round {round}");
+    let mut dice = fastrand::Rng::with_seed(seed.wrapping_add(round));
     let lab = load::prepared(lab);
+    for service in ["graph", "partner-center", "slack"] {
+        for method in ["POST", "PATCH"] {
+            let lost =
+                Fault { service: Some(service.to_owned()), method: Some(method.to_owned()), ..Fault::always(FaultKind::ApplyThenDrop) };
+            lab.simulator.fault(Fault { probability: ordeal.lost_answers, ..lost });
+        }
+    }
     let load = load::load(&lab.simulator, ordeal.messages);
-    fs::write(lab.path("load.jsonl"), load.lines.join("\n")).expect("write the load");
+    let mut pieces = load.lines.chunks(load.lines.len().div_ceil(ordeal.kills.div_ceil(KILLS_A_PIECE)));
     let mut running: Quell = lab.run().await;
-    let sending = lab.command(&["send", "--raw", "load.jsonl"]).stdout(std::process::Stdio::null()).spawn();
-    let mut sending = sending.expect("start quell send");
+    let mut sending = send(&lab, pieces.next());
     let store = lab.store().await;
-    let (mut killed, mut killed_at_work) = (0, 0);
+    let (mut killed, mut killed_at_work, first) = (0, 0, Instant::now());
     while killed < ordeal.kills {
         tokio::time::sleep(Duration::from_millis(dice.u64(ordeal.pause.clone()))).await;
+        if killed > 0 && killed % KILLS_A_PIECE == 0 {
+            assert!(sending.wait().expect("wait for quell send").success());
+            sending = send(&lab, pieces.next());
+        }
         let at_work = sending.try_wait().expect("ask quell send").is_none() || !store.open_runs().await.expect("list runs").is_empty();
+        // Now and then it is asked to end first, and dies before it has.
+        if dice.u8(..4) == 0 {
+            running.signal("TERM");
+            tokio::time::sleep(Duration::from_millis(dice.u64(..200))).await;
+        }
         running.kill();
         killed += 1;
         killed_at_work += usize::from(at_work);
@@ -60,8 +85,18 @@ async fn survive(lab: Lab, ordeal: Ordeal) {
     assert!(sending.wait().expect("wait for quell send").success());
     let begun = Instant::now();
     let found = lab.settled(&store, load.ids.len(), Duration::from_secs(280)).await;
-    eprintln!("{killed} kills, {killed_at_work} of them at work; settled {:?} after the last", begun.elapsed());
+    eprintln!(
+        "{killed} kills in {:?}, {killed_at_work} of them at work; settled {:?} after the last",
+        begun.duration_since(first),
+        begun.elapsed()
+    );
     load::holds(&lab, &store, &load, &found, killed).await;
     assert!(killed_at_work * 2 >= killed, "most kills must hit work, or this test shows nothing: {killed_at_work} of {killed}");
     drop(running);
+}
+
+/// Lets `quell send` put a piece of the load on the bus.
+fn send(lab: &Lab, lines: Option<&[String]>) -> Child {
+    fs::write(lab.path("load.jsonl"), lines.unwrap_or_default().join("\n")).expect("write the load");
+    lab.command(&["send", "--raw", "load.jsonl"]).stdout(Stdio::null()).spawn().expect("start quell send")
 }

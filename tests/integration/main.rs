@@ -37,6 +37,8 @@ mod broker_down;
 mod bus;
 mod check;
 mod commands;
+mod crash;
+mod equation;
 mod foresight;
 mod intake;
 mod kill;

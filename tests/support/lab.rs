@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
@@ -173,10 +174,16 @@ channels:
     }
 
     fn start_with(&self, arguments: &[&str]) -> Quell {
+        self.start_armed(arguments, &[])
+    }
+
+    /// Starts `quell run` with variables that `src/failpoints.rs` knows, and does not wait.
+    pub fn start_armed(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Quell {
         let log = self.path("quell.log");
         let file = fs::File::options().create(true).append(true).open(&log).expect("open the log");
         let child = self
             .command(&[&["run"], arguments].concat())
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)
@@ -258,6 +265,17 @@ impl Quell {
     pub fn kill(mut self) {
         self.child.kill().expect("kill quell");
         self.child.wait().expect("wait for quell");
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The signal that ended it, if it has ended; 0 if it ended by itself.
+    pub fn ended(&mut self) -> Option<i32> {
+        let status = self.child.try_wait().expect("ask quell");
+        status.map(|status| status.signal().unwrap_or_default())
     }
 
     /// SIGTERM, then waits for the end.

@@ -30,7 +30,7 @@ pub(super) use self::{
     rate::{Bucket, Rate},
 };
 use super::inlet::Inlet;
-use crate::bus::BoxFuture;
+use crate::{bus::BoxFuture, failpoints};
 
 /// Answers the requests to one path.
 #[derive(Clone)]
@@ -116,7 +116,10 @@ impl Hook {
         let message_id = self.receiver.authenticate(&delivered).await?;
         // After authentication, so that a stranger cannot use up what belongs to the sender.
         self.rate.take(Instant::now()).map_err(too_many)?;
-        self.receiver.accept(&delivered, message_id.as_deref()).await
+        failpoints::crash("request_read");
+        let taken = self.receiver.accept(&delivered, message_id.as_deref()).await;
+        failpoints::crash("request_taken");
+        taken
     }
 
     async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {

@@ -19,6 +19,7 @@ use crate::{
         machine::{self, Moment},
         plan,
     },
+    failpoints,
     playbook::{Arguments, Body, Step, Verify},
     run::{AttemptOutcome, AttemptRecord, Class, Mode, StepRecord, StepState},
     store::{Guard, Held, Intent},
@@ -41,7 +42,7 @@ impl Driver {
             Err(failure) => return self.fail(it, spot, record, failure.message).await,
         };
         record.class = spot.step.class(action.class());
-        if it.begun.mode == Mode::Shadow && record.class != Class::Read {
+        if it.begun.mode == Mode::Shadow && !failpoints::mistake("shadow_acts") && record.class != Class::Read {
             record.state = StepState::Shadowed;
             record.ended_at = Some(now);
             return self.commit(it, spot, record, None).await;
@@ -60,10 +61,11 @@ impl Driver {
         if let Err(held) = self.judge(it, spot, (entry, &record.plan), (consent.approved_at, now)) {
             return self.hold_or_ask(it, spot, (record, consent), held).await;
         }
-        if record.class != Class::Idempotent && record.precondition.is_none() {
+        if record.class != Class::Idempotent && (record.precondition.is_none() || failpoints::mistake("fresh_precondition")) {
             if let Some(by) = self.lock(it, &record, &*action, now).await? {
                 return self.wait_for_target(it, spot, record, &by).await;
             }
+            failpoints::crash("target_locked");
             match self.within(spot.step, action.observe(&it.context(&record, &Value::Null, &self.services))).await {
                 Ok(Observed::Ready(seen)) => record.precondition = Some(seen),
                 Ok(Observed::AlreadyDone(output)) => {
@@ -78,6 +80,7 @@ impl Driver {
                 }
             }
         }
+        failpoints::crash("observed");
         self.intend(it, spot, (record, consent, entry), &*action).await
     }
 
@@ -126,7 +129,8 @@ impl Driver {
                 return self.give_up(it, spot, before).await;
             }
             let intent = Intent { run: it.begun.id.clone(), step: record.clone(), attempt, guards, tells: entry.tells, hash, askers };
-            let held = self.store.intend(intent).await?;
+            let held = if failpoints::mistake("skip_intent") { None } else { self.store.intend(intent).await? };
+            failpoints::crash("intent_written");
             if held.is_none() {
                 recorded.put(record.clone());
             }
@@ -200,6 +204,7 @@ impl Driver {
         let precondition = record.precondition.clone().unwrap_or_default();
         let begun = Instant::now();
         let result = self.within(spot.step, action.perform(&it.context(&record, &precondition, &self.services))).await;
+        failpoints::crash("answered");
         self.signals.attempt_ended(&record.action, begun.elapsed());
         let mut attempt = ended(&record, intent_at, result.as_ref().err(), self.now());
         if matches!(result, Ok(Done::Accepted(_))) {
@@ -226,10 +231,16 @@ impl Driver {
             Err(failure) => return self.fail(it, spot, record, failure.message).await,
         };
         let precondition = record.precondition.clone().unwrap_or_default();
+        failpoints::crash("looking");
+        if failpoints::mistake("fresh_precondition") {
+            record.precondition = None;
+            return self.attempt(it, spot, record).await;
+        }
         let seen = match &spot.step.verify {
             Some(verify) => self.inquire(it, spot, &record, verify).await,
             None => self.within(spot.step, action.read_back(&it.context(&record, &precondition, &self.services))).await,
         };
+        failpoints::crash("looked");
         machine::after_look(&mut record, &spot.step.retry, seen, self.moment());
         self.commit(it, spot, record, None).await
     }
@@ -334,6 +345,7 @@ impl Driver {
     async fn within<T: Masked>(&self, step: &Step, call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         match tokio::time::timeout(step.timeout, call).await {
             Ok(result) => masked(result, &self.services.secrets),
+            Err(_elapsed) if failpoints::mistake("timeout_is_not_done") => Err(Failure::new(FailureKind::NotDone, "no answer")),
             Err(_elapsed) => Err(Failure::new(FailureKind::Unknown, format!("no answer within {:?}", step.timeout))),
         }
     }

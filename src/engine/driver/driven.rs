@@ -12,6 +12,7 @@ use crate::{
         machine::{self, Frame, Next},
         plan::Sight,
     },
+    failpoints,
     playbook::{Playbook, Step},
     run::{RunRecord, RunState, StepRecord, StepState},
 };
@@ -55,7 +56,7 @@ impl Driven {
             playbook: &self.begun.playbook,
             step: &record.id,
             alert: self.alert.as_ref(),
-            request_id: record.request_id,
+            request_id: if failpoints::mistake("new_request_id") { uuid::Uuid::now_v7() } else { record.request_id },
             precondition,
             services,
         }

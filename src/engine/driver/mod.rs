@@ -22,6 +22,7 @@ use crate::{
     actions::{Services, Stage},
     alert::Alert,
     approval::{Approval, ApprovalState},
+    failpoints,
     lifecycle::Stop,
     playbook::{Body, Playbook, Shelf},
     run::{AttemptRecord, Mode, RunId, RunRecord, RunState, StepRecord, StepState},
@@ -132,9 +133,10 @@ impl Driver {
 
     async fn load(&self, id: &RunId) -> Result<Option<Driven>, LetGo> {
         let Some(mut progress) = self.store.progress(id).await? else { return Ok(None) };
-        if progress.gathers {
+        if progress.gathers && !failpoints::mistake("group_stays_open") {
             // First no more alerts join it, then those that did are read, so that none falls between.
             self.store.begin_group(id).await?;
+            failpoints::crash("group_closed");
             let Some(closed) = self.store.progress(id).await? else { return Ok(None) };
             progress = closed;
         }
@@ -232,6 +234,7 @@ impl Driver {
                     let record = plan::plan(spot.step, spot.frame, it.sight(&recorded), self.now());
                     (record, consent::withheld(spot, &recorded.steps))
                 };
+                failpoints::crash("planned");
                 let acts = it.begun.mode == Mode::Enforce && record.state != StepState::Skipped;
                 if let Some(why) = withheld.filter(|_| acts) {
                     return self.fail(it, spot, record, why).await;
@@ -280,6 +283,7 @@ impl Driver {
         let standing = self.store.record(Change { run: run.clone(), step: step.clone(), attempt, ask }).await;
         recorded.is_stale |= !matches!(standing, Ok(Standing::Ours));
         let standing = standing?;
+        failpoints::crash("recorded");
         if standing == Standing::Ended {
             return Err(LetGo::Taken);
         }

@@ -17,6 +17,7 @@ pub use walk::{find, next, trouble};
 use crate::{
     actions::{Done, Failure, FailureKind, ReadBack},
     duration::Span,
+    failpoints,
     playbook::StopOutcome,
     retry::RetryPolicy,
     run::{Class, RunState, StepRecord, StepState},
@@ -80,6 +81,7 @@ pub fn after_attempt(step: &mut StepRecord, retry: &RetryPolicy, result: Result<
     step.due_at = None;
     let failure = match result {
         Ok(Done::Now(output)) => return succeed(step, output, at.now),
+        Ok(Done::Accepted(output)) if failpoints::mistake("accepted_is_done") => return succeed(step, output, at.now),
         Ok(Done::Accepted(output)) => {
             step.output = output;
             return confirm_later(step, at.now);
@@ -106,7 +108,8 @@ pub fn after_attempt(step: &mut StepRecord, retry: &RetryPolicy, result: Result<
 
 /// What is known of an attempt during which the program ended.
 pub fn interruption() -> Failure {
-    Failure::new(FailureKind::Unknown, "the program ended while the request was under way")
+    let kind = if failpoints::mistake("interrupted_is_not_done") { FailureKind::NotDone } else { FailureKind::Unknown };
+    Failure::new(kind, "the program ended while the request was under way")
 }
 
 /// The step when it cannot or may not be gone on with. What may have happened already stays a matter for a person.
@@ -160,6 +163,7 @@ fn unknown(step: &mut StepRecord, retry: &RetryPolicy, at: Moment) {
         Class::Read | Class::Idempotent => again(step, retry, None, at),
         Class::Keyed if key_holds && step.attempts < retry.max_attempts => again(step, retry, None, at),
         Class::Keyed | Class::Verified => step.state = StepState::Verifying,
+        Class::Unsafe if failpoints::mistake("repeat_unsafe") => again(step, retry, None, at),
         Class::Unsafe => end(step, StepState::Indeterminate, at.now),
     }
 }
