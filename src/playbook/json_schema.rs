@@ -28,6 +28,9 @@ pub fn json_schema() -> Value {
     definitions.insert("duration".to_owned(), schemars::schema_for!(Span).to_value());
     definitions.insert("expression".to_owned(), expression());
     definitions.insert("limit".to_owned(), limit());
+    for field in fields::names() {
+        definitions.insert(clause_name(field), clause(fields::holds(field).unwrap_or(Holds::Anything)));
+    }
     for entry in CATALOG {
         definitions.insert(format!("with.{}", entry.name), parameters(entry));
     }
@@ -113,14 +116,23 @@ fn matched() -> Value {
     let alert = schemars::schema_for!(Alert).to_value();
     let field = |name: &'static str| {
         let description = alert.pointer(&format!("/properties/{name}/description")).cloned().unwrap_or_default();
-        let holds = fields::holds(name).unwrap_or(Holds::Anything);
-        (name.to_owned(), json!({"description": description, "oneOf": clause(holds)}))
+        (name.to_owned(), json!({"$ref": format!("#/$defs/{}", clause_name(name)), "description": description}))
     };
     let properties: Map<String, Value> = fields::names().map(field).collect();
     json!({
         "type": "object", "properties": properties, "propertyNames": {"pattern": field_names()},
-        "additionalProperties": {"oneOf": clause(Holds::Anything)}, "description": "Every line must hold; a list means any of",
+        "additionalProperties": {"$ref": "#/$defs/clause.anything"}, "description": "Every line must hold; a list means any of",
     })
+}
+
+/// Fields that hold the same are asked the same.
+fn clause_name(field: &str) -> String {
+    match fields::holds(field).unwrap_or(Holds::Anything) {
+        Holds::Text | Holds::Texts => "clause.text".to_owned(),
+        Holds::Word(_) => format!("clause.{field}"),
+        Holds::Flag => "clause.flag".to_owned(),
+        Holds::Anything => "clause.anything".to_owned(),
+    }
 }
 
 /// What can be asked of a field: a value, several of which one must fit, or operators.
@@ -145,7 +157,7 @@ fn clause(holds: Holds) -> Value {
         "gt": number("It is larger"), "gte": number("It is as large, or larger"),
         "lt": number("It is smaller"), "lte": number("It is as small, or smaller"),
     });
-    json!([value, {"type": "array", "minItems": 1, "items": value}, object(operators, &[])])
+    json!({"oneOf": [value, {"type": "array", "minItems": 1, "items": value}, object(operators, &[])]})
 }
 
 fn step() -> Value {
