@@ -1,0 +1,4 @@
+//! x
+mod position;
+mod sketch;
+mod wire;
