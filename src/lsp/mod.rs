@@ -1,4 +1,9 @@
 //! x
+mod completion;
+mod hover;
+mod place;
 mod position;
+mod schema;
 mod sketch;
 mod wire;
+mod words;
