@@ -6,6 +6,7 @@ mod alerts;
 mod backtest;
 mod check;
 mod explain;
+mod lsp;
 mod new;
 mod output;
 mod quarantine;
@@ -78,6 +79,8 @@ enum Command {
     /// Messages that are not alerts: look at them, put them on the bus again, or drop them.
     #[command(subcommand)]
     Quarantine(quarantine::Quarantine),
+    /// Serve an editor over the standard input and output: problems, completion and explanations while a playbook is written.
+    Lsp(lsp::Lsp),
     /// Print the JSON Schema of what can be written, for editors.
     Schema {
         /// Of what.
@@ -120,6 +123,7 @@ impl Cli {
                 Exit::Done
             }
             Command::Schema { of } => of.execute(),
+            Command::Lsp(lsp) => lsp.execute(config).await,
             Command::Catalog(catalog) => catalog.execute(json),
             Command::Check(check) => check.execute(settings(), json).await,
             Command::Test(test) => test.execute(settings(), json).await,
@@ -164,6 +168,7 @@ impl Command {
             | Self::Explain(_)
             | Self::Check(_)
             | Self::Test(_)
+            | Self::Lsp(_)
             | Self::Schema { .. }
             | Self::Catalog(_)
             | Self::Completions { .. } => Exit::Done,

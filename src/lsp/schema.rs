@@ -126,7 +126,8 @@ impl<'s> Allowed<'s> {
 
     /// Whether a map here may have any key.
     pub(super) fn takes_any_key(&self) -> bool {
-        self.0.iter().any(|schema| schema.get("additionalProperties").is_some_and(|it| it != &Value::Bool(false)))
+        let is_open = |schema: &Value| schema.get("additionalProperties") != Some(&Value::Bool(false));
+        self.0.iter().any(|schema| strings(schema, "type").any(|it| it == "object") && is_open(schema))
     }
 }
 
