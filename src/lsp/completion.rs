@@ -14,7 +14,7 @@ use super::{
 use crate::{
     actions::{CATALOG, Entry},
     adapters,
-    playbook::READABLE,
+    playbook::Playbook,
 };
 
 /// Something that can be typed.
@@ -124,8 +124,7 @@ fn known_values(place: &Place<'_>) -> Vec<Choice> {
         "for_steps" | "step" | "before_call" | "after_call" | "never_calls" => steps(place),
         "playbook" if place.is_test() || place.container() != place.sketch.child(None, "playbook") => {
             let playbooks = place.checked.library.playbooks.iter();
-            let about =
-                |it: &crate::playbook::Playbook| if it.description.is_empty() { "a playbook".to_owned() } else { it.description.clone() };
+            let about = |it: &Playbook| if it.description.is_empty() { "a playbook".to_owned() } else { it.description.clone() };
             playbooks
                 .map(|it| Choice { label: it.name.clone(), about: about(it), kind: CompletionItemKind::File, is_needed: false })
                 .collect()

@@ -36,6 +36,7 @@ mod broker_down;
 mod bus;
 mod check;
 mod commands;
+mod editor;
 mod foresight;
 mod intake;
 mod kill;
