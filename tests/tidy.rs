@@ -39,7 +39,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("config", "adapters bus connections engine net problem telemetry web"),
     ("app", "actions adapters bus channels config connections engine lifecycle net playbook store telemetry web"),
     ("trial", "actions alert bus channels clock connections duration engine expression lifecycle net playbook problem run store telemetry"),
-    ("lsp", "actions adapters app config expression lifecycle playbook problem trial"),
+    ("lsp", "actions adapters app channels config expression lifecycle playbook problem trial"),
     ("cli", "actions alert app bus config duration engine lifecycle lsp playbook problem run store telemetry trial window"),
 ];
 

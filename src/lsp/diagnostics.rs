@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use gen_lsp_types::{
-    Code, CodeAction, CodeActionKind, CodeActionParams, CodeDescription, Diagnostic, DiagnosticSeverity, PublishDiagnosticsParams, Range,
-    TextEdit, Uri, WorkspaceEdit,
+    self as lsp, CodeAction, CodeActionKind, CodeActionParams, CodeDescription, Diagnostic, DiagnosticSeverity, PublishDiagnosticsParams,
+    Range, TextEdit, Uri, WorkspaceEdit,
 };
 
 use super::{documents::Document, position};
 use crate::{
-    playbook::CODES,
+    playbook::{CODES, Code},
     problem::{Problem, Severity},
 };
 
@@ -54,14 +54,14 @@ fn diagnostic(problem: &Problem, text: &str) -> Diagnostic {
     let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
     // What is wrong with a whole file is shown at its first line.
     let span = if problem.place.line == 0 { 0..text.lines().next().unwrap_or_default().len() } else { problem.place.span.clone() };
-    let address = CODES.iter().find(|code| code.id == problem.code).and_then(|code| code.address());
+    let address = CODES.iter().find(|code| code.id == problem.code).and_then(Code::address);
     Diagnostic {
         range: position::range(text, &span),
         severity: Some(match problem.severity {
             Severity::Error => DiagnosticSeverity::Error,
             Severity::Warning => DiagnosticSeverity::Warning,
         }),
-        code: Some(Code::String(problem.code.to_owned())),
+        code: Some(lsp::Code::String(problem.code.to_owned())),
         code_description: address.map(|address| CodeDescription { href: Uri(address) }),
         source: Some("quell".to_owned()),
         message: format!("{}{help}", problem.message).into(),

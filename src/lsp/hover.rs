@@ -22,12 +22,8 @@ fn about_key(place: &Place<'_>) -> Option<String> {
     around.push(key);
     let name = place.sketch.name(key)?;
     let allowed = Allowed::at(place.root(), &place.sketch, &around);
-    let mut about = format!("`{name}`: {}", allowed.description()?);
     let words: Vec<String> = allowed.words().into_iter().map(|(word, _)| format!("`{word}`")).collect();
-    if !words.is_empty() {
-        about.push_str(&format!("\n\n{}", words.join(", ")));
-    }
-    Some(about)
+    Some(format!("`{name}`: {}\n\n{}", allowed.description()?, words.join(", ")).trim_end().to_owned())
 }
 
 fn about_value(place: &Place<'_>) -> Option<String> {

@@ -18,7 +18,7 @@ mod wire;
 mod words;
 
 use std::{
-    io::{self, BufRead, Write},
+    io::{self, BufRead},
     time::Duration,
 };
 
@@ -69,7 +69,7 @@ pub async fn serve(site: Site, tasks: &Tasks) -> io::Result<bool> {
             }
             looked = finished(&mut checking), if checking.is_some() => {
                 checking = None;
-                tell(&mut output, server.publish(looked))?;
+                server.publish(looked).iter().try_for_each(|told| wire::write(&mut output, told))?;
             }
         }
         if server.is_stale && due.is_none() {
@@ -104,8 +104,4 @@ async fn finished(checking: &mut Option<JoinHandle<Looked>>) -> Looked {
         }),
         None => std::future::pending().await,
     }
-}
-
-fn tell(output: &mut impl Write, told: Vec<gen_lsp_types::json_rpc::RequestObject>) -> io::Result<()> {
-    told.iter().try_for_each(|it| wire::write(output, it))
 }

@@ -8,7 +8,10 @@ use super::{
     schema::{Allowed, PLAYBOOK, TESTS},
     sketch::{Sketch, Slot, Spot},
 };
-use crate::{app::check::Checked, playbook::Playbook};
+use crate::{
+    app::check::Checked,
+    playbook::{Playbook, is_test},
+};
 
 /// A place in a file.
 pub(super) struct Place<'a> {
@@ -33,8 +36,7 @@ impl<'a> Place<'a> {
 
     /// Whether the file holds tests.
     pub(super) fn is_test(&self) -> bool {
-        let name = self.path.file_stem().and_then(|it| it.to_str()).unwrap_or_default();
-        name.ends_with(".test")
+        is_test(self.path)
     }
 
     /// What may stand here.

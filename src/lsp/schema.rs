@@ -1,6 +1,6 @@
 //! What the JSON Schema of a file says about a place in it: the one list of keys, words and what they mean.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use serde_json::{Map, Value};
 
@@ -105,12 +105,8 @@ impl<'s> Allowed<'s> {
                 words.extend(["true", "false"].map(|it| (it.to_owned(), "")));
             }
         }
-        let all = words.clone();
-        let mut at = 0;
-        words.retain(|(word, _)| {
-            at += 1;
-            !all.iter().take(at - 1).any(|(earlier, _)| earlier == word)
-        });
+        let mut seen = BTreeSet::new();
+        words.retain(|(word, _)| seen.insert(word.clone()));
         words
     }
 

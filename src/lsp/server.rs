@@ -1,11 +1,11 @@
 //! What is answered to a message: the phases of the protocol, and which request is whose. Nothing is read, written or waited for here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gen_lsp_types::{
     CodeActionKind, CodeActionOptions, CodeActionProvider, CodeActionRequest, CodeActionResponse, CompletionOptions, CompletionRequest,
     CompletionResponse, DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams, ErrorCodes, HoverProvider,
-    HoverRequest, InitializeRequest, InitializeResult, Position, PositionEncodingKind, PublishDiagnosticsNotification, Request, Save,
+    HoverRequest, InitializeRequest, InitializeResult, PositionEncodingKind, PublishDiagnosticsNotification, Request, Save,
     ServerCapabilities, ServerInfo, ShutdownRequest, TextDocumentContentChangeEvent, TextDocumentPositionParams, TextDocumentSync,
     TextDocumentSyncKind, TextDocumentSyncOptions, Uri,
     json_rpc::{Error, Id, RequestObject, ResponseObject},
@@ -57,7 +57,7 @@ pub(super) enum Then {
     },
 }
 
-/// Such a message is as good as its answer: it is not there.
+/// Why a request is not answered as it wishes.
 type Refused = (ErrorCodes, String);
 
 impl Server {
@@ -167,7 +167,7 @@ impl Server {
         let Document { path, text, seen, .. } = self.documents.get(&asked.text_document.uri)?;
         let unknown = Checked::default();
         let checked = seen.as_ref().map_or(&unknown, |seen| &seen.checked);
-        Some(ask(&Place::new(path, text, position_in(text, asked.position), checked)))
+        Some(ask(&Place::new(path, text, position::offset(text, asked.position), checked)))
     }
 
     /// The check of what is open now.
@@ -191,12 +191,8 @@ impl Server {
     }
 }
 
-fn position_in(text: &str, position: Position) -> usize {
-    position::offset(text, position)
-}
-
 /// The editor's folder, by whichever name it has in the version of the protocol that the editor speaks.
-fn root(params: &Value) -> Option<std::path::PathBuf> {
+fn root(params: &Value) -> Option<PathBuf> {
     let text = |pointer: &str| params.pointer(pointer).and_then(Value::as_str);
     let uri = text("/workspaceFolders/0/uri").or_else(|| text("/rootUri")).map(|uri| path_of(&Uri(uri.to_owned())));
     uri.or_else(|| text("/rootPath").map(|path| Path::new(path).to_owned())).filter(|path| path.is_absolute())

@@ -13,6 +13,7 @@ use super::documents::{Document, Seen};
 use crate::{
     app::check::{Checked, check},
     config::{Config, ConfigError, DEFAULT_FILE},
+    playbook::is_test,
     problem::Problem,
     trial,
 };
@@ -47,7 +48,7 @@ impl Site {
     pub(super) async fn look(self, open: Vec<(Uri, Document)>) -> Looked {
         let mut looked = Looked::default();
         let config = self.config().map_err(|error| looked.faults.push(error.to_string())).ok();
-        let named = self.playbooks.as_deref().or(config.as_ref().map(|config| config.playbooks.as_path()));
+        let named = self.playbooks.as_deref().or_else(|| Some(config.as_ref()?.playbooks.as_path()));
         let site = named.and_then(|folder| fs::canonicalize(self.root.join(folder)).ok());
         let mut folders: Folders<'_> = BTreeMap::new();
         for (uri, document) in &open {
@@ -102,8 +103,7 @@ fn home(site: Option<&Path>, document: &Document) -> Option<(PathBuf, PathBuf)> 
         return Some((site.to_owned(), path));
     }
     let name = document.path.file_name()?;
-    let is_test = name.to_str().is_some_and(|name| name.ends_with(".test.yaml") || name.ends_with(".test.yml"));
-    let is_ours = is_test || document.text.lines().any(|line| line.starts_with("playbook:"));
+    let is_ours = is_test(&document.path) || document.text.lines().any(|line| line.starts_with("playbook:"));
     let own = fs::canonicalize(document.path.parent()?).ok().filter(|_| is_ours)?;
     let path = own.join(name);
     Some((own, path))

@@ -261,7 +261,8 @@ fn is_playbook(path: &Path) -> bool {
     (has_extension(path, "yaml") || has_extension(path, "yml")) && !is_test(path)
 }
 
-fn is_test(path: &Path) -> bool {
+/// Whether a file holds tests, by its name.
+pub fn is_test(path: &Path) -> bool {
     let name = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
     name.ends_with(".test.yaml") || name.ends_with(".test.yml")
 }

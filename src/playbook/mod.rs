@@ -49,7 +49,7 @@ pub use clause::Clause;
 pub use codes::{CODES, Code};
 pub use index::Index;
 pub use json_schema::{RHAI, json_schema};
-pub use library::Library;
+pub use library::{Library, is_test};
 pub use parse::NAMES;
 pub use planned::{MOST_ITEMS, Planned};
 pub use shelf::{Changes, Reading, Shelf};

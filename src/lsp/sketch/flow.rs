@@ -1,5 +1,7 @@
 //! The part of a sketch in brackets: `{a: 1, b: [x, y]}`, with ends that may be missing.
 
+use std::ops::Range;
+
 use super::{Knot, Sketch};
 
 /// The reader of playbooks takes no more.
@@ -66,12 +68,12 @@ impl Sketch<'_> {
         value_end
     }
 
-    fn add(&mut self, parent: usize, key: Option<std::ops::Range<usize>>, value: std::ops::Range<usize>) -> usize {
+    fn add(&mut self, parent: usize, key: Option<Range<usize>>, value: Range<usize>) -> usize {
         self.knots.push(Knot { parent: Some(parent), key, value, column: 0, is_flow: true });
         self.knots.len() - 1
     }
 
-    fn put_value(&mut self, knot: usize, value: std::ops::Range<usize>) {
+    fn put_value(&mut self, knot: usize, value: Range<usize>) {
         if let Some(knot) = self.knots.get_mut(knot) {
             knot.value = value;
         }
@@ -109,7 +111,7 @@ impl Sketch<'_> {
     fn plain_end(&self, at: usize, end: usize) -> usize {
         let rest = self.text.get(at..end).unwrap_or_default();
         let is_end = |(index, it): &(usize, char)| match it {
-            ',' | '[' | ']' | '{' | '}' | '\n' => !rest.get(..*index).is_some_and(|it| is_open_expression(it)),
+            ',' | '[' | ']' | '{' | '}' | '\n' => !rest.get(..*index).is_some_and(is_open_expression),
             ':' => rest.get(index + 1..).is_none_or(|it| it.is_empty() || it.starts_with([' ', ',', '}', ']', '\n'])),
             _ => false,
         };

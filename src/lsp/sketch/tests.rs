@@ -7,7 +7,7 @@ fn at_bar(text: &str) -> (String, Slot, String) {
     let sketch = Sketch::of(&text);
     let spot = sketch.spot(offset);
     let names: Vec<_> = spot.around.iter().map(|at| sketch.name(*at).unwrap_or("-")).collect();
-    (names.join("/"), spot.slot, text[spot.whole].to_owned())
+    (names.join("/"), spot.slot, text.get(spot.whole).unwrap().to_owned())
 }
 
 #[test]

@@ -12,8 +12,9 @@ use super::{
     words,
 };
 use crate::{
-    actions::{CATALOG, Entry},
+    actions::{self, CATALOG, Entry},
     adapters,
+    channels::Channels,
     playbook::Playbook,
 };
 
@@ -89,7 +90,7 @@ fn known_keys(place: &Place<'_>) -> Vec<Choice> {
     let key = place.container().and_then(|at| place.sketch.name(at)).unwrap_or_default();
     match key {
         "steps" | "outputs" | "approvals" if place.is_test() => steps(place),
-        "mocks" => steps(place).into_iter().chain(actions()).collect(),
+        "mocks" => steps(place).into_iter().chain(action_names()).collect(),
         "lookups" => named(place.checked.library.sandbox.tables().map(ToOwned::to_owned), "a lookup table"),
         "inputs" => inputs(place),
         "alert" | "vary" => {
@@ -102,7 +103,7 @@ fn known_keys(place: &Place<'_>) -> Vec<Choice> {
 
 fn values(place: &Place<'_>, allowed: &Allowed<'static>) -> Vec<Choice> {
     let words = allowed.words().into_iter().map(|(label, meaning)| {
-        let about = action(&label).map_or_else(|| meaning.to_owned(), about_action);
+        let about = actions::find(&label).map_or_else(|| meaning.to_owned(), about_action);
         Choice { label, about, kind: CompletionItemKind::EnumMember, is_needed: false }
     });
     let mut found: Vec<Choice> = words.collect();
@@ -118,7 +119,7 @@ fn values(place: &Place<'_>, allowed: &Allowed<'static>) -> Vec<Choice> {
 fn known_values(place: &Place<'_>) -> Vec<Choice> {
     match place.key().unwrap_or_default() {
         "channels" | "channel" => {
-            let channels = place.checked.channels.iter().flat_map(|channels| channels.names());
+            let channels = place.checked.channels.iter().flat_map(Channels::names);
             named(channels.map(ToOwned::to_owned), "a channel of the settings")
         }
         "for_steps" | "step" | "before_call" | "after_call" | "never_calls" => steps(place),
@@ -130,7 +131,7 @@ fn known_values(place: &Place<'_>) -> Vec<Choice> {
                 .collect()
         }
         "kind" => named(adapters::kinds().map(ToOwned::to_owned), "a kind of alert that Microsoft's sources bring"),
-        "action" => actions(),
+        "action" => action_names(),
         "by" => words::fields().into_iter().map(|it| choice(it.name, &it.about)).collect(),
         _ => Vec::new(),
     }
@@ -140,7 +141,7 @@ fn steps(place: &Place<'_>) -> Vec<Choice> {
     named(place.steps().into_iter(), "a step")
 }
 
-fn actions() -> Vec<Choice> {
+fn action_names() -> Vec<Choice> {
     CATALOG.iter().map(|entry| choice(entry.name.to_owned(), &about_action(entry))).collect()
 }
 
@@ -151,10 +152,6 @@ fn inputs(place: &Place<'_>) -> Vec<Choice> {
     let playbook = if place.is_test() { place.subject() } else { called.and_then(|name| place.checked.library.get(name)).map(|it| &**it) };
     let inputs = playbook.into_iter().flat_map(|playbook| &playbook.inputs);
     inputs.map(|input| choice(input.name.clone(), &input.description)).collect()
-}
-
-fn action(name: &str) -> Option<&'static Entry> {
-    crate::actions::find(name)
 }
 
 /// An action in Markdown: what it does, how it may be repeated, an example.
@@ -179,7 +176,7 @@ fn item(place: &Place<'_>, choice: Choice, replaced: Range<usize>, colon: &str) 
         sort_text: Some(format!("{}{}", u8::from(!choice.is_needed), choice.label)),
         filter_text: Some(choice.label.clone()),
         text_edit: Some(CompletionItemTextEdit::TextEdit(edit)),
-        documentation: (!about.value.is_empty()).then(|| Documentation::MarkupContent(about)),
+        documentation: (!about.value.is_empty()).then_some(Documentation::MarkupContent(about)),
         label: choice.label,
         ..CompletionItem::default()
     }
