@@ -3,6 +3,7 @@
 //! Plain data. Adapters make alerts, the bus carries them as `CloudEvents`, playbooks read them; nobody changes one.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -18,7 +19,7 @@ pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 /// What a source says happened.
 ///
 /// Unknown fields are refused: a misspelt `severty` must not become an alert without a severity.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Alert {
     /// The source's own identifier; unique together with `source`.
@@ -58,8 +59,10 @@ pub struct Alert {
     #[serde(default)]
     pub resources: Vec<String>,
     /// When the source saw it.
+    #[schemars(with = "String")]
     pub detected_at: Timestamp,
     /// When Quell's adapter received it.
+    #[schemars(with = "String")]
     pub received_at: Timestamp,
     /// Which state of the alert this is: the same text for the same state, another for a changed one.
     ///
@@ -78,7 +81,7 @@ pub struct Alert {
 }
 
 /// How bad an alert is, in rising order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Severity {
@@ -90,7 +93,7 @@ pub enum Severity {
 }
 
 /// How sure a source is of an alert, in rising order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Confidence {
@@ -100,7 +103,7 @@ pub enum Confidence {
 }
 
 /// Where work on an alert stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Status {

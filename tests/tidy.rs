@@ -43,12 +43,13 @@ const MAY_USE: &[(&str, &str)] = &[
     // The edge.
     ("web", "adapters approval lifecycle people secret store telemetry"),
     ("config", "adapters bus connections engine net people problem secret telemetry web"),
-    ("app", "actions adapters bus channels config connections engine lifecycle net playbook store telemetry web"),
+    ("app", "actions adapters bus channels config connections engine lifecycle net playbook problem store telemetry web"),
     (
         "trial",
         "actions alert approval bus channels clock connections duration engine expression lifecycle net playbook problem run secret store telemetry",
     ),
-    ("cli", "actions alert app approval bus config duration engine lifecycle people playbook problem run store telemetry trial window"),
+    ("lsp", "actions adapters app channels config expression lifecycle playbook problem trial"),
+    ("cli", "actions alert app approval bus config duration engine lifecycle lsp people playbook problem run store telemetry trial window"),
 ];
 
 /// Folders whose files are interchangeable, each with the files that all members share; every other file must be in the

@@ -25,6 +25,17 @@ const KINDS: &[(&str, &str)] = &[
     ("servicehealthsecurityadvisory", "service_health_advisory"),
 ];
 
+const QUOTA: &str = "quota_increase";
+const UNKNOWN: &str = "unknown";
+
+/// The kinds of alerts that Microsoft's types are known to mean.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    let mut kinds: Vec<&str> = KINDS.iter().map(|(_, kind)| *kind).chain([QUOTA, UNKNOWN]).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds.into_iter()
+}
+
 /// Keeps of a source's alert what an alert of ours has a field for, and all of it under `raw`.
 ///
 /// # Errors
@@ -78,8 +89,8 @@ fn kind(alert_type: &str) -> String {
         return (*kind).to_owned();
     }
     match lower.as_str() {
-        "" => "unknown".to_owned(),
-        quota if quota.starts_with("quot") => "quota_increase".to_owned(),
+        "" => UNKNOWN.to_owned(),
+        quota if quota.starts_with("quot") => QUOTA.to_owned(),
         _ => snake_case(alert_type),
     }
 }

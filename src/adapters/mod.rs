@@ -25,6 +25,7 @@ use serde_json::{Map, Value};
 
 pub use self::{
     hook::{Hook, Refusal},
+    microsoft::kinds,
     task::Task,
 };
 use self::{inlet::Inlet, settings::checked_name};

@@ -1,5 +1,6 @@
 //! The program put together: from settings to [`parts`] to what runs. Building may fail and says why; what runs is told to stop.
 
+pub mod check;
 pub mod parts;
 
 mod folder;

@@ -9,6 +9,7 @@ mod backtest;
 mod check;
 mod explain;
 mod identity;
+mod lsp;
 mod new;
 mod output;
 mod quarantine;
@@ -93,6 +94,8 @@ enum Command {
     /// Who did what, and whether somebody edited it afterwards.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Serve an editor over the standard input and output: problems, completion and explanations while a playbook is written.
+    Lsp(lsp::Lsp),
     /// Print the JSON Schema of what can be written, for editors.
     Schema {
         /// Of what.
@@ -135,6 +138,7 @@ impl Cli {
                 Exit::Done
             }
             Command::Schema { of } => of.execute(),
+            Command::Lsp(lsp) => lsp.execute(config).await,
             Command::Catalog(catalog) => catalog.execute(json),
             Command::Check(check) => check.execute(settings(), json).await,
             Command::Test(test) => test.execute(settings(), json).await,
@@ -185,6 +189,7 @@ impl Command {
             | Self::ResumeActions(_)
             | Self::Check(_)
             | Self::Test(_)
+            | Self::Lsp(_)
             | Self::Schema { .. }
             | Self::Catalog(_)
             | Self::Completions { .. } => Exit::Done,

@@ -11,6 +11,14 @@ pub struct Code {
     pub page: &'static str,
 }
 
+impl Code {
+    /// Where the page can be read, if the source has a public home.
+    pub fn address(&self) -> Option<String> {
+        let home = Some(env!("CARGO_PKG_REPOSITORY")).filter(|home| !home.is_empty())?;
+        Some(format!("{home}/blob/main/docs/problems/{}.md", self.id))
+    }
+}
+
 /// One line for each code, in order: what it is called here, its number, its meaning. A code without a page does not compile.
 macro_rules! codes {
     ($($name:ident = $id:literal: $meaning:literal,)+) => {

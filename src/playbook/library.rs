@@ -52,10 +52,18 @@ impl Library {
     /// Reads a folder: playbooks in it and in folders below, functions in `lib/*.rhai`, tables in `tables/*.csv`. Names that start with `_`
     /// or `.`, and tests (`*.test.yaml`), are left out. A folder that cannot be read is a problem, and the library is then empty.
     pub fn load(folder: &Path) -> Self {
-        let mut library = Self::default();
+        Self::load_edited(folder, BTreeMap::new())
+    }
+
+    /// The same, where an editor has other texts for some of the files, or files that are not written yet.
+    pub fn load_edited(folder: &Path, edited: BTreeMap<PathBuf, String>) -> Self {
         let mut files = Vec::new();
+        let mut library = Self::default();
         library.list(folder, 0, &mut files);
+        files.extend(edited.keys().filter(|path| is_listed(folder, path)).cloned());
         files.sort();
+        files.dedup();
+        library.sources = edited;
         library.load_tables(folder, &files);
         library.load_functions(folder, &files);
         library.load_playbooks(&files);
@@ -136,7 +144,7 @@ impl Library {
         };
         for path in entries.flatten().map(|entry| entry.path()) {
             let name = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
-            if name.is_empty() || name.starts_with(['_', '.']) {
+            if is_left_out(name) {
                 continue;
             }
             if !path.is_dir() {
@@ -219,6 +227,9 @@ impl Library {
     }
 
     fn read(&mut self, path: &Path) -> Option<String> {
+        if let Some(edited) = self.sources.get(path) {
+            return Some(edited.clone());
+        }
         let size = fs::metadata(path).map_or(0, |it| it.len());
         if size > LARGEST_FILE {
             self.report_file(path, &format!("has {size} bytes, over {LARGEST_FILE}"));
@@ -241,11 +252,23 @@ impl Library {
     }
 }
 
+/// Whether names of files and folders say that they are not meant.
+fn is_left_out(name: &str) -> bool {
+    name.is_empty() || name.starts_with(['_', '.'])
+}
+
+/// Whether the file would be found in the folder.
+fn is_listed(folder: &Path, path: &Path) -> bool {
+    let mut names = path.strip_prefix(folder).into_iter().flatten();
+    path.starts_with(folder) && names.all(|name| name.to_str().is_some_and(|name| !is_left_out(name)))
+}
+
 fn is_playbook(path: &Path) -> bool {
     (has_extension(path, "yaml") || has_extension(path, "yml")) && !is_test(path)
 }
 
-fn is_test(path: &Path) -> bool {
+/// Whether a file holds tests, by its name.
+pub fn is_test(path: &Path) -> bool {
     let name = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
     name.ends_with(".test.yaml") || name.ends_with(".test.yml")
 }

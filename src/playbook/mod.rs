@@ -49,13 +49,14 @@ pub use arguments::Arguments;
 pub use clause::Clause;
 pub use codes::{CODES, Code};
 pub use index::Index;
-pub use json_schema::json_schema;
-pub use library::Library;
+pub use json_schema::{RHAI, json_schema};
+pub use library::{Library, is_test};
 pub use parse::NAMES;
 pub use planned::{MOST_ITEMS, Planned};
 pub use shelf::{Changes, Reading, Shelf};
 pub use step::{Approval, Body, Case, Escalation, Join, OnError, OnTimeout, Rollback, Step, StopOutcome, Verify, Wait};
 pub use trigger::{AlertTrigger, CatchUp, Schedule, Trigger, Verdict};
+pub use visible::{OF_STEP, READABLE, Readable};
 
 use crate::{
     actions::Pattern,

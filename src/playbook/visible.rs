@@ -41,10 +41,31 @@ pub(super) struct Seen {
     is_certain: bool,
 }
 
-/// The names that a list's items must not take.
-pub(super) const RESERVED: &[&str] = &["alert", "alerts", "vars", "steps", "run", "inputs", "error", "output"];
+/// A name that expressions can read, where it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Readable {
+    /// The name.
+    pub name: &'static str,
+    /// What it holds, in a few words.
+    pub holds: &'static str,
+    /// What can stand after it, where that is the same everywhere.
+    pub parts: &'static [&'static str],
+}
 
-const OF_STEP: &[&str] = &["output", "status", "error"];
+/// The names that expressions can read, which a list's items must not take.
+pub const READABLE: &[Readable] = &[
+    Readable { name: "alert", holds: "the alert with its fields", parts: &[] },
+    Readable { name: "alerts", holds: "all alerts of the run", parts: &[] },
+    Readable { name: "vars", holds: "the variables", parts: &[] },
+    Readable { name: "steps", holds: "the steps that were taken before, by their ids", parts: &[] },
+    Readable { name: "run", holds: "the run", parts: OF_RUN },
+    Readable { name: "inputs", holds: "what the playbook was given", parts: &[] },
+    Readable { name: "error", holds: "what failed", parts: OF_ERROR },
+    Readable { name: "output", holds: "what `verify` read", parts: &[] },
+];
+
+/// What can stand after the id of a step.
+pub const OF_STEP: &[&str] = &["output", "status", "error"];
 const OF_RUN: &[&str] = &["id", "playbook"];
 const OF_ERROR: &[&str] = &["step", "message"];
 

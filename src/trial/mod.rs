@@ -21,7 +21,7 @@ mod world;
 
 pub use coverage::{Coverage, Tally};
 pub use report::{Report, Tried};
-pub use suite::{Chosen, Suite, Survivor};
+pub use suite::{Chosen, Suite, Survivor, fault};
 
 /// The JSON Schema of a file of tests, for editors.
 pub fn json_schema() -> serde_json::Value {

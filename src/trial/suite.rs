@@ -173,22 +173,34 @@ impl Suite {
     }
 
     fn read(&mut self, path: &Path) -> Result<File, Box<Problem>> {
-        let unusable = |message: String| Box::new(Problem::error(TEST_FILE, message, Place::file(path)));
-        let text = fs::read_to_string(path).map_err(|error| unusable(format!("it cannot be read: {error}")))?;
+        let unusable = |error| Box::new(Problem::error(TEST_FILE, format!("it cannot be read: {error}"), Place::file(path)));
+        let text = fs::read_to_string(path).map_err(unusable)?;
         self.sources.insert(path.to_owned(), text.clone());
-        let tests = Tests::parse(path, &text)?;
+        File::parse(path, &text, &self.library)
+    }
+}
+
+/// What is wrong with the text of a test file, beside the playbooks of a folder.
+pub fn fault(path: &Path, text: &str, library: &Library) -> Option<Problem> {
+    File::parse(path, text, library).err().map(|problem| *problem)
+}
+
+impl File {
+    fn parse(path: &Path, text: &str, library: &Library) -> Result<Self, Box<Problem>> {
+        let unusable = |message: String| Box::new(Problem::error(TEST_FILE, message, Place::file(path)));
+        let tests = Tests::parse(path, text)?;
         let name = tests.subject(path);
-        let Some(playbook) = self.library.get(&name).map(Arc::clone) else {
-            let names: Vec<&str> = self.library.playbooks.iter().map(|playbook| playbook.name.as_str()).collect();
+        let Some(playbook) = library.get(&name).map(Arc::clone) else {
+            let names: Vec<&str> = library.playbooks.iter().map(|playbook| playbook.name.as_str()).collect();
             return Err(unusable(format!("there is no playbook `{name}` that can be used; there are `{}`", names.join("`, `"))));
         };
-        names::check_defaults(&tests, &playbook, &self.library).map_err(|why| unusable(format!("`defaults`: {why}")))?;
+        names::check_defaults(&tests, &playbook, library).map_err(|why| unusable(format!("`defaults`: {why}")))?;
         for Spanned { value: test, referenced, .. } in &tests.all {
-            let told = |why: String| Box::new(format::at(path, &text, referenced, format!("the test `{}`: {why}", test.name)));
-            names::check(test, &playbook, &self.library).map_err(told)?;
+            let told = |why: String| Box::new(format::at(path, text, referenced, format!("the test `{}`: {why}", test.name)));
+            names::check(test, &playbook, library).map_err(told)?;
         }
-        let scenarios = scenarios(&tests, path, &text)?;
-        Ok(File { path: path.to_owned(), playbook, scenarios })
+        let scenarios = scenarios(&tests, path, text)?;
+        Ok(Self { path: path.to_owned(), playbook, scenarios })
     }
 }
 

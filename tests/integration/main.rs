@@ -38,6 +38,7 @@ mod bus;
 mod check;
 mod commands;
 mod crash;
+mod editor;
 mod equation;
 mod foresight;
 mod intake;

@@ -9,16 +9,18 @@ mod json;
 mod sarif;
 mod text;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 
 use self::fix::Mended;
 use super::{Exit, output};
 use crate::{
-    app::parts::{Ground, Parts, Unusable},
+    app::check::check,
     config::{Config, ConfigError},
-    lifecycle::Tasks,
     playbook::Library,
     problem::Severity,
 };
@@ -70,8 +72,9 @@ impl Check {
         if let Some(folder) = folder.as_ref().filter(|_| self.fix) {
             faults.extend(fix::mend(folder, &mut mended).err());
         }
-        let library = look(folder.as_deref(), config.as_ref(), &mut faults).await;
-        let report = Report { library, faults, mended };
+        let checked = check(folder.as_deref(), BTreeMap::new(), config.as_ref()).await;
+        faults.extend(checked.faults);
+        let report = Report { library: checked.library, faults, mended };
         match self.format {
             Format::Sarif => sarif::print(&report),
             Format::Json => json::print(&report),
@@ -95,29 +98,4 @@ impl Report {
     fn source(&self, path: &Path) -> &str {
         self.library.sources.get(path).map_or("", String::as_str)
     }
-}
-
-/// Reads the playbooks, and holds them to what the settings give; what is wrong with the settings becomes faults.
-async fn look(folder: Option<&Path>, config: Option<&Config>, faults: &mut Vec<String>) -> Library {
-    let mut library = folder.map(Library::load).unwrap_or_default();
-    if let Some(config) = config {
-        let guardrails = &config.guardrails;
-        let limits: Vec<_> = guardrails.limits.iter().map(|limit| (limit.action.clone(), limit.max, limit.per.0)).collect();
-        library.check_guardrails(|action| guardrails.without_approval.iter().any(|it| it.covers(action)), &limits);
-        // Playbooks may be checked where the site's settings are not.
-        let severity = if config.secrets.is_empty() { Severity::Warning } else { Severity::Error };
-        library.check_secrets(|name| config.secrets.find(name).map(drop).map_err(|why| (severity, why)));
-        match build(config, &library).await {
-            Ok(parts) => library.check_channels(|channel| parts.channels.check(channel)),
-            Err(error) => faults.extend(error),
-        }
-    }
-    library
-}
-
-/// Builds what `quell run` builds, on ground that keeps nothing.
-async fn build(config: &Config, library: &Library) -> Result<Parts, Vec<String>> {
-    let tasks = Tasks::default();
-    let ground = Ground::in_memory(library, &tasks).await.map_err(|error| vec![format!("{error:#}")])?;
-    Parts::build(config, &ground).map_err(|Unusable(faults)| faults)
 }

@@ -49,8 +49,7 @@ fn rule(code: &Code) -> Value {
         "help": {"text": code.page, "markdown": code.page},
     });
     // A relative address is not valid here; where the source has no public home, `help` has to do.
-    let home = Some(env!("CARGO_PKG_REPOSITORY")).filter(|home| !home.is_empty());
-    with(rule, "helpUri", home.map(|home| format!("{home}/blob/main/docs/problems/{}.md", code.id).into()))
+    with(rule, "helpUri", code.address().map(Value::from))
 }
 
 /// An object with one property more, if it has a value: SARIF knows no null.

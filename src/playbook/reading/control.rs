@@ -9,7 +9,7 @@ use crate::playbook::{
     codes,
     node::{Kind, Node},
     reader::{CallSite, Fields, GivenInput, Reader},
-    visible::{RESERVED, Visible},
+    visible::{READABLE, Visible},
 };
 
 /// More at once would be a flood for whoever is called.
@@ -147,7 +147,7 @@ fn read_name(reader: &mut Reader<'_>, fields: &Fields<'_>, list: &Node, visible:
         None => ("item", list.place()),
     };
     let is_good = check_identifier(reader, name, &place, "an item's name");
-    if RESERVED.contains(&name) || visible.names.iter().any(|it| it == name) {
+    if READABLE.iter().any(|it| it.name == name) || visible.names.iter().any(|it| it == name) {
         let help = "give the item another name with `as`".to_owned();
         reader.report_with_help(codes::NAME, &place, format!("`{name}` means something else here already"), Some(help));
         return None;

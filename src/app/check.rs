@@ -1,0 +1,46 @@
+//! A folder of playbooks held to the settings: what `quell check` prints, and what editors show.
+
+use std::{collections::BTreeMap, path::Path, path::PathBuf};
+
+use super::parts::{Ground, Parts, Unusable};
+use crate::{channels::Channels, config::Config, lifecycle::Tasks, playbook::Library, problem::Severity};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// The playbooks, and what is wrong with their files.
+    pub library: Library,
+    /// What is wrong with the settings.
+    pub faults: Vec<String>,
+    /// The channels of the settings, where these can be used.
+    pub channels: Option<Channels>,
+}
+
+/// Reads the playbooks of a folder, with other texts for the files that are being edited, and holds them to what the settings give. Nothing is
+/// started and nobody is contacted.
+pub async fn check(folder: Option<&Path>, edited: BTreeMap<PathBuf, String>, config: Option<&Config>) -> Checked {
+    let library = folder.map(|folder| Library::load_edited(folder, edited)).unwrap_or_default();
+    let mut checked = Checked { library, ..Checked::default() };
+    let Some(config) = config else { return checked };
+    let guardrails = &config.guardrails;
+    let limits: Vec<_> = guardrails.limits.iter().map(|limit| (limit.action.clone(), limit.max, limit.per.0)).collect();
+    checked.library.check_guardrails(|action| guardrails.without_approval.iter().any(|it| it.covers(action)), &limits);
+    // Playbooks may be checked where the site's settings are not.
+    let severity = if config.secrets.is_empty() { Severity::Warning } else { Severity::Error };
+    checked.library.check_secrets(|name| config.secrets.find(name).map(drop).map_err(|why| (severity, why)));
+    match build(config, &checked.library).await {
+        Ok(parts) => {
+            checked.library.check_channels(|channel| parts.channels.check(channel));
+            checked.channels = Some(parts.channels);
+        }
+        Err(faults) => checked.faults = faults,
+    }
+    checked
+}
+
+/// Builds what `quell run` builds, on ground that keeps nothing.
+async fn build(config: &Config, library: &Library) -> Result<Parts, Vec<String>> {
+    let tasks = Tasks::default();
+    let ground = Ground::in_memory(library, &tasks).await.map_err(|error| vec![format!("{error:#}")])?;
+    Parts::build(config, &ground).map_err(|Unusable(faults)| faults)
+}
