@@ -1,6 +1,9 @@
 //! A folder of playbooks held to the settings: what `quell check` prints, and what editors show.
 
-use std::{collections::BTreeMap, path::Path, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::parts::{Ground, Parts, Unusable};
 use crate::{channels::Channels, config::Config, lifecycle::Tasks, playbook::Library, problem::Severity};

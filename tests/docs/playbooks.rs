@@ -59,7 +59,7 @@ fn every_key_of_a_playbook_has_a_word_in_the_page() {
     let schema = json_schema();
     let (properties, trigger) = (&schema["properties"], &schema["properties"]["trigger"]["properties"]);
     let step = &schema["$defs"]["step"]["properties"];
-    let clause = &trigger["alert"]["properties"]["match"]["additionalProperties"]["oneOf"][2];
+    let clause = &schema["$defs"]["clause.anything"]["oneOf"][2];
     let of_alert = &trigger["alert"]["properties"];
     let parts = [properties, trigger, of_alert, &trigger["schedule"]["properties"], &trigger["manual"]["oneOf"][1]["properties"], step];
     let inner = ["retry", "rollback", "verify", "stop", "approval"].map(|name| &step[name]["properties"]);
