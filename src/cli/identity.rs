@@ -21,6 +21,11 @@ impl Identity {
         self.name.clone().filter(|name| !name.trim().is_empty()).unwrap_or_else(system_name)
     }
 
+    /// Whoever gives the command, as the audit log tells it.
+    pub(super) fn who(&self) -> String {
+        who(&self.name())
+    }
+
     /// The person among those that the settings name.
     ///
     /// # Errors

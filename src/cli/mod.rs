@@ -200,13 +200,6 @@ impl Command {
     }
 }
 
-/// Who gives the command: `QUELL_USER`, else the user of the machine. Nobody proves it, so it is told how it is known.
-#[expect(clippy::disallowed_methods, reason = "these name a person, and set nothing")]
-fn person() -> String {
-    let name = ["QUELL_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
-    format!("{} (command line)", name.as_deref().unwrap_or("somebody"))
-}
-
 /// What a command works with.
 struct Desk<'a> {
     config: &'a Config,

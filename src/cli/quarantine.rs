@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{Desk, Exit, output, send};
+use super::{Desk, Exit, identity::Identity, output, send};
 use crate::{
     bus::Message,
     store::{QuarantineRow, QuarantineState, StoreError},
@@ -33,11 +33,15 @@ pub(super) enum Quarantine {
         /// The mended message; without it, the bytes as they came.
         #[arg(long, value_name = "FILE")]
         mended: Option<PathBuf>,
+        #[command(flatten)]
+        identity: Identity,
     },
     /// Decide that a message is of no use. Its row and bytes stay.
     Drop {
         /// Its number.
         number: i64,
+        #[command(flatten)]
+        identity: Identity,
     },
 }
 
@@ -46,8 +50,8 @@ impl Quarantine {
         let done = match self {
             Self::List { all, limit } => list(desk, all, i64::from(limit)).await,
             Self::Show { number } => show(desk, number).await,
-            Self::Release { number, mended } => release(desk, number, mended).await,
-            Self::Drop { number } => decide(desk, number, QuarantineState::Dropped).await,
+            Self::Release { number, mended, identity } => release(desk, (number, &identity), mended).await,
+            Self::Drop { number, identity } => decide(desk, (number, &identity), QuarantineState::Dropped).await,
         };
         done.unwrap_or_else(|error| Exit::unreachable(&error.to_string()))
     }
@@ -91,7 +95,7 @@ async fn show(desk: &Desk<'_>, number: i64) -> Result<Exit, StoreError> {
     Ok(Exit::Done)
 }
 
-async fn release(desk: &Desk<'_>, number: i64, mended: Option<PathBuf>) -> Result<Exit, StoreError> {
+async fn release(desk: &Desk<'_>, (number, identity): (i64, &Identity), mended: Option<PathBuf>) -> Result<Exit, StoreError> {
     let Some(row) = desk.store.quarantined(number).await? else { return Ok(absent(number)) };
     if row.state != QuarantineState::Held {
         return Ok(decided_already(&row));
@@ -111,11 +115,11 @@ async fn release(desk: &Desk<'_>, number: i64, mended: Option<PathBuf>) -> Resul
     if let Err(error) = bus.publish(Message { key: format!("quarantine/{number}"), body }).await {
         return Ok(Exit::unreachable(&error.to_string()));
     }
-    decide(desk, number, QuarantineState::Released).await
+    decide(desk, (number, identity), QuarantineState::Released).await
 }
 
-async fn decide(desk: &Desk<'_>, number: i64, state: QuarantineState) -> Result<Exit, StoreError> {
-    if desk.store.decide_quarantined(number, state, &super::person()).await? {
+async fn decide(desk: &Desk<'_>, (number, identity): (i64, &Identity), state: QuarantineState) -> Result<Exit, StoreError> {
+    if desk.store.decide_quarantined(number, state, &identity.who()).await? {
         output::print(&format!("message #{number} is {}", state.as_str()));
         return Ok(Exit::Done);
     }

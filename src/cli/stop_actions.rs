@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Exit, output, person};
+use super::{Exit, identity::Identity, output};
 use crate::{
     config::Config,
     engine::{KillSwitch, Stopped},
@@ -18,12 +18,14 @@ pub(super) struct Why {
     /// Why; it is shown wherever something waits, and kept in the audit log.
     #[arg(long, value_name = "TEXT")]
     reason: String,
+    #[command(flatten)]
+    identity: Identity,
 }
 
 impl Why {
     pub(super) async fn stop(self, config: &Config, json: bool) -> Exit {
         let switch = KillSwitch::at(&config.guardrails.stop_file);
-        let stopped = Stopped { who: person(), since: Some(Timestamp::now()), reason: self.reason };
+        let stopped = Stopped { who: self.identity.who(), since: Some(Timestamp::now()), reason: self.reason };
         let file = switch.stop(&stopped).map_err(|error| format!("write `{}`: {error}", switch.file().display()));
         let row = in_store(config, async |store: &Store| store.stop_actions(&stopped.who, &stopped.reason).await.map(|_| ())).await;
         report(json, "stopped", &[("file", file), ("store", row)])
@@ -32,7 +34,7 @@ impl Why {
     pub(super) async fn resume(self, config: &Config, json: bool) -> Exit {
         let switch = KillSwitch::at(&config.guardrails.stop_file);
         // The other way round, so that who sees neither may be sure that both are gone.
-        let who = person();
+        let who = self.identity.who();
         let row = in_store(config, async |store: &Store| store.resume_actions(&who, &self.reason).await.map(|_| ())).await;
         let file = switch.resume().map_err(|error| format!("remove `{}`: {error}", switch.file().display()));
         report(json, "resumed", &[("store", row), ("file", file)])

@@ -6,7 +6,7 @@ mod start;
 
 use clap::Subcommand;
 
-use super::{Desk, Exit, output};
+use super::{Desk, Exit, identity::Identity, output};
 use crate::{
     run::{Mode, RunRecord, RunState},
     store::{RunFilter, StoreError},
@@ -43,6 +43,8 @@ pub(super) enum Runs {
     Cancel {
         /// Its id; the first characters are enough.
         run: String,
+        #[command(flatten)]
+        identity: Identity,
     },
     /// Say what became of a step that nobody but a person can know about; the run goes on from there.
     Settle(settle::Settle),
@@ -61,7 +63,7 @@ impl Runs {
             }
             Self::Show { run } => show::show(desk, &run).await,
             Self::Start(start) => start.execute(desk).await,
-            Self::Cancel { run } => cancel(desk, &run).await,
+            Self::Cancel { run, identity } => cancel(desk, &run, &identity).await,
             Self::Settle(settle) => settle.execute(desk).await,
         };
         done.unwrap_or_else(|error| Exit::unreachable(&error.to_string()))
@@ -94,12 +96,12 @@ async fn list(desk: &Desk<'_>, filter: &RunFilter) -> Result<Exit, StoreError> {
     Ok(Exit::Done)
 }
 
-async fn cancel(desk: &Desk<'_>, start: &str) -> Result<Exit, StoreError> {
+async fn cancel(desk: &Desk<'_>, start: &str, identity: &Identity) -> Result<Exit, StoreError> {
     let run = match find(desk, start).await? {
         Ok(run) => run,
         Err(exit) => return Ok(exit),
     };
-    if desk.store.cancel(&run.id, &super::person()).await? {
+    if desk.store.cancel(&run.id, &identity.who()).await? {
         output::print(&format!("run {} ends as soon as nothing of it is under way", run.id));
         return Ok(Exit::Done);
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 use serde_json::Value;
 
-use super::{Desk, Exit, find, output};
+use super::{super::identity::Identity, Desk, Exit, find, output};
 use crate::{
     alert::Alert,
     engine::{
@@ -31,6 +31,8 @@ pub(in crate::cli) struct Settle {
     /// How you know; it is kept in the audit log.
     #[arg(long, value_name = "TEXT")]
     reason: String,
+    #[command(flatten)]
+    identity: Identity,
 }
 
 #[derive(Debug, Args)]
@@ -56,7 +58,7 @@ impl Settle {
         if run.state != RunState::Indeterminate {
             return Ok(Exit::problem(&format!("run {} is {}: none of its steps is in doubt", run.id, run.state)));
         }
-        let who = crate::cli::person();
+        let who = self.identity.who();
         if self.finding.give_up {
             let done = desk.store.give_up(&run.id, (&who, &self.reason)).await?;
             return Ok(if done { told(desk, &run, "given_up", "is given up") } else { known(&run) });

@@ -2,10 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{
-    super::identity::{self, Identity},
-    Desk, Exit, output,
-};
+use super::{super::identity::Identity, Desk, Exit, output};
 use crate::{
     engine::decide,
     playbook::{InputKind, Library, Playbook, Trigger},
@@ -44,7 +41,7 @@ impl Start {
             Err(error) => return Ok(Exit::problem(&format!("the playbook `{}` cannot begin: {error}", playbook.name))),
         };
         let id = run.id.clone();
-        Ok(match desk.store.begin_by(run, &self.identity.name(), &identity::who(&self.identity.name())).await? {
+        Ok(match desk.store.begin_by(run, &self.identity.name(), &self.identity.who()).await? {
             Begun::New if desk.json => output::print_json(&serde_json::json!({ "run": id })),
             Begun::New | Begun::Known => {
                 output::print(&id.to_string());
