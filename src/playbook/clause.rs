@@ -21,6 +21,8 @@ use crate::{
 pub struct Clause {
     /// The field, dotted where it lies inside another.
     pub field: String,
+    /// The field's names, from the alert inwards.
+    path: Box<[Box<str>]>,
     pub(super) test: Test,
     text: String,
 }
@@ -67,7 +69,7 @@ impl Clause {
     pub(super) fn read(reader: &mut Reader<'_>, field: &str, node: &Node) -> Vec<Self> {
         let root = field.split('.').next().unwrap_or(field);
         let holds = fields::holds(root).unwrap_or(Holds::Anything);
-        let clause = |test, text| Self { field: field.to_owned(), test, text };
+        let clause = |test, text| Self { field: field.to_owned(), path: field.split('.').map(Into::into).collect(), test, text };
         report_capitals(reader, field, node);
         if let Kind::Map(entries) = &node.kind {
             let mut clauses = Vec::new();
@@ -120,7 +122,7 @@ impl Clause {
     }
 
     fn found<'v>(&self, alert: &'v Value) -> Option<&'v Value> {
-        self.field.split('.').try_fold(alert, |value, part| value.get(part)).filter(|it| !it.is_null())
+        self.path.iter().try_fold(alert, |value, part| value.get(&**part)).filter(|it| !it.is_null())
     }
 
     fn outcome(&self, found: Option<&Value>) -> Result<bool, String> {

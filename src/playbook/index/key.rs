@@ -21,6 +21,8 @@ pub(super) enum Key<'a> {
     Flag(bool),
     Prefix(Cow<'a, str>),
     Suffix(Cow<'a, str>),
+    /// A text somewhere inside.
+    Part(Cow<'a, str>),
     Network(Network),
     Severity(Severity),
     /// Any lower bound: bounds are found by their order.
@@ -70,7 +72,7 @@ impl<'a> Access<'a> {
         let access = match test {
             Test::Not(_) | Test::Exists(false) => return None,
             Test::Exists(true) => Self { is_certain: true, ..Self::present() },
-            Test::Contains(_) | Test::Regex(_) => Self::present(),
+            Test::Regex(_) => Self::present(),
             Test::AnyOf(values) => {
                 let scalars: Option<Vec<_>> = values.iter().map(scalar).collect();
                 let (keys, wants) = scalars.unwrap_or_default().into_iter().unzip();
@@ -78,6 +80,7 @@ impl<'a> Access<'a> {
             }
             Test::Prefix(texts) => by(texts.iter().map(|it| Key::Prefix(it.into())).collect(), Want::Text),
             Test::Suffix(texts) => by(texts.iter().map(|it| Key::Suffix(it.into())).collect(), Want::Text),
+            Test::Contains(texts) => by(texts.iter().map(|it| Key::Part(it.into())).collect(), Want::Text),
             Test::Cidr(ranges) => {
                 let networks: Option<Vec<Network>> = ranges.iter().map(|it| Network::parse(it)).collect();
                 by(networks.unwrap_or_default().into_iter().map(Key::Network).collect(), Want::Address)
@@ -113,6 +116,7 @@ impl Key<'_> {
             Self::Text(it) => Key::Text(it.into_owned().into()),
             Self::Prefix(it) => Key::Prefix(it.into_owned().into()),
             Self::Suffix(it) => Key::Suffix(it.into_owned().into()),
+            Self::Part(it) => Key::Part(it.into_owned().into()),
             Self::Number(it) => Key::Number(it),
             Self::Flag(it) => Key::Flag(it),
             Self::Network(it) => Key::Network(it),

@@ -169,8 +169,12 @@ impl<'c> Draft<'c> {
     /// Takes out the clause to file it by: the one whose most crowded key is the least crowded.
     fn place(&mut self, crowds: &HashMap<(&str, Key<'_>), usize>) -> Option<(&'c str, Access<'c>)> {
         let crowd = |clause: &'c Clause, access: Access<'c>| {
-            let keys = access.keys.into_iter();
-            keys.map(|key| crowds.get(&(clause.field.as_str(), key)).copied().unwrap_or_default()).max().unwrap_or_default()
+            let of = |key: Key<'c>| {
+                // To look through a whole text takes as long as to judge a few rows.
+                let least = if matches!(key, Key::Part(_)) { CROWD } else { 0 };
+                crowds.get(&(clause.field.as_str(), key)).copied().unwrap_or_default().max(least)
+            };
+            access.keys.into_iter().map(of).max().unwrap_or_default()
         };
         let choices = self.open.iter().copied().enumerate();
         let allowed = choices.filter_map(|(at, clause)| Some((at, clause, access(clause).filter(|it| it.keys.len() <= self.copies)?)));

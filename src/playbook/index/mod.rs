@@ -10,6 +10,7 @@
 mod hash;
 mod key;
 mod layer;
+mod parts;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use super::{
     hash::Keyed,
     key::{Access, Key, Network, Want, address, scalar},
     layer::{Bucket, Draft, Entry, Rests, find_in},
+    parts::Parts,
 };
 use crate::playbook::{clause::Bound, fields};
 
@@ -22,9 +23,17 @@ pub(super) struct Placed<'c> {
 }
 
 /// The rows of one field.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Table {
-    buckets: Keyed<Key<'static>, Bucket>,
+    /// By a whole text, which most clauses want: apart, so that a text is looked up as it is.
+    texts: Keyed<Box<str>, Bucket>,
+    prefixes: Ends,
+    suffixes: Ends,
+    parts: Parts,
+    /// By every other key.
+    others: Keyed<Key<'static>, Bucket>,
+    /// The rows that any value at all finds.
+    present: Option<Bucket>,
     shapes: Shapes,
     /// Each starts with the limits that most numbers are within.
     floors: Vec<Limit>,
@@ -33,14 +42,19 @@ pub(super) struct Table {
     wanting: Vec<(Want, Vec<Entry>)>,
 }
 
-/// Which keys there are at all, so that no others are looked for.
+/// The beginnings, or the endings, that rows want of a text.
+#[derive(Debug, Clone, Default)]
+struct Ends {
+    /// In rising order, so that no others are looked for.
+    lengths: Vec<usize>,
+    buckets: Keyed<Box<str>, Bucket>,
+}
+
+/// Which of the other keys there are at all, so that no others are looked for.
 #[derive(Debug, Clone, Default)]
 struct Shapes {
-    prefixes: BTreeSet<usize>,
-    suffixes: BTreeSet<usize>,
     networks: BTreeSet<u32>,
     has_severities: bool,
-    has_present: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -72,32 +86,58 @@ impl Table {
         floors.sort_by(Limit::compare_floors);
         ceilings.sort_by(Limit::compare_ceilings);
         wanting.retain(|(_, entries)| !entries.is_empty());
-        let shapes = Shapes::of(drafts.keys());
-        let buckets = drafts.into_iter().map(|(key, drafts)| (key, Bucket::new(drafts, layers, rests))).collect();
-        Self { buckets, shapes, floors, ceilings, wanting }
+        let mut table = Self { floors, ceilings, wanting, ..Self::default() };
+        for (key, drafts) in drafts {
+            table.file(key, Bucket::new(drafts, layers, rests));
+        }
+        table.parts.join();
+        table
+    }
+
+    fn file(&mut self, key: Key<'static>, bucket: Bucket) {
+        match key {
+            Key::Text(text) => drop(self.texts.insert(text.into(), bucket)),
+            Key::Prefix(text) => self.prefixes.file(&text, bucket),
+            Key::Suffix(text) => self.suffixes.file(&text, bucket),
+            Key::Part(text) => self.parts.file(&text, bucket),
+            Key::Present => self.present = Some(bucket),
+            Key::Number(_) | Key::Flag(_) | Key::Network(_) | Key::Severity(_) | Key::Floor | Key::Ceiling => {
+                self.shapes.add(&key);
+                self.others.insert(key, bucket);
+            }
+        }
     }
 
     pub(super) fn find(&self, value: &Value, alert: &Value, rows: &mut Vec<usize>) {
         if value.is_null() {
             return;
         }
-        let items = if let Value::Array(items) = value { items.as_slice() } else { slice::from_ref(value) };
+        if let Some(bucket) = &self.present {
+            bucket.find(alert, rows);
+        }
+        let items = if let Value::Array(items) = value {
+            self.find_any(items, alert, rows);
+            items.as_slice()
+        } else {
+            self.look_up(value, &mut |bucket| bucket.find(alert, rows));
+            slice::from_ref(value)
+        };
+        self.find_limits(items, alert, rows);
+        for (_, entries) in self.wanting.iter().filter(|(want, _)| items.iter().any(|item| !want.suits(item))) {
+            find_in(entries, alert, rows);
+        }
+    }
+
+    /// However long the list, each bucket is searched once.
+    fn find_any(&self, items: &[Value], alert: &Value, rows: &mut Vec<usize>) {
         let mut buckets = Vec::new();
-        if self.shapes.has_present {
-            buckets.extend(self.buckets.get(&Key::Present));
-        }
         for item in items {
-            self.look_up(item, &mut buckets);
+            self.look_up(item, &mut |bucket| buckets.push(bucket));
         }
-        // However long the list, each bucket is searched once.
         buckets.sort_unstable_by_key(|it| ptr::from_ref(*it).addr());
         buckets.dedup_by(|left, right| ptr::eq(*left, *right));
         for bucket in buckets {
             bucket.find(alert, rows);
-        }
-        self.find_limits(items, alert, rows);
-        for (_, entries) in self.wanting.iter().filter(|(want, _)| items.iter().any(|item| !want.suits(item))) {
-            find_in(entries, alert, rows);
         }
     }
 
@@ -114,43 +154,55 @@ impl Table {
         }
     }
 
-    fn look_up<'t>(&'t self, item: &'t Value, found: &mut Vec<&'t Bucket>) {
-        if let Some((key, _)) = scalar(item) {
-            found.extend(self.buckets.get(&key));
+    fn look_up<'t>(&'t self, item: &'t Value, found: &mut impl FnMut(&'t Bucket)) {
+        if let Value::String(text) = item {
+            self.look_up_text(text, found);
+        } else if !self.others.is_empty()
+            && let Some((key, _)) = scalar(item)
+        {
+            self.others.get(&key).into_iter().for_each(found);
         }
-        let Some(text) = item.as_str() else { return };
-        let ends = self.shapes.prefixes.iter().take_while(|length| **length <= text.len());
-        for head in ends.filter_map(|end| text.get(..*end)) {
-            found.extend(self.buckets.get(&Key::Prefix(head.into())));
+    }
+
+    fn look_up_text<'t>(&'t self, text: &str, found: &mut impl FnMut(&'t Bucket)) {
+        self.texts.get(text).into_iter().for_each(&mut *found);
+        self.prefixes.buckets_of(text, |length| text.get(..length)).for_each(&mut *found);
+        self.suffixes.buckets_of(text, |length| text.get(text.len() - length..)).for_each(&mut *found);
+        self.parts.find(text, found);
+        if self.others.is_empty() {
+            return;
         }
-        let starts = self.shapes.suffixes.iter().filter_map(|length| text.len().checked_sub(*length));
-        for tail in starts.filter_map(|start| text.get(start..)) {
-            found.extend(self.buckets.get(&Key::Suffix(tail.into())));
+        let address = Some(text).filter(|_| !self.shapes.networks.is_empty()).and_then(address);
+        let networks = address.into_iter().flat_map(|it| self.shapes.networks.iter().filter_map(move |length| Network::of(it, *length)));
+        let rank = Some(text).filter(|_| self.shapes.has_severities).and_then(fields::rank);
+        let keys = networks.map(Key::Network).chain(rank.map(Key::Severity));
+        keys.filter_map(|key| self.others.get(&key)).for_each(found);
+    }
+}
+
+impl Ends {
+    fn file(&mut self, text: &str, bucket: Bucket) {
+        if let Err(place) = self.lengths.binary_search(&text.len()) {
+            self.lengths.insert(place, text.len());
         }
-        if let Some(address) = Some(text).filter(|_| !self.shapes.networks.is_empty()).and_then(address) {
-            let networks = self.shapes.networks.iter().filter_map(|length| Network::of(address, *length));
-            found.extend(networks.filter_map(|network| self.buckets.get(&Key::Network(network))));
-        }
-        if let Some(rank) = Some(text).filter(|_| self.shapes.has_severities).and_then(fields::rank) {
-            found.extend(self.buckets.get(&Key::Severity(rank)));
-        }
+        self.buckets.insert(text.into(), bucket);
+    }
+
+    /// The end of each length is cut off by the caller, who is only asked for lengths that the text has.
+    fn buckets_of<'t>(&self, text: &'t str, end: impl Fn(usize) -> Option<&'t str>) -> impl Iterator<Item = &Bucket> {
+        let lengths = self.lengths.iter().take_while(|length| **length <= text.len());
+        lengths.filter_map(move |length| end(*length)).filter_map(|end| self.buckets.get(end))
     }
 }
 
 impl Shapes {
-    fn of<'k>(keys: impl Iterator<Item = &'k Key<'static>>) -> Self {
-        let mut shapes = Self::default();
-        for key in keys {
-            match key {
-                Key::Prefix(text) => drop(shapes.prefixes.insert(text.len())),
-                Key::Suffix(text) => drop(shapes.suffixes.insert(text.len())),
-                Key::Network(network) => drop(shapes.networks.insert(network.length)),
-                Key::Severity(_) => shapes.has_severities = true,
-                Key::Present => shapes.has_present = true,
-                Key::Text(_) | Key::Number(_) | Key::Flag(_) | Key::Floor | Key::Ceiling => {}
-            }
+    fn add(&mut self, key: &Key<'_>) {
+        match key {
+            Key::Network(network) => drop(self.networks.insert(network.length)),
+            Key::Severity(_) => self.has_severities = true,
+            Key::Text(_) | Key::Prefix(_) | Key::Suffix(_) | Key::Part(_) | Key::Present => {}
+            Key::Number(_) | Key::Flag(_) | Key::Floor | Key::Ceiling => {}
         }
-        shapes
     }
 }
 

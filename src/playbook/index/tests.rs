@@ -94,6 +94,13 @@ fn every_operator_finds_its_rows() {
         ("prefix", json!(""), vec![json!(""), json!("a")], vec![json!([]), json!(null)]),
         ("suffix", json!(["bc", "ü"]), vec![json!("abc"), json!("bc"), json!("bü")], vec![json!("c"), json!("ab"), json!("€")]),
         ("contains", json!("b"), vec![json!("abc"), json!(["x", "b"])], vec![json!("ac"), json!(null)]),
+        (
+            "contains",
+            json!(["bc", "ü"]),
+            vec![json!("abc"), json!("xü"), json!(["x", "bcd"]), json!(1)],
+            vec![json!("b"), json!("B"), json!([])],
+        ),
+        ("contains", json!(""), vec![json!(""), json!("a")], vec![json!([]), json!(null)]),
         ("regex", json!("^a.c$"), vec![json!("abc")], vec![json!("ac"), json!(null)]),
         ("gt", json!(2), vec![json!(2.5), json!([1, 3])], vec![json!(2), json!([1, 2])]),
         ("gte", json!(2), vec![json!(2), json!("no number")], vec![json!(1.9), json!(null)]),
@@ -131,6 +138,14 @@ fn rows_that_differ_in_their_last_clause_are_told_apart() {
 }
 
 #[test]
+fn texts_that_overlap_are_all_found() {
+    let rows = ["min", "mining", "ing", "in", "rig"].map(|part| json!({"title": {"contains": part}}));
+    check(&rows, &json!({"title": "crypto mining mining"}), &[0, 1, 2, 3]);
+    check(&rows, &json!({"title": ["x", "a rig", "minor"]}), &[0, 3, 4]);
+    check(&rows, &json!({"title": ["x", 1]}), &[0, 1, 2, 3, 4]);
+}
+
+#[test]
 fn a_path_deeper_than_the_index_goes_is_judged() {
     let path = format!("details{}", ".x".repeat(100));
     let deep = (0..100).fold(json!("a"), |inside, _| json!({"x": inside}));
@@ -156,6 +171,8 @@ static CLAUSES: LazyLock<Vec<Clause>> = LazyLock::new(|| {
         json!({"suffix": ["b", ".1"]}),
         json!({"suffix": "igh"}),
         json!({"contains": "b"}),
+        json!({"contains": ["ab", "ba", "bab", "ü"]}),
+        json!({"contains": ["", "igh"]}),
         json!({"regex": "^[ab]+$"}),
         json!({"gt": 0}),
         json!({"gte": 1}),
