@@ -34,7 +34,9 @@ pub(super) struct Table {
     others: Keyed<Key<'static>, Bucket>,
     /// The rows that any value at all finds.
     present: Option<Bucket>,
-    shapes: Shapes,
+    /// Which of the other keys there are at all, so that no others are looked for.
+    networks: BTreeSet<u32>,
+    has_severities: bool,
     /// Each starts with the limits that most numbers are within.
     floors: Vec<Limit>,
     ceilings: Vec<Limit>,
@@ -48,13 +50,6 @@ struct Ends {
     /// In rising order, so that no others are looked for.
     lengths: Vec<usize>,
     buckets: Keyed<Box<str>, Bucket>,
-}
-
-/// Which of the other keys there are at all, so that no others are looked for.
-#[derive(Debug, Clone, Default)]
-struct Shapes {
-    networks: BTreeSet<u32>,
-    has_severities: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -101,10 +96,15 @@ impl Table {
             Key::Suffix(text) => self.suffixes.file(&text, bucket),
             Key::Part(text) => self.parts.file(&text, bucket),
             Key::Present => self.present = Some(bucket),
-            Key::Number(_) | Key::Flag(_) | Key::Network(_) | Key::Severity(_) | Key::Floor | Key::Ceiling => {
-                self.shapes.add(&key);
+            Key::Network(network) => {
+                self.networks.insert(network.length);
                 self.others.insert(key, bucket);
             }
+            Key::Severity(_) => {
+                self.has_severities = true;
+                self.others.insert(key, bucket);
+            }
+            Key::Number(_) | Key::Flag(_) | Key::Floor | Key::Ceiling => drop(self.others.insert(key, bucket)),
         }
     }
 
@@ -172,9 +172,9 @@ impl Table {
         if self.others.is_empty() {
             return;
         }
-        let address = Some(text).filter(|_| !self.shapes.networks.is_empty()).and_then(address);
-        let networks = address.into_iter().flat_map(|it| self.shapes.networks.iter().filter_map(move |length| Network::of(it, *length)));
-        let rank = Some(text).filter(|_| self.shapes.has_severities).and_then(fields::rank);
+        let address = Some(text).filter(|_| !self.networks.is_empty()).and_then(address);
+        let networks = address.into_iter().flat_map(|it| self.networks.iter().filter_map(move |length| Network::of(it, *length)));
+        let rank = Some(text).filter(|_| self.has_severities).and_then(fields::rank);
         let keys = networks.map(Key::Network).chain(rank.map(Key::Severity));
         keys.filter_map(|key| self.others.get(&key)).for_each(found);
     }
@@ -192,17 +192,6 @@ impl Ends {
     fn buckets_of<'t>(&self, text: &'t str, end: impl Fn(usize) -> Option<&'t str>) -> impl Iterator<Item = &Bucket> {
         let lengths = self.lengths.iter().take_while(|length| **length <= text.len());
         lengths.filter_map(move |length| end(*length)).filter_map(|end| self.buckets.get(end))
-    }
-}
-
-impl Shapes {
-    fn add(&mut self, key: &Key<'_>) {
-        match key {
-            Key::Network(network) => drop(self.networks.insert(network.length)),
-            Key::Severity(_) => self.has_severities = true,
-            Key::Text(_) | Key::Prefix(_) | Key::Suffix(_) | Key::Part(_) | Key::Present => {}
-            Key::Number(_) | Key::Flag(_) | Key::Floor | Key::Ceiling => {}
-        }
     }
 }
 
