@@ -63,7 +63,7 @@ impl Equation {
         it.account_for_requests(&ledger, &mut planned);
         it.account_for_targets(&ledger);
         for planned in &planned {
-            it.account_for_step(planned);
+            it.account_for_step(planned, &ledger);
         }
         for run in runs {
             it.account_for_run(run);
@@ -175,14 +175,18 @@ impl Equation {
         }
     }
 
-    fn account_for_step(&mut self, it: &Planned<'_>) {
+    fn account_for_step(&mut self, it: &Planned<'_>, ledger: &[Entry]) {
         let requested = it.requests.len();
         let is_counted = matches!(it.step.class, Class::Keyed | Class::Verified | Class::Unsafe);
         // An idempotent action may be several requests, and reads first whether there is anything to do.
         if is_counted && requested > it.attempts.len() {
             self.unintended.push(format!("{requested} requests of `{}` in {} attempts", it.step.id, it.attempts.len()));
         }
-        let has_effect = it.requests.iter().any(|entry| entry.effect.is_some());
+        // Between two attempts another run may have brought the target to where both want it.
+        let is_on_target = |target: &str| it.step.target.as_ref().is_some_and(|own| own.ends_with(target));
+        let mut effects = ledger.iter().filter_map(|entry| entry.effect.as_ref().map(|effect| (entry, effect)));
+        let has_effect = it.requests.iter().any(|entry| entry.effect.is_some())
+            || effects.any(|(entry, effect)| entry.applied && entry.service != "operator" && is_on_target(&effect.target));
         if is_counted
             && it.step.state == StepState::Succeeded
             && !it.attempts.is_empty()
