@@ -35,7 +35,7 @@ steps:
       channels: ["slack:secops"]
       timeout: 10m
       on_timeout: reject
-      escalate: [{after: 2s, groups: [managers]}]
+      escalate: [{after: 5m, groups: [managers]}]
   - id: cancel
     action: entitlement.cancel
     with:
@@ -202,13 +202,13 @@ async fn one_rejection_with_a_reason_ends_the_run_and_nothing_happens() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_nobody_answers_the_others_are_asked_and_in_the_end_nothing_happens() {
-    let lab = lab_with(&ASKING.replace("timeout: 10m", "timeout: 6s")).await;
+    let lab = lab_with(&ASKING.replace("timeout: 10m", "timeout: 12s").replace("after: 5m", "after: 5s")).await;
     let _quell = lab.run().await;
     lab.hook(&crypto_alert(&lab.simulator, 0).1).await.unwrap();
     let store = lab.store().await;
     let approval = asked(&store).await;
     says(&vote(&lab, "max", "approve", &approval, &[]), 1, "in none of the groups that are asked: leads");
-    tokio::time::sleep(Duration::from_millis(2_200)).await;
+    tokio::time::sleep(Duration::from_millis(5_200)).await;
     says(&vote(&lab, "max", "approve", &approval, &[]), 0, "one more must agree");
     let run = ended(&lab, &store, 1).await;
     assert_eq!((run.run.state, lab.simulator.counts().cancelled), (RunState::Expired, 0), "{run:#?}");
