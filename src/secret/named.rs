@@ -133,9 +133,26 @@ fn spellings(value: &str) -> Vec<String> {
     let json = json.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(&json);
     let form: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
     let path = form.replace('+', "%20");
+    // As a URL holds it where it was written into its path or its query as it is.
+    let url = url::Url::parse("http://host/").map(|mut url| {
+        url.set_path(value);
+        url.set_query(Some(value));
+        [url.path().trim_start_matches('/').to_owned(), url.query().unwrap_or_default().to_owned()]
+    });
+    let escapes_in_small_letters = |text: &str| {
+        let mut parts = text.split('%');
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |text, part| {
+            let (code, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+            format!("{text}%{}{rest}", code.to_ascii_lowercase())
+        })
+    };
     let debug = format!("{value:?}");
     let debug = debug.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(&debug);
-    let mut all = vec![value.to_owned(), json.to_owned(), debug.to_owned(), form, path];
+    let mut all = vec![value.to_owned(), json.to_owned(), json.replace('/', "\\/"), debug.to_owned(), form, path];
+    all.extend(url.into_iter().flatten());
+    all.extend(all.iter().filter(|it| it.contains('%')).map(|it| escapes_in_small_letters(it)).collect::<Vec<_>>());
+    all.retain(|it| it.len() >= SHORTEST);
     all.sort();
     all.dedup();
     all
@@ -160,6 +177,9 @@ mod tests {
             r#"canary/token \"7\""#,
             "x?t=canary%2Ftoken+%227%22&b",
             "/canary%2Ftoken%20%227%22/",
+            "/canary%2ftoken%20%227%22/",
+            "http://host/canary/token%20%227%22",
+            r#"canary\/token \"7\""#,
         ] {
             let masked = secrets.mask(text);
             assert!(masked.contains(MASK) && !masked.contains("canary"), "{masked}");
