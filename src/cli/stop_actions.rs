@@ -28,6 +28,7 @@ impl Why {
         let stopped = Stopped { who: self.identity.who(), since: Some(Timestamp::now()), reason: self.reason };
         let file = switch.stop(&stopped).map_err(|error| format!("write `{}`: {error}", switch.file().display()));
         let row = in_store(config, async |store: &Store| store.stop_actions(&stopped.who, &stopped.reason).await.map(|_| ())).await;
+        let row = row.map_err(|(Missed::NoJournal(why) | Missed::Failed(why))| why);
         report(json, "stopped", &[("file", file), ("store", row)])
     }
 
@@ -35,23 +36,34 @@ impl Why {
         let switch = KillSwitch::at(&config.guardrails.stop_file);
         // The other way round, so that who sees neither may be sure that both are gone.
         let who = self.identity.who();
-        let row = in_store(config, async |store: &Store| store.resume_actions(&who, &self.reason).await.map(|_| ())).await;
+        let row = match in_store(config, async |store: &Store| store.resume_actions(&who, &self.reason).await.map(|_| ())).await {
+            Ok(()) | Err(Missed::NoJournal(_)) => Ok(()),
+            // Half a resumption would be one that nobody is told of.
+            Err(Missed::Failed(why)) => return Exit::unreachable(&format!("actions stay stopped: the store could not be changed: {why}")),
+        };
         let file = switch.resume().map_err(|error| format!("remove `{}`: {error}", switch.file().display()));
         report(json, "resumed", &[("store", row), ("file", file)])
     }
 }
 
-async fn in_store(config: &Config, change: impl AsyncFnOnce(&Store) -> Result<(), StoreError>) -> Result<(), String> {
-    let journal = store::file_of(&config.store.url).map_err(|error| error.to_string())?;
+/// Why the store was not changed.
+enum Missed {
+    /// `quell run` has not made it yet, so that nothing in it stops anything.
+    NoJournal(String),
+    Failed(String),
+}
+
+async fn in_store(config: &Config, change: impl AsyncFnOnce(&Store) -> Result<(), StoreError>) -> Result<(), Missed> {
+    let journal = store::file_of(&config.store.url).map_err(|error| Missed::Failed(error.to_string()))?;
     if !journal.exists() {
-        return Err(format!("there is no journal at `{}` yet", journal.display()));
+        return Err(Missed::NoJournal(format!("there is no journal at `{}` yet", journal.display())));
     }
     let tasks = Tasks::default();
     let changed = async {
         let store = Store::open(&config.store.url, &tasks, None).await?;
         change(&store).await
     };
-    let changed = changed.await.map_err(|error: StoreError| error.to_string());
+    let changed = changed.await.map_err(|error: StoreError| Missed::Failed(error.to_string()));
     tasks.end(std::time::Duration::from_secs(5)).await;
     changed
 }
