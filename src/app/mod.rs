@@ -4,6 +4,7 @@ pub mod check;
 pub mod parts;
 
 mod folder;
+mod journal;
 mod reload;
 
 use std::{sync::Arc, time::Duration};
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use self::{
+    journal::Journal,
     parts::{Ground, Parts, Unusable, faults_alone},
     reload::{Handle, Reloader},
 };
@@ -22,6 +24,7 @@ use crate::{
     config::Config,
     engine::{Acting, Engine, KillSwitch, teller::Teller},
     lifecycle::{Stop, Tasks},
+    playbook::Library,
     store::{Act, Lock, Store},
     telemetry::{Metrics, signals::Signals},
     web::{Approvals, Behind, Readiness, Web},
@@ -98,6 +101,8 @@ impl App {
             let teller = Teller::new(store.clone(), Arc::clone(&services), telling, signals.clone());
             tasks.spawn_vital("teller", teller.run(tasks.stop()));
         }
+        let switch = KillSwitch::at(&config.guardrails.stop_file);
+        let journal = Journal { store: store.clone(), switch: switch.clone(), metrics: metrics.clone(), signals: signals.clone() };
         let engine = Engine {
             store: store.clone(),
             bus: Arc::clone(&bus),
@@ -105,15 +110,14 @@ impl App {
             services,
             stage: Arc::new(World),
             guardrails: Arc::new(config.guardrails.clone()),
-            kill_switch: Some(KillSwitch::at(&config.guardrails.stop_file)),
+            kill_switch: Some(switch),
             approvals: Arc::new(config.approvals.clone()),
             acting,
             signals,
         };
-        let detail = serde_json::json!({"version": env!("CARGO_PKG_VERSION"), "dry_run": acting == Acting::DryRun});
-        let subject = format!("playbooks {}", library.hash());
-        store.audit(Act { who: "quell".to_owned(), what: "quell.start", subject, detail }).await?;
+        store.audit(start_of(&library, acting)).await?;
         engine.start(&tasks).await?;
+        tasks.spawn("journal", journal.watch(tasks.stop()));
         tasks.spawn("health", watch_health(bus, store.clone(), metrics.clone(), readiness, tasks.stop()));
         tasks.spawn_vital("reloader", reloader.run(hangup, tasks.stop()));
         tasks.spawn("web", web.run(tasks.stop()));
@@ -140,6 +144,12 @@ impl App {
         drop(store);
         tasks.end(PATIENCE).await
     }
+}
+
+/// What came into use with the start.
+fn start_of(library: &Library, acting: Acting) -> Act {
+    let detail = serde_json::json!({"version": env!("CARGO_PKG_VERSION"), "dry_run": acting == Acting::DryRun});
+    Act { who: "quell".to_owned(), what: "quell.start", subject: format!("playbooks {}", library.hash()), detail }
 }
 
 /// The bus that the settings name.
@@ -173,16 +183,6 @@ async fn watch_health(bus: Arc<dyn Bus>, store: Store, metrics: Metrics, readine
             writable = store.probe().await.is_ok();
         }
         rounds = rounds.wrapping_add(1);
-        // Runs are begun and ended by commands, too, so that only the journal can count them.
-        if let Ok(open) = store.runs_in_progress().await {
-            metrics.runs_in_progress.set(open);
-        }
-        if let Ok(doubtful) = store.indeterminate_runs().await {
-            metrics.indeterminate_runs.set(doubtful);
-        }
-        if let Ok(open) = store.approvals_pending().await {
-            metrics.approvals_pending.set(open);
-        }
         let health = bus.health().await;
         metrics.bus_queue_depth.set(health.depth.unwrap_or_default());
         let consuming = metrics.bus_connected.get() == 1;

@@ -85,7 +85,6 @@ impl Engine {
         for (run, playbook) in self.store.open_runs().await? {
             self.signals.run_resumed(&run, &playbook);
         }
-        self.signals.indeterminate_runs(self.store.indeterminate_runs().await?);
         let arrived = Arc::new(Notify::new());
         let begun = Arc::new(Notify::new());
         let intake = intake::Intake {

@@ -22,6 +22,7 @@ pub struct Metrics {
     pub alert_to_action: Histogram,
     pub runs_in_progress: IntGauge,
     pub indeterminate_runs: IntGauge,
+    pub actions_stopped: IntGauge,
     pub approvals_pending: IntGauge,
     pub approvals_opened: IntCounterVec,
     pub approvals_closed: IntCounterVec,
@@ -81,9 +82,14 @@ impl Metrics {
             runs_in_progress: make.gauge("runs_in_progress", "Runs that have not ended")?,
             indeterminate_runs: make
                 .gauge("indeterminate_runs", "Runs that wait for a person because nobody knows whether a step happened")?,
+            actions_stopped: make.gauge("actions_stopped", "Whether the kill switch is thrown, by its file or in the store")?,
             approvals_pending: make.gauge("approvals_pending", "Questions that wait for people")?,
             approvals_opened: make.counters("approvals_opened_total", "Questions that people were asked", &["playbook"])?,
-            approvals_closed: make.counters("approvals_closed_total", "Questions that ended, by how", &["outcome"])?,
+            approvals_closed: make.counters(
+                "approvals_closed_total",
+                "Questions that were approved, rejected or ran out of time; those that became void are not counted",
+                &["outcome"],
+            )?,
             guardrail_holds: make.counters("guardrail_holds_total", "Steps that a guardrail held back", &["rule"])?,
             bus_connected: make.gauge("bus_connected", "Whether alerts are being consumed from the bus")?,
             bus_queue_depth: make.gauge("bus_queue_depth", "Messages on the bus, where that is known")?,

@@ -169,10 +169,7 @@ impl Signals {
     pub fn run_ended(&self, run: &RunId, playbook: &str, state: RunState, reason: &str) {
         self.0.runs.with_label_values(&[playbook, state.as_str()]).inc();
         match state {
-            RunState::Indeterminate => {
-                self.0.indeterminate_runs.inc();
-                error!(run.id = %run, playbook, reason, "run {run} of {playbook} waits for a person: {reason}");
-            }
+            RunState::Indeterminate => error!(run.id = %run, playbook, reason, "run {run} of {playbook} waits for a person: {reason}"),
             RunState::Failed => warn!(run.id = %run, playbook, reason, "run {run} of {playbook} failed: {reason}"),
             RunState::Ready
             | RunState::Waiting
@@ -185,11 +182,6 @@ impl Signals {
                 info!(run.id = %run, playbook, reason, "run {run} of {playbook} ended: {state}");
             }
         }
-    }
-
-    /// So many runs wait for a person since earlier.
-    pub fn indeterminate_runs(&self, count: i64) {
-        self.0.indeterminate_runs.set(count);
     }
 
     /// A step ended.
@@ -228,6 +220,12 @@ impl Signals {
     /// A channel did not take the message about a question, and is not tried again.
     pub fn approval_not_told(&self, approval: &str, channel: &str, reason: &str) {
         error!(approval, channel, reason, "nobody is told of approval {approval} through {channel}: {reason}");
+    }
+
+    /// An entry of the audit log is there, whoever wrote it. What collects the logs is a witness: it remembers hashes where nobody who can
+    /// write the store reaches them.
+    pub fn audited(&self, number: i64, hash: &str, (who, what, subject): (&str, &str, &str)) {
+        info!(audit.number = number, audit.hash = hash, who, what, subject, "audit entry {number}: {who}: {what} {subject}");
     }
 
     /// Alerts are consumed from the bus.
