@@ -163,6 +163,24 @@ impl fmt::Display for ApprovalId {
 }
 
 impl Approval {
+    /// A question that nobody has answered, for what it asks about.
+    pub fn opened(run: &RunId, (asker, round): (&str, u32), question: Question, (opened_at, expires_at): (Timestamp, Timestamp)) -> Self {
+        Self {
+            id: ApprovalId::of(run, asker, round),
+            run: run.clone(),
+            asker: asker.to_owned(),
+            round,
+            hash: hash_of(&question.plan),
+            question,
+            state: ApprovalState::Open,
+            outcome: String::new(),
+            opened_at,
+            expires_at,
+            decided_at: None,
+            votes: Vec::new(),
+        }
+    }
+
     /// The groups that may vote at a moment: those that were asked at first, and those that were asked since.
     pub fn groups_at(&self, now: Timestamp) -> Vec<&str> {
         let since = self.question.escalate.iter().filter(|it| it.at <= now).flat_map(|it| &it.groups);

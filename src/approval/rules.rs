@@ -154,20 +154,7 @@ mod tests {
             requesters: names(&["rita"]),
             silence: Silence::Rejects,
         };
-        Approval {
-            id: ApprovalId("a".to_owned()),
-            run: RunId("r".to_owned()),
-            asker: "ask".to_owned(),
-            round: 1,
-            hash: "h".to_owned(),
-            question,
-            state: ApprovalState::Open,
-            outcome: String::new(),
-            opened_at: at(0),
-            expires_at: at(60),
-            decided_at: None,
-            votes: Vec::new(),
-        }
+        Approval { hash: "h".to_owned(), ..Approval::opened(&RunId("r".to_owned()), ("ask", 1), question, (at(0), at(60))) }
     }
 
     fn ballot(person: &str, group: &str, choice: Choice) -> Ballot {

@@ -9,7 +9,7 @@ use super::{
     *,
 };
 use crate::{
-    approval::{Approval, ApprovalId, ApprovalState, Ballot, Choice, Counted, Escalated, Planned, Question, Refused, Silence, hash_of},
+    approval::{Approval, ApprovalId, ApprovalState, Ballot, Choice, Counted, Escalated, Planned, Question, Refused, Silence},
     clock::Clock,
     run::{RunId, RunRecord, RunState, StepRecord, StepState},
     window::Windows,
@@ -38,20 +38,7 @@ fn question(run: &RunId, asker: &str, round: u32, plan: Vec<Planned>) -> Approva
         requesters: names("rita"),
         silence: Silence::Rejects,
     };
-    Approval {
-        id: ApprovalId::of(run, asker, round),
-        run: run.clone(),
-        asker: asker.to_owned(),
-        round,
-        hash: hash_of(&question.plan),
-        question,
-        state: ApprovalState::Open,
-        outcome: String::new(),
-        opened_at: at(0),
-        expires_at: at(60),
-        decided_at: None,
-        votes: Vec::new(),
-    }
+    Approval::opened(run, (asker, round), question, (at(0), at(60)))
 }
 
 fn ballot(person: &str, choice: Choice, approval: &Approval) -> Ballot {

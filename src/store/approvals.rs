@@ -322,7 +322,10 @@ async fn close(
     (state, outcome): (ApprovalState, &str),
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    let query = "UPDATE approval SET state = $2, outcome = $3, decided_at = $4 WHERE id = $1 AND state IN ('open', 'approved')";
+    // What people agreed to stays on record, with why and when, although it is void now.
+    let query = "UPDATE approval SET outcome = CASE WHEN state = 'approved' THEN outcome ELSE $3 END,
+                                     decided_at = CASE WHEN state = 'approved' THEN decided_at ELSE $4 END, state = $2
+                 WHERE id = $1 AND state IN ('open', 'approved')";
     let closed = sqlx::query(query).bind(&id.0).bind(state.as_str()).bind(outcome).bind(now.as_microsecond()).execute(connection);
     closed.await.map(|_| ())
 }

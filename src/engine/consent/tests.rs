@@ -1,12 +1,11 @@
 use std::path::Path;
 
 use serde_json::json;
-use uuid::Uuid;
 
 use super::*;
 use crate::{
     approval::{Question, Silence, hash_of},
-    engine::plan::Sight,
+    engine::{machine, plan::Sight},
     expression::Sandbox,
     playbook::Playbook,
     run::{Class, Mode, RunId, RunRecord, RunState},
@@ -22,26 +21,7 @@ fn parsed(steps: &str) -> Playbook {
 }
 
 fn record(id: &str, state: StepState, output: Value) -> StepRecord {
-    StepRecord {
-        id: id.to_owned(),
-        within: "p".to_owned(),
-        position: 0,
-        action: "approval".to_owned(),
-        class: Class::Read,
-        state,
-        plan: Value::Null,
-        output,
-        error: None,
-        request_id: Uuid::nil(),
-        precondition: None,
-        target: None,
-        attempts: 0,
-        uncertain: false,
-        first_intent_at: None,
-        due_at: None,
-        started_at: at(0),
-        ended_at: None,
-    }
+    StepRecord { action: "approval".to_owned(), output, ..machine::tests::record(id, Class::Read, state) }
 }
 
 fn said(id: &str, decision: &str) -> StepRecord {
@@ -120,6 +100,7 @@ fn seen(playbook: &Playbook, asker: &str, prefix: &str, steps: &[StepRecord]) ->
         created_at: at(0),
         due_at: at(0),
         ended_at: None,
+        resumed_at: None,
         cancel: false,
     };
     let alert = json!({"id": "a"});

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Driven, Driver, LetGo, Noted, Spot};
 use crate::{
     actions::{Entry, Perform, Rendered},
-    approval::{Approval, ApprovalId, ApprovalState, Choice, Escalated, Planned, Question, Silence, hash_of},
+    approval::{Approval, ApprovalId, ApprovalState, Choice, Escalated, Planned, Question, Silence},
     engine::{
         consent::{self, Standing},
         guardrails::HeldBack,
@@ -135,7 +135,8 @@ impl Driver {
             let detail = format!("what `{}` would do is not what people agreed to", planned.step);
             return Ok(Unready::Held(HeldBack { rule: "approval", detail, asks: false }));
         };
-        let items = spot.frame.items.iter().take(around.matches(']').count()).cloned().collect();
+        let inside = around.strip_prefix(&spot.frame.base).unwrap_or(around);
+        let items = spot.frame.items.iter().take(inside.matches(']').count()).cloned().collect();
         let frame = machine::Frame { prefix: around.to_owned(), items, ..spot.frame.clone() };
         let asking = Spot { step, frame: &frame };
         let question = it.recorded.lock().await.steps.iter().find(|record| record.id == asker).map(|record| record.plan.clone());
@@ -180,7 +181,7 @@ impl Driver {
             silence: Silence::Rejects,
         };
         let expires_at = later(self.now(), site.timeout.0);
-        Ok(Some(self.approval(it, (&record.id, round), question, expires_at)))
+        Ok(Some(Approval::opened(&it.begun.id, (&record.id, round), question, (self.now(), expires_at))))
     }
 
     /// Records why a step is not taken now.
@@ -245,24 +246,7 @@ impl Driver {
                 OnTimeout::Approve => Silence::Approves,
             },
         };
-        Ok(self.approval(it, (asker, round), question, later(now, approval.timeout)))
-    }
-
-    fn approval(&self, it: &Driven, (asker, round): (&str, u32), question: Question, expires_at: Timestamp) -> Approval {
-        Approval {
-            id: ApprovalId::of(&it.begun.id, asker, round),
-            run: it.begun.id.clone(),
-            asker: asker.to_owned(),
-            round,
-            hash: hash_of(&question.plan),
-            question,
-            state: ApprovalState::Open,
-            outcome: String::new(),
-            opened_at: self.now(),
-            expires_at,
-            decided_at: None,
-            votes: Vec::new(),
-        }
+        Ok(Approval::opened(&it.begun.id, (asker, round), question, (now, later(now, approval.timeout))))
     }
 
     /// Who began the run, and who wrote its alerts by hand.
