@@ -21,7 +21,7 @@ pub struct User {
     pub token: Option<Secret>,
 }
 
-/// What a person may do; each may do what those before it may.
+/// Who may vote: `approver` and above, where a group of theirs is asked. Nothing else asks for a role yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -30,9 +30,9 @@ pub enum Role {
     Viewer,
     /// Votes, where a group of theirs is asked.
     Approver,
-    /// Begins and ends runs.
+    /// Votes as an approver does.
     Operator,
-    /// Everything.
+    /// Votes as an approver does.
     Admin,
 }
 

@@ -10,7 +10,7 @@ use crate::people::{People, User};
 /// As whom a command is given.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Identity {
-    /// Your name among `users`; without it, the name by which the system knows you.
+    /// Your name, for votes one of `users`; without it, the name by which the system knows you.
     #[arg(long = "as", value_name = "NAME", env = "QUELL_USER")]
     name: Option<String>,
 }

@@ -36,7 +36,7 @@ pub struct Config {
     pub guardrails: Guardrails,
     /// Whom the site asks where a guardrail wants a person's word.
     pub approvals: SiteApprovals,
-    /// The people who may look, answer and operate.
+    /// The people who may look at approvals and answer them.
     pub users: People,
     /// The folder of playbooks.
     pub playbooks: PathBuf,
