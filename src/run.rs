@@ -151,6 +151,8 @@ pub struct RunRecord {
     /// When it has something to do next.
     pub due_at: Timestamp,
     pub ended_at: Option<Timestamp>,
+    /// When a person let it go on after one of its steps had been in doubt; its time limits count from there.
+    pub resumed_at: Option<Timestamp>,
     /// Whether it is to end as soon as nothing of it is under way.
     pub cancel: bool,
 }
@@ -233,6 +235,23 @@ impl RunState {
             Self::Ready | Self::Waiting | Self::Queued => false,
             Self::Done | Self::NoAction | Self::Failed | Self::Rejected | Self::Expired | Self::Indeterminate | Self::Cancelled => true,
         }
+    }
+}
+
+impl StepRecord {
+    /// Whether it may have happened, and nobody knows: also where its run was given up in the middle of it.
+    pub fn may_have_happened(&self) -> bool {
+        match self.state {
+            StepState::Executing | StepState::Verifying | StepState::Confirming | StepState::Indeterminate => true,
+            StepState::Planned | StepState::Retrying | StepState::Waiting => self.uncertain,
+            StepState::Running | StepState::Succeeded | StepState::Skipped | StepState::Shadowed | StepState::Failed => false,
+        }
+    }
+
+    /// Whether it has itself brought about what it was to do. Where the target was so already, or somebody else brought it there between
+    /// two attempts, nothing was seen that it started from.
+    pub fn has_acted(&self) -> bool {
+        self.state == StepState::Succeeded && self.first_intent_at.is_some() && self.precondition.is_some()
     }
 }
 

@@ -97,7 +97,7 @@ impl Action for AlertUpdateStatus {
         let before = microsoft.get_alert(id).await?;
         // Cancelling in the portal resolves all alerts of a subscription, so somebody else may have been here first.
         if self.is_reached(&before) || says(&before, "status", "resolved") {
-            return Ok(Done::Now(output(id, &before, false)));
+            return Ok(Done::Found(output(id, &before, false)));
         }
         let reason = match self.wanted {
             Wanted::Investigating => None,
@@ -167,7 +167,7 @@ mod tests {
 
     async fn update(bench: &Bench, with: Value) -> Value {
         match bench.perform(&prepare("alert.update_status", with)).await.unwrap() {
-            Done::Now(output) => output,
+            Done::Now(output) | Done::Found(output) => output,
             Done::Accepted(output) => panic!("{output}"),
         }
     }

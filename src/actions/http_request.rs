@@ -150,7 +150,7 @@ mod tests {
 
     async fn send(bench: &Bench, with: Value) -> Result<Value, Failure> {
         match bench.perform(&prepare("http.request", with)).await? {
-            Done::Now(output) | Done::Accepted(output) => Ok(output),
+            Done::Now(output) | Done::Found(output) | Done::Accepted(output) => Ok(output),
         }
     }
 

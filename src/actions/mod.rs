@@ -137,6 +137,8 @@ pub enum Observed {
 pub enum Done {
     /// It is done; this is the step's output.
     Now(Value),
+    /// It was so already, and nothing was changed; this is the step's output.
+    Found(Value),
     /// It was accepted and is under way; [`Action::read_back`] tells when it is done.
     Accepted(Value),
 }

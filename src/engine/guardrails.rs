@@ -56,6 +56,8 @@ pub struct Case<'a> {
     pub detected_at: Timestamp,
     /// When people agreed to it, if they did.
     pub approved_at: Option<Timestamp>,
+    /// Whether the site itself asked about the step, and people agreed.
+    pub site_approved: bool,
 }
 
 /// Why a step is held back.
@@ -76,7 +78,7 @@ impl Default for Guardrails {
             protected: Vec::new(),
             limits: Vec::new(),
             max_alert_age: Span(std::time::Duration::from_hours(24)),
-            // Beside the journal, where `quell run` may write.
+            // Beside the journal of the defaults, where `quell run` may write.
             stop_file: PathBuf::from("data/actions-stopped"),
         }
     }
@@ -99,14 +101,15 @@ impl Guardrails {
             playbook: playbook.map(ToOwned::to_owned),
             asks: on_exceed == OnExceed::RequireApproval,
         };
-        // Beyond a limit that asks for approval, those who approved have the word.
-        let binds = |action: &Pattern, on_exceed| {
-            action.covers(entry.name) && !(case.approved_at.is_some() && on_exceed == OnExceed::RequireApproval)
+        // Beyond a limit that asks for approval, those who were asked about it have the word: a playbook's people about its own, the
+        // site's about the site's.
+        let binds = |action: &Pattern, on_exceed, approved: bool| {
+            action.covers(entry.name) && !(approved && on_exceed == OnExceed::RequireApproval)
         };
-        let site = self.limits.iter().filter(|limit| binds(&limit.action, limit.on_exceed));
+        let site = self.limits.iter().filter(|limit| binds(&limit.action, limit.on_exceed, case.site_approved));
         let site = site.map(|limit| guard((&limit.action, limit.on_exceed), limit.max, limit.per.signed(), None));
         let own = case.playbooks.iter().flat_map(|playbook| playbook.guardrails.iter().map(|limit| (limit, &playbook.name)));
-        let own = own.filter(|(limit, _)| binds(&limit.action, limit.on_exceed));
+        let own = own.filter(|(limit, _)| binds(&limit.action, limit.on_exceed, case.approved_at.is_some()));
         let own = own.map(|(limit, name)| guard((&limit.action, limit.on_exceed), limit.max, Span(limit.per).signed(), Some(name)));
         Ok(site.chain(own).collect())
     }
@@ -185,8 +188,29 @@ mod tests {
         let entry = actions::find(action).unwrap();
         let text = "playbook: p\ntrigger: {alert: {}}\nsteps: [{id: s, stop: {outcome: done, reason: r}}]\n";
         let playbook = Playbook::parse(&Sandbox::new(), Path::new("p.yaml"), text).unwrap().0;
-        let case = Case { playbooks: &[&playbook], detected_at: detected_at.parse().unwrap(), approved_at: None };
+        let case = Case { playbooks: &[&playbook], detected_at: detected_at.parse().unwrap(), approved_at: None, site_approved: false };
         guardrails.judge(entry, plan, case, NOW.parse().unwrap()).map(|guards| guards.len()).map_err(|held| held.rule)
+    }
+
+    #[test]
+    fn a_limit_of_the_site_is_lifted_by_whom_the_site_asked_and_one_of_a_playbook_by_its_own() {
+        let sandbox = Sandbox::new();
+        let text = "playbook: p\ntrigger: {alert: {}}\nguardrails: [{action: 'entitlement.*', max: 1, per: 1h, on_exceed: require_approval}]\nsteps: [{id: s, action: log, with: {message: x}}]\n";
+        let playbook = Playbook::parse(&sandbox, Path::new("p.yaml"), text).unwrap().0;
+        let site: Guardrails = serde_json::from_value(serde_json::json!({
+            "without_approval": ["entitlement.*"],
+            "limits": [{"action": "entitlement.*", "max": 3, "per": "1h", "on_exceed": "require_approval"}],
+        }))
+        .unwrap();
+        let now: Timestamp = "2026-03-02T04:00:00Z".parse().unwrap();
+        let most = |approved_at, site_approved| {
+            let case = Case { playbooks: &[&playbook], detected_at: now, approved_at, site_approved };
+            let guards = site.judge(actions::find("entitlement.cancel").unwrap(), &Value::Null, case, now).unwrap();
+            guards.iter().map(|guard| guard.most).collect::<Vec<_>>()
+        };
+        assert_eq!(most(None, false), [3, 1]);
+        assert_eq!(most(Some(now), false), [3], "the playbook's people were not asked about the site's limit");
+        assert!(most(Some(now), true).is_empty());
     }
 
     #[test]

@@ -93,6 +93,8 @@ impl Store {
             if held.is_some() {
                 return Ok(held);
             }
+            // Long enough for another to be judged as well.
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
         self.writer
             .write(move |connection| {

@@ -253,17 +253,7 @@ async fn record(connection: &mut SqliteConnection, change: &Change, now: Timesta
         if step.action == "approval" && step.state.is_final() {
             approvals::close_step(connection, &run.id, step, now).await?;
         }
-        let nothing_is_under_way = match step.state {
-            StepState::Executing | StepState::Verifying | StepState::Confirming | StepState::Indeterminate => false,
-            StepState::Planned | StepState::Retrying => !step.uncertain,
-            StepState::Running
-            | StepState::Waiting
-            | StepState::Succeeded
-            | StepState::Skipped
-            | StepState::Shadowed
-            | StepState::Failed => true,
-        };
-        if nothing_is_under_way {
+        if !step.may_have_happened() {
             let query = "DELETE FROM target_lock WHERE run = $1 AND step = $2";
             sqlx::query(query).bind(&run.id.0).bind(&step.id).execute(&mut *connection).await?;
         }
@@ -355,6 +345,7 @@ pub(super) fn read_run(row: &SqliteRow) -> Result<RunRecord, StoreError> {
         created_at: rows::time(row.try_get("created_at")?)?,
         due_at: rows::time(row.try_get("due_at")?)?,
         ended_at: optional_time(row, "ended_at")?,
+        resumed_at: optional_time(row, "resumed_at")?,
         cancel: row.try_get("cancel")?,
     })
 }

@@ -4,8 +4,11 @@ use jiff::Timestamp;
 use serde_json::json;
 use sqlx::SqliteConnection;
 
-use super::{Act, Store, StoreError, audit, runs::write_step};
-use crate::run::{RunId, StepRecord, StepState};
+use super::{
+    Act, Store, StoreError, audit,
+    runs::{read_step, write_step},
+};
+use crate::run::{RunId, StepRecord};
 
 /// What became of a settlement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +30,8 @@ impl Store {
     pub async fn settle(&self, run: &RunId, records: Vec<StepRecord>, (who, reason): (&str, &str)) -> Result<Settled, StoreError> {
         let (run, now) = (run.clone(), self.clock.now());
         let step = records.first().map(|own| (own.id.clone(), own.state.as_str())).unwrap_or_default();
-        let detail = json!({"step": step.0, "now": step.1, "reason": reason});
+        let output = records.first().map(|own| own.output.clone());
+        let detail = json!({"step": step.0, "now": step.1, "output": output, "reason": reason});
         let act = Act { who: who.to_owned(), what: "run.settle", subject: format!("run {run}"), detail };
         self.writer.write(move |connection| Box::pin(async move { settle(connection, &run, &records, &act, now).await })).await
     }
@@ -65,10 +69,12 @@ async fn settle(
     act: &Act,
     now: Timestamp,
 ) -> Result<Settled, sqlx::Error> {
-    let in_doubt = "SELECT step.id FROM run JOIN step ON step.run = run.id
-                    WHERE run.id = $1 AND run.state = 'indeterminate' AND step.state = 'indeterminate'";
-    let doubtful: Vec<(String,)> = sqlx::query_as(in_doubt).bind(&run.0).fetch_all(&mut *connection).await?;
-    let is_doubtful = |record: &StepRecord| doubtful.iter().any(|(id,)| *id == record.id);
+    let query = "SELECT step.* FROM run JOIN step ON step.run = run.id WHERE run.id = $1 AND run.state = 'indeterminate'";
+    let steps = sqlx::query(query).bind(&run.0).fetch_all(&mut *connection).await?;
+    let steps: Result<Vec<_>, _> = steps.iter().map(read_step).collect();
+    let steps = steps.map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    let doubtful: Vec<_> = steps.iter().filter(|step| step.may_have_happened()).collect();
+    let is_doubtful = |record: &StepRecord| doubtful.iter().any(|step| step.id == record.id);
     let Some(own) = records.first().filter(|own| is_doubtful(own)) else { return Ok(Settled::Known) };
     // Of two people who settle two steps at once, the other may have opened the steps around already.
     for record in records.iter().filter(|record| is_doubtful(record)) {
@@ -77,12 +83,12 @@ async fn settle(
     let query = "DELETE FROM target_lock WHERE run = $1 AND step = $2";
     sqlx::query(query).bind(&run.0).bind(&own.id).execute(&mut *connection).await?;
     audit::write(connection, act, now).await?;
-    let settled = records.iter().filter(|record| record.state != StepState::Indeterminate);
-    if doubtful.iter().any(|(id,)| settled.clone().all(|record| record.id != *id)) {
+    if doubtful.iter().any(|step| records.iter().all(|record| record.id != step.id)) {
         return Ok(Settled::Waits);
     }
     // It takes its place among those of its concurrency key again, whoever has begun meanwhile: what it did stands already.
-    let query = "UPDATE run SET state = 'ready', reason = '', due_at = $2, ended_at = NULL, touched = 1 WHERE id = $1";
+    // Its time limit is for what it does, not for how long it took people to find out.
+    let query = "UPDATE run SET state = 'ready', reason = '', due_at = $2, ended_at = NULL, touched = 1, resumed_at = $2 WHERE id = $1";
     sqlx::query(query).bind(&run.0).bind(now.as_microsecond()).execute(connection).await?;
     Ok(Settled::GoesOn)
 }

@@ -97,3 +97,6 @@ CREATE TABLE playbook_error (
     PRIMARY KEY (playbook, playbook_hash, error)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX playbook_error_due ON playbook_error (due_at) WHERE due_at IS NOT NULL;
+
+-- When a person who settled a step in doubt let the run go on: its time limit counts from there.
+ALTER TABLE run ADD COLUMN resumed_at INTEGER;

@@ -294,6 +294,7 @@ fn done(id: RunId, now: Timestamp) -> RunRecord {
         created_at: now,
         due_at: now,
         ended_at: Some(now),
+        resumed_at: None,
         cancel: false,
     }
 }

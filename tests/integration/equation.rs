@@ -182,18 +182,22 @@ impl Equation {
         if is_counted && requested > it.attempts.len() {
             self.unintended.push(format!("{requested} requests of `{}` in {} attempts", it.step.id, it.attempts.len()));
         }
-        // Between two attempts another run may have brought the target to where both want it.
-        let is_on_target = |target: &str| it.step.target.as_ref().is_some_and(|own| own.ends_with(target));
-        let mut effects = ledger.iter().filter_map(|entry| entry.effect.as_ref().map(|effect| (entry, effect)));
-        let has_effect = it.requests.iter().any(|entry| entry.effect.is_some())
-            || effects.any(|(entry, effect)| entry.applied && entry.service != "operator" && is_on_target(&effect.target));
-        if is_counted
-            && it.step.state == StepState::Succeeded
-            && !it.attempts.is_empty()
-            && !has_effect
-            && it.step.first_intent_at.is_some()
-        {
-            self.phantom.push(format!("`{}` succeeded without an effect", it.step.id));
+        let has_effect = it.requests.iter().any(|entry| entry.effect.is_some());
+        let was_tried = it.step.state == StepState::Succeeded && !it.attempts.is_empty() && it.step.first_intent_at.is_some();
+        if is_counted && was_tried && !has_effect {
+            // Between two attempts another run may have brought the target to where both want it; then the step does not claim to have.
+            let wanted = match it.step.action.as_str() {
+                "entitlement.cancel" => "entitlement.cancelled",
+                "subscription.suspend" => "subscription.suspended",
+                _ => "",
+            };
+            let is_on_target = |target: &str| it.step.target.as_ref().is_some_and(|own| own.ends_with(target));
+            let effects = ledger.iter().filter(|entry| entry.applied).filter_map(|entry| Some((entry.at, entry.effect.as_ref()?)));
+            let mut effects =
+                effects.filter(|(at, effect)| effect.kind == wanted && is_on_target(&effect.target) && Some(*at) <= it.step.ended_at);
+            if it.step.has_acted() || effects.next().is_none() {
+                self.phantom.push(format!("`{}` succeeded without an effect", it.step.id));
+            }
         }
         self.faults += it.attempts.iter().filter(|attempt| attempt.outcome == Some(AttemptOutcome::Unknown)).count();
     }

@@ -7,13 +7,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use quell::{
+    run::{RunState, StepState},
+    store::{Store, Timeline},
+};
 use quell_simulator::{Fault, FaultKind};
 
 use crate::{
     load,
     support::{
         broker::shared_url,
-        lab::{Lab, Quell},
+        lab::{Lab, Quell, timelines},
     },
 };
 
@@ -84,7 +88,10 @@ async fn survive(lab: Lab, round: u64, ordeal: Ordeal) {
     }
     assert!(sending.wait().expect("wait for quell send").success());
     let begun = Instant::now();
-    let found = lab.settled(&store, load.ids.len(), Duration::from_secs(280)).await;
+    let found = tokio::select! {
+        found = lab.settled(&store, load.ids.len(), Duration::from_secs(280)) => found,
+        () = people_settle(&lab, &store) => unreachable!("people look on"),
+    };
     eprintln!(
         "{killed} kills in {:?}, {killed_at_work} of them at work; settled {:?} after the last",
         begun.duration_since(first),
@@ -93,6 +100,31 @@ async fn survive(lab: Lab, round: u64, ordeal: Ordeal) {
     load::holds(&lab, &store, &load, &found, killed).await;
     assert!(killed_at_work * 2 >= killed, "most kills must hit work, or this test shows nothing: {killed_at_work} of {killed}");
     drop(running);
+}
+
+/// While a run waits for a target that another left in doubt, it waits for a person: this one looks at the other side and says what is there.
+#[expect(clippy::print_stderr, reason = "it says what was settled")]
+async fn people_settle(lab: &Lab, store: &Store) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let runs = timelines(store).await;
+        let waits: Vec<_> = runs.iter().filter(|run| !run.run.state.is_final()).flat_map(|run| &run.steps).collect();
+        let is_waited_for = |run: &&Timeline| waits.iter().any(|step| step.error.as_ref().is_some_and(|why| why.contains(&run.run.id.0)));
+        for run in runs.iter().filter(|run| run.run.state == RunState::Indeterminate).filter(is_waited_for) {
+            for step in run.steps.iter().filter(|step| step.state == StepState::Indeterminate) {
+                let requested = step.request_id.to_string();
+                let happened = lab
+                    .simulator
+                    .ledger()
+                    .iter()
+                    .any(|entry| entry.applied && entry.effect.is_some() && entry.request_id.as_deref() == Some(requested.as_str()));
+                let finding = if happened { "--happened" } else { "--did-not" };
+                let settled = lab.quell(&["runs", "settle", &run.run.id.0, &step.id, finding, "--reason", "the ledger says so"]);
+                eprintln!("{finding}: {}", String::from_utf8_lossy(&settled.stdout).trim());
+                assert!(settled.status.success(), "{settled:?}");
+            }
+        }
+    }
 }
 
 /// Lets `quell send` put a piece of the load on the bus.

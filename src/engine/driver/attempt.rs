@@ -49,6 +49,12 @@ impl Driver {
         }
         let consent = match self.consent(it, spot, &record, &*action).await? {
             Ok(consent) => consent,
+            // To ask again would give back its target, which may be changing at this moment.
+            Err(_unready) if record.uncertain => {
+                return self
+                    .fail(it, spot, record, "what people agreed to cannot be found any more, so it is not sent again".to_owned())
+                    .await;
+            }
             Err(unready) => return self.wait_for_people(it, spot, record, unready).await,
         };
         if record.class == Class::Read {
@@ -58,7 +64,7 @@ impl Driver {
         if let Some(stopped) = self.stopped(entry) {
             return self.wait_for_resumption(it, spot, record, &stopped).await;
         }
-        if let Err(held) = self.judge(it, spot, (entry, &record.plan), (consent.approved_at, now)) {
+        if let Err(held) = self.judge(it, spot, (entry, &record.plan), (&consent, now)) {
             return self.hold_or_ask(it, spot, (record, consent), held).await;
         }
         if record.class != Class::Idempotent && (record.precondition.is_none() || failpoints::mistake("fresh_precondition")) {
@@ -69,7 +75,7 @@ impl Driver {
             match self.within(spot.step, action.observe(&it.context(&record, &Value::Null, &self.services))).await {
                 Ok(Observed::Ready(seen)) => record.precondition = Some(seen),
                 Ok(Observed::AlreadyDone(output)) => {
-                    machine::after_attempt(&mut record, &spot.step.retry, Ok(Done::Now(output)), self.moment());
+                    machine::already_done(&mut record, output, self.now());
                     return self.commit(it, spot, record, None).await;
                 }
                 Err(failure) => {
@@ -80,6 +86,8 @@ impl Driver {
                 }
             }
         }
+        // An idempotent action does not look before it acts; it tells afterwards what it found.
+        record.precondition.get_or_insert_default();
         failpoints::crash("observed");
         self.intend(it, spot, (record, consent, entry), &*action).await
     }
@@ -107,13 +115,10 @@ impl Driver {
         // Only what was observed tells which plan an Azure subscription stands under.
         record.target = self.target(action, it.context(&record, &seen, &self.services));
         let touched = json!([record.plan, seen, record.target]);
-        let guards = match self.judge(it, spot, (entry, &touched), (consent.approved_at, intent_at)) {
+        let guards = match self.judge(it, spot, (entry, &touched), (&consent, intent_at)) {
             Ok(guards) => guards,
             Err(held) => return self.hold_or_ask(it, spot, (record, consent), held).await,
         };
-        if let Some(stopped) = self.stopped(entry) {
-            return self.wait_for_resumption(it, spot, record, &stopped).await;
-        }
         let (hash, askers) = (consent.planned.hash(), consent.askers.clone());
         let before = record.clone();
         record.attempts += 1;
@@ -127,6 +132,11 @@ impl Driver {
             if !recorded.needs(&it.playbook, &record.id, intent_at) {
                 drop(recorded);
                 return self.give_up(it, spot, before).await;
+            }
+            // As late as it can be; the store looks at its own part of the switch in the transaction.
+            if let Some(stopped) = self.stopped(entry) {
+                drop(recorded);
+                return self.wait_for_resumption(it, spot, before, &stopped).await;
             }
             let intent = Intent { run: it.begun.id.clone(), step: record.clone(), attempt, guards, tells: entry.tells, hash, askers };
             let held = if failpoints::mistake("skip_intent") { None } else { self.store.intend(intent).await? };
@@ -261,7 +271,7 @@ impl Driver {
             Err(failure) => return doubtful(failure.message),
         };
         let output = match self.within(spot.step, action.perform(&it.context(record, &Value::Null, &self.services))).await? {
-            Done::Now(output) | Done::Accepted(output) => output,
+            Done::Now(output) | Done::Found(output) | Done::Accepted(output) => output,
         };
         let recorded = it.recorded.lock().await;
         match plan::is_reached(verify, spot.frame, &output, it.sight(&recorded), self.now()) {
@@ -331,10 +341,13 @@ impl Driver {
         it: &Driven,
         spot: Spot<'_>,
         (entry, touched): (&Entry, &Value),
-        (approved_at, now): (Option<Timestamp>, Timestamp),
+        (consent, now): (&Consent, Timestamp),
     ) -> Result<Vec<Guard>, HeldBack> {
         let playbooks: Vec<_> = spot.frame.playbooks().collect();
-        self.guardrails.judge(entry, touched, Case { playbooks: &playbooks, detected_at: it.detected_at(), approved_at }, now)
+        let Consent { askers, approved_at, .. } = consent;
+        let site_approved = askers.contains(&spot.frame.path(spot.step));
+        let case = Case { playbooks: &playbooks, detected_at: it.detected_at(), approved_at: *approved_at, site_approved };
+        self.guardrails.judge(entry, touched, case, now)
     }
 
     fn moment(&self) -> Moment {

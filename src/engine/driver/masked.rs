@@ -33,6 +33,7 @@ impl Masked for Done {
     fn masked(self, secrets: &Secrets) -> Result<Self, Failure> {
         Ok(match self {
             Self::Now(output) => Self::Now(secrets.mask_value(output)),
+            Self::Found(output) => Self::Found(secrets.mask_value(output)),
             Self::Accepted(output) => Self::Accepted(secrets.mask_value(output)),
         })
     }

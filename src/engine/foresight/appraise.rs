@@ -75,6 +75,7 @@ pub fn run_of(new: &NewRun, alert: Option<i64>, now: Timestamp) -> RunRecord {
         created_at: now,
         due_at: now,
         ended_at: None,
+        resumed_at: None,
         cancel: false,
     }
 }

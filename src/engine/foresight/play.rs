@@ -131,6 +131,7 @@ impl Play<'_> {
         }
         self.note(entry, &record, Fate::Made);
         record.first_intent_at = record.first_intent_at.or(Some(self.now));
+        record.precondition.get_or_insert_default();
         self.answer(step, frame, record);
     }
 
@@ -145,7 +146,7 @@ impl Play<'_> {
     fn judged(&mut self, entry: &Entry, frame: &Frame<'_>, record: &StepRecord, approved_at: Option<Timestamp>) -> Option<HeldBack> {
         let detected_at = self.subject.alert.map_or(self.subject.run.created_at, |alert| alert.detected_at);
         let playbooks: Vec<_> = frame.playbooks().collect();
-        let case = Case { playbooks: &playbooks, detected_at, approved_at };
+        let case = Case { playbooks: &playbooks, detected_at, approved_at, site_approved: false };
         match self.outlook.guardrails.judge(entry, &record.plan, case, self.now) {
             Err(held) => Some(held),
             Ok(_) if self.foreseen.run.mode == Mode::Shadow => None,

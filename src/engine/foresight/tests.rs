@@ -33,6 +33,7 @@ fn run(mode: Mode) -> RunRecord {
         created_at: now,
         due_at: now,
         ended_at: None,
+        resumed_at: None,
         cancel: false,
     }
 }

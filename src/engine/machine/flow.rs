@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::frame::{Doing, Frame, Task};
+use super::{
+    can_be_looked_at,
+    frame::{Doing, Frame, Task},
+};
 use crate::{
     playbook::Step,
     run::{RunState, StepRecord, StepState},
@@ -30,6 +33,11 @@ impl<'p> Open<'p> {
         Flow::Open(Self { tasks: vec![Task { step, frame: frame.clone(), doing }], wait: None, under_way: false })
     }
 
+    /// A look in place of an attempt: what comes of the look is judged by the state that the step is in then.
+    pub(super) fn look(step: &'p Step, frame: &Frame<'p>, record: &StepRecord, state: StepState) -> Flow<'p> {
+        Self::task(step, frame, Doing::Look(StepRecord { state, ..record.clone() }))
+    }
+
     pub(super) fn wait(until: Timestamp, under_way: bool) -> Flow<'p> {
         Flow::Open(Self { tasks: Vec::new(), wait: Some(until), under_way })
     }
@@ -40,9 +48,16 @@ impl<'p> Open<'p> {
         self.under_way |= other.under_way;
     }
 
-    /// What remains when nothing new may begin.
+    /// What remains when nothing new may begin: what may have happened is seen to its end, and nothing is sent again that can be looked at.
     pub(super) fn drained(mut self) -> Option<Self> {
         self.tasks.retain(Task::is_under_way);
+        for task in &mut self.tasks {
+            if let Doing::Attempt(record) = &task.doing
+                && can_be_looked_at(record.class)
+            {
+                task.doing = Doing::Look(StepRecord { state: StepState::Confirming, ..record.clone() });
+            }
+        }
         if !self.under_way {
             self.wait = None;
         }

@@ -81,6 +81,7 @@ pub fn after_attempt(step: &mut StepRecord, retry: &RetryPolicy, result: Result<
     step.due_at = None;
     let failure = match result {
         Ok(Done::Now(output)) => return succeed(step, output, at.now),
+        Ok(Done::Found(output)) => return already_done(step, output, at.now),
         Ok(Done::Accepted(output)) if failpoints::mistake("accepted_is_done") => return succeed(step, output, at.now),
         Ok(Done::Accepted(output)) => {
             step.output = output;
@@ -106,6 +107,15 @@ pub fn after_attempt(step: &mut StepRecord, retry: &RetryPolicy, result: Result<
     }
 }
 
+/// The step when its target was found as it is wanted. If an earlier attempt may have done that, it has; if all of them are known to have
+/// done nothing, somebody else did, and nothing that was seen before led there.
+pub fn already_done(step: &mut StepRecord, output: Value, now: Timestamp) {
+    if !step.uncertain {
+        step.precondition = None;
+    }
+    succeed(step, output, now);
+}
+
 /// What is known of an attempt during which the program ended.
 pub fn interruption() -> Failure {
     let kind = if failpoints::mistake("interrupted_is_not_done") { FailureKind::NotDone } else { FailureKind::Unknown };
@@ -114,8 +124,8 @@ pub fn interruption() -> Failure {
 
 /// The step when it cannot or may not be gone on with. What may have happened already stays a matter for a person.
 pub fn refuse(step: &mut StepRecord, why: &str, now: Timestamp) {
-    let may_have_happened = step.uncertain || matches!(step.state, StepState::Executing | StepState::Verifying | StepState::Confirming);
     step.error = Some(why.to_owned());
+    let may_have_happened = step.may_have_happened();
     end(step, if may_have_happened { StepState::Indeterminate } else { StepState::Failed }, now);
 }
 
@@ -139,14 +149,13 @@ pub fn disagree(step: &mut StepRecord, answer: &Value, why: &str, now: Timestamp
 
 /// How a run ends that cannot be gone on with.
 pub fn abandoned(steps: &[StepRecord]) -> RunState {
-    let in_doubt = |step: &StepRecord| match step.state {
-        StepState::Executing | StepState::Verifying | StepState::Confirming | StepState::Indeterminate => true,
-        StepState::Planned | StepState::Retrying => step.uncertain,
-        StepState::Running | StepState::Waiting | StepState::Succeeded | StepState::Skipped | StepState::Shadowed | StepState::Failed => {
-            false
-        }
-    };
-    if steps.iter().any(in_doubt) { RunState::Indeterminate } else { RunState::Failed }
+    if steps.iter().any(StepRecord::may_have_happened) { RunState::Indeterminate } else { RunState::Failed }
+}
+
+/// Whether a repeat might be taken for something new, because the other side has forgotten the key.
+fn key_is_stale(step: &StepRecord, now: Timestamp) -> bool {
+    let is_old = step.first_intent_at.is_some_and(|first| now.duration_since(first) >= KEY_HOLDS);
+    step.class == Class::Keyed && step.uncertain && is_old
 }
 
 fn can_be_looked_at(class: Class) -> bool {
@@ -158,10 +167,9 @@ fn can_be_looked_at(class: Class) -> bool {
 
 fn unknown(step: &mut StepRecord, retry: &RetryPolicy, at: Moment) {
     step.uncertain = true;
-    let key_holds = step.first_intent_at.is_some_and(|first| at.now.duration_since(first) < KEY_HOLDS);
     match step.class {
         Class::Read | Class::Idempotent => again(step, retry, None, at),
-        Class::Keyed if key_holds && step.attempts < retry.max_attempts => again(step, retry, None, at),
+        Class::Keyed if !key_is_stale(step, at.now) && step.attempts < retry.max_attempts => again(step, retry, None, at),
         Class::Keyed | Class::Verified => step.state = StepState::Verifying,
         Class::Unsafe if failpoints::mistake("repeat_unsafe") => again(step, retry, None, at),
         Class::Unsafe => end(step, StepState::Indeterminate, at.now),
@@ -174,10 +182,12 @@ pub fn after_look(step: &mut StepRecord, retry: &RetryPolicy, seen: Result<ReadB
     let waited_long = step.first_intent_at.is_none_or(|first| at.now.duration_since(first) >= CONFIRM_WITHIN);
     step.due_at = None;
     match seen {
-        Ok(ReadBack::Reached(output)) => succeed(step, output, at.now),
+        Ok(ReadBack::Reached(output)) if confirming => succeed(step, output, at.now),
+        Ok(ReadBack::Reached(output)) => already_done(step, output, at.now),
         Ok(ReadBack::Unchanged) if confirming && !waited_long => confirm_later(step, at.now),
-        Ok(ReadBack::Unchanged) if confirming => doubt(step, "the other side accepted it and has not finished it in time", at.now),
-        Ok(ReadBack::Unchanged) if step.class == Class::Verified => again(step, retry, None, at),
+        Ok(ReadBack::Unchanged) if confirming => doubt(step, "the target has not shown it in time, and may still", at.now),
+        // Where nothing can have happened, the key was never used.
+        Ok(ReadBack::Unchanged) if step.class == Class::Verified || !step.uncertain => again(step, retry, None, at),
         // What was taken over under a key may show much later, and the other side may be in the middle of it.
         Ok(ReadBack::Unchanged | ReadBack::CannotTell(_)) if !waited_long => look_later(step, at.now),
         Ok(ReadBack::Unchanged) => doubt(step, "the target does not show that it happened", at.now),

@@ -53,6 +53,7 @@ pub(in crate::engine) fn run() -> RunRecord {
         created_at: start(),
         due_at: start(),
         ended_at: None,
+        resumed_at: None,
         cancel: false,
     }
 }
@@ -188,6 +189,30 @@ fn what_was_seen_is_forgotten_unless_an_attempt_may_have_changed_it() {
 }
 
 #[test]
+fn a_target_that_is_as_wanted_was_brought_there_by_the_step_unless_all_its_attempts_did_nothing() {
+    let at = Moment { now: after(60), jitter: 0.5 };
+    let tried = |uncertain, state| StepRecord {
+        attempts: 1,
+        uncertain,
+        first_intent_at: Some(start()),
+        precondition: Some(json!("seen")),
+        ..record("s", Class::Verified, state)
+    };
+    for (uncertain, state, acted) in
+        [(true, StepState::Verifying, true), (false, StepState::Confirming, true), (false, StepState::Verifying, false)]
+    {
+        let mut step = tried(uncertain, state);
+        after_look(&mut step, &RetryPolicy::default(), Ok(ReadBack::Reached(json!({}))), at);
+        assert_eq!((step.state, step.has_acted()), (StepState::Succeeded, acted), "{uncertain} {state}");
+        assert_eq!(step.first_intent_at, Some(start()), "limits count it in any case");
+    }
+    let mut step = tried(false, StepState::Executing);
+    after_attempt(&mut step, &RetryPolicy::default(), Err(Failure::new(FailureKind::NotDone, "429")), at);
+    already_done(&mut step, json!({}), after(90));
+    assert_eq!((step.state, step.has_acted(), step.error), (StepState::Succeeded, false, None));
+}
+
+#[test]
 fn what_cannot_be_told_yet_is_looked_at_again_until_it_has_taken_too_long() {
     let mut step = StepRecord { attempts: 1, first_intent_at: Some(start()), ..record("s", Class::Verified, StepState::Confirming) };
     let pending = || Ok(ReadBack::CannotTell("pending".to_owned()));
@@ -262,6 +287,60 @@ fn a_key_is_trusted_for_ten_minutes_and_then_only_a_look_tells() {
     assert_eq!((old.state, old.due_at.is_some()), (StepState::Verifying, true), "it may show later");
     after_look(&mut old, &RetryPolicy::default(), Ok(ReadBack::Unchanged), Moment { now: after(1_800), jitter: 0.5 });
     assert_eq!(old.state, StepState::Indeterminate);
+}
+
+#[test]
+fn a_keyed_call_is_not_repeated_once_its_key_may_be_forgotten_whatever_kept_it_waiting() {
+    let waiting = |class, uncertain| StepRecord {
+        attempts: 2,
+        uncertain,
+        first_intent_at: Some(start()),
+        ..record("first", class, StepState::Retrying)
+    };
+    for (class, uncertain, age, expected) in [
+        (Class::Keyed, true, 599, "attempt first"),
+        (Class::Keyed, true, 600, "look first"),
+        (Class::Keyed, false, 600, "attempt first"),
+        (Class::Verified, true, 600, "attempt first"),
+    ] {
+        let found = described(&next(&playbook(), &run(), &[waiting(class, uncertain)], after(age)));
+        assert_eq!(found, expected, "{class} {uncertain} {age}");
+    }
+}
+
+#[test]
+fn of_a_cancelled_run_nothing_is_sent_again_that_can_be_looked_at() {
+    let cancelled = RunRecord { cancel: true, ..run() };
+    let waiting =
+        |class| StepRecord { attempts: 1, uncertain: true, first_intent_at: Some(start()), ..record("first", class, StepState::Retrying) };
+    for (class, expected) in [(Class::Keyed, "look first"), (Class::Verified, "look first"), (Class::Idempotent, "attempt first")] {
+        assert_eq!(described(&next(&playbook(), &cancelled, &[waiting(class)], after(5))), expected, "{class}");
+    }
+    // It is looked at until it would have shown, and never sent.
+    let mut step = StepRecord { state: StepState::Confirming, ..waiting(Class::Verified) };
+    for (seconds, expected) in [(60, StepState::Confirming), (1_800, StepState::Indeterminate)] {
+        after_look(&mut step, &RetryPolicy::default(), Ok(ReadBack::Unchanged), Moment { now: after(seconds), jitter: 0.5 });
+        assert_eq!(step.state, expected);
+    }
+}
+
+#[test]
+fn the_time_limit_of_a_run_counts_from_when_a_person_let_it_go_on() {
+    let done = record("first", Class::Unsafe, StepState::Succeeded);
+    let limit = |resumed_at, seconds| {
+        let run = RunRecord { resumed_at, ..run() };
+        described(&next(&playbook(), &run, std::slice::from_ref(&done), after(seconds)))
+    };
+    assert!(limit(None, 3_600).starts_with("plan page"), "{}", limit(None, 3_600));
+    assert_eq!(limit(Some(after(36_000)), 36_001), "plan second");
+    assert!(limit(Some(after(36_000)), 39_600).starts_with("plan page"));
+}
+
+#[test]
+fn a_keyed_call_that_met_a_conflict_and_never_happened_is_tried_again() {
+    let mut step = StepRecord { attempts: 1, first_intent_at: Some(start()), ..record("s", Class::Keyed, StepState::Verifying) };
+    after_look(&mut step, &RetryPolicy::default(), Ok(ReadBack::Unchanged), Moment { now: after(5), jitter: 0.5 });
+    assert_eq!(step.state, StepState::Retrying);
 }
 
 #[test]

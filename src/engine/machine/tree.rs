@@ -73,7 +73,7 @@ fn running(id: &str, plan: Value) -> StepRecord {
 }
 
 fn of(state: StepState, id: &str) -> StepRecord {
-    StepRecord { first_intent_at: Some(start()), ..record(id, Class::Unsafe, state) }
+    StepRecord { first_intent_at: Some(start()), precondition: Some(Value::Null), ..record(id, Class::Unsafe, state) }
 }
 
 #[test]
@@ -170,7 +170,13 @@ fn what_was_so_already_and_what_is_too_old_is_not_undone_and_what_was_begun_in_t
     assert!(asked(&[done.clone(), two.clone()], 601).starts_with("end failed"));
     let verifying = of(Verifying, "one.rollback");
     assert_eq!(asked(&[done.clone(), two.clone(), verifying], 601), "look one.rollback");
-    assert!(asked(&[StepRecord { first_intent_at: None, ..done }, two], 1).starts_with("end failed"), "somebody else had done it");
+    for by_others in [
+        StepRecord { first_intent_at: None, precondition: None, ..done.clone() },
+        // Between two attempts, of which the first did nothing.
+        StepRecord { precondition: None, attempts: 1, ..done },
+    ] {
+        assert!(asked(&[by_others, two.clone()], 1).starts_with("end failed"), "somebody else had done it");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::{
     ending_of,
     flow::{Flow, Open},
     frame::{Doing, Frame, Next},
-    later, stopped, trouble_of,
+    key_is_stale, later, stopped, trouble_of,
 };
 use crate::{
     duration::Span,
@@ -32,7 +32,7 @@ pub(super) enum Tolerance {
 
 /// What comes next, given what is recorded.
 pub fn next<'p>(playbook: &'p Playbook, run: &RunRecord, steps: &[StepRecord], now: Timestamp) -> Next<'p> {
-    let walk = Walk { records: records(steps), steps, now };
+    let walk = Walk { records: records(steps), steps, now, resumed: run.resumed_at };
     let frame = Frame::outermost(playbook);
     let flow = if run.cancel { walk.cancelled(&frame, run.created_at) } else { walk.playbook(&frame, run.created_at) };
     match flow {
@@ -53,7 +53,7 @@ pub fn trouble<'a>(frame: &Frame<'_>, steps: &'a [StepRecord]) -> Option<&'a Ste
 
 /// A recorded step as written, and the playbook that it is written in; nothing for a step that undoes another.
 pub fn find<'p>(playbook: &'p Playbook, steps: &[StepRecord], path: &str) -> Option<(&'p Step, Frame<'p>)> {
-    let walk = Walk { records: records(steps), steps, now: Timestamp::UNIX_EPOCH };
+    let walk = Walk { records: records(steps), steps, now: Timestamp::UNIX_EPOCH, resumed: None };
     let frame = walk.frame_of(&Frame::outermost(playbook), path)?;
     let step = own_id(&frame.base, path).and_then(|id| frame.playbook.step(id))?;
     Some((step, frame))
@@ -71,6 +71,8 @@ pub(super) struct Walk<'r> {
     pub(super) records: HashMap<&'r str, &'r StepRecord>,
     steps: &'r [StepRecord],
     pub(super) now: Timestamp,
+    /// When a person let the run go on.
+    resumed: Option<Timestamp>,
 }
 
 /// What a playbook has to do next, or how it ended.
@@ -80,6 +82,7 @@ impl Walk<'_> {
     /// A playbook as a whole: its steps, and what follows when they get into trouble.
     pub(super) fn playbook<'p>(&self, frame: &Frame<'p>, begun: Timestamp) -> Course<'p> {
         let playbook = frame.playbook;
+        let begun = self.resumed.map_or(begun, |resumed| begun.max(resumed));
         let is_overdue = self.now.duration_since(begun) >= Span(playbook.timeout).signed();
         let (state, reason, undo) = match self.sequence(&playbook.steps, frame, Tolerance::AsWritten) {
             Flow::Through => return Err(self.ending(frame, RunState::Done, String::new())),
@@ -127,7 +130,7 @@ impl Walk<'_> {
 
     /// What earlier steps did is undone, the last first, each whatever became of the others. What was so already is not theirs to undo.
     fn undo<'p>(&self, frame: &Frame<'p>) -> Option<Open<'p>> {
-        for record in self.steps.iter().rev().filter(|record| record.state == StepState::Succeeded && record.first_intent_at.is_some()) {
+        for record in self.steps.iter().rev().filter(|record| record.has_acted()) {
             let Some(frame) = self.frame_of(frame, &record.id) else { continue };
             let written = own_id(&frame.base, &record.id).and_then(|id| frame.playbook.step(id));
             let Some(rollback) = written.and_then(|step| step.rollback.as_ref()) else { continue };
@@ -171,6 +174,10 @@ impl Walk<'_> {
             match (record.state, due) {
                 (StepState::Retrying, Some(due)) => return Open::wait(due, record.uncertain),
                 (StepState::Verifying | StepState::Confirming, Some(due)) => return Open::wait(due, true),
+                // However long it was kept from its next attempt: by a pause, a kill switch, or because the program was down.
+                (StepState::Retrying, None) if key_is_stale(record, self.now) => {
+                    return Open::look(step, frame, record, StepState::Verifying);
+                }
                 (StepState::Planned | StepState::Retrying, _) => return task(Doing::Attempt),
                 (StepState::Executing, _) => return task(Doing::Interrupted),
                 (StepState::Verifying | StepState::Confirming, None) => return task(Doing::Look),

@@ -23,7 +23,7 @@ pub enum Finding {
 
 /// The steps that nobody but a person can decide about; not those around them, which only wait for that.
 pub fn in_doubt<'a>(playbook: &Playbook, steps: &'a [StepRecord]) -> Vec<&'a StepRecord> {
-    let doubtful = |record: &&StepRecord| record.state == StepState::Indeterminate;
+    let doubtful = |record: &&StepRecord| record.may_have_happened();
     let is_around = |outer: &StepRecord| steps.iter().filter(doubtful).any(|inner| lies_in(playbook, steps, &inner.id, &outer.id));
     steps.iter().filter(doubtful).filter(|record| !is_around(record)).collect()
 }

@@ -72,6 +72,13 @@ fn a_person_decides_about_the_innermost_step_and_not_about_those_around_it() {
 }
 
 #[test]
+fn a_step_in_the_middle_of_which_its_run_was_given_up_is_in_doubt_as_well() {
+    let executing = StepRecord { attempts: 1, ..record("last", Class::Unsafe, StepState::Executing) };
+    let steps = [record("which", Class::Read, StepState::Succeeded), executing];
+    assert_eq!(in_doubt(&nested(), &steps).iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), ["last"]);
+}
+
+#[test]
 fn what_happened_has_succeeded_and_the_steps_around_it_go_on_until_the_run_is_through() {
     let playbook = nested();
     let steps = settled(&records(), &Finding::Happened(Value::Null));
