@@ -7,6 +7,7 @@
 pub mod alert;
 pub mod approval;
 pub mod clock;
+pub mod digest;
 pub mod duration;
 pub mod people;
 pub mod problem;

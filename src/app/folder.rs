@@ -32,7 +32,7 @@ pub(super) struct Watched {
 /// How a folder looks without reading what is in its files: each file and folder with what changes when it is written or replaced.
 /// Empty when the folder is not there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Look(Vec<(PathBuf, Stamp)>);
+pub struct Look(Vec<(PathBuf, Stamp)>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
@@ -88,7 +88,7 @@ impl Watched {
 
 impl Look {
     /// Looks at a folder. Names that start with `_` or `.` are left out, as they are by those who read it.
-    pub(super) fn at(folder: &Path) -> Self {
+    pub fn at(folder: &Path) -> Self {
         let mut look = Self::default();
         // What cannot be looked at is not there.
         drop(look.add(folder, 0));

@@ -7,6 +7,8 @@ mod folder;
 mod journal;
 mod reload;
 
+pub use folder::Look;
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;

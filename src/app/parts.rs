@@ -71,8 +71,12 @@ impl Parts {
         let channels = Channels::build(&config.channels, &net);
         let channels = channels.map_err(|errors| faults.extend(errors.iter().map(ToString::to_string))).ok();
         let told = |channels: &Channels| {
-            let unknown = config.telemetry.playbook_errors_to.iter().filter_map(|channel| channels.check(channel).err());
-            unknown.map(|why| format!("`telemetry.playbook_errors_to`: {why}")).collect::<Vec<_>>()
+            let named = [
+                ("telemetry.playbook_errors_to", &config.telemetry.playbook_errors_to),
+                ("approvals.channels", &config.approvals.channels),
+            ];
+            let each = named.into_iter().flat_map(|(setting, named)| named.iter().map(move |channel| (setting, channel)));
+            each.filter_map(|(setting, channel)| Some(format!("`{setting}`: {}", channels.check(channel).err()?))).collect::<Vec<_>>()
         };
         faults.extend(channels.as_ref().map(told).unwrap_or_default());
         let connections = connect(config, &net, ground).map_err(|errors| faults.extend(errors)).ok();
@@ -88,10 +92,6 @@ impl Parts {
         let told = |adapter: &&adapters::AdapterConfig| connections.is_some() || adapter.connection().is_none();
         let adapters = adapters::build(config.adapters.iter().filter(told), &around);
         let adapters = adapters.map_err(|errors| faults.extend(errors.iter().map(|error| format!("{error:#}")))).ok();
-        for channel in &config.approvals.channels {
-            let wrong = channels.as_ref().and_then(|channels| channels.check(channel).err());
-            faults.extend(wrong.map(|why| format!("`approvals.channels`: {why}")));
-        }
         match (connections, channels, adapters) {
             (Some(connections), Some(channels), Some(adapters)) if faults.is_empty() => Ok(Self { net, connections, channels, adapters }),
             (_, _, _) => Err(Unusable(faults)),

@@ -7,14 +7,13 @@ mod rules;
 use std::fmt;
 
 use jiff::Timestamp;
-use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 pub use rules::{Ballot, Counted, LONGEST_REASON, Refused, judge};
 
-use crate::{run::RunId, word::words};
+use crate::{digest::sha256, run::RunId, word::words};
 
 /// Names one question.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -208,38 +207,15 @@ impl Approval {
 impl Planned {
     /// Stands for exactly this.
     pub fn hash(&self) -> String {
-        let seen = json!([self.step, self.action, self.with, self.target, self.unknown]);
-        hex(digest(&SHA256, canonical(&seen).as_bytes()).as_ref())
+        // Objects have their keys in order, so that the same content is the same text.
+        sha256(&json!([self.step, self.action, self.with, self.target, self.unknown]).to_string())
     }
 }
 
 /// Stands for a whole plan.
 pub fn hash_of(plan: &[Planned]) -> String {
     let parts: Vec<_> = plan.iter().map(Planned::hash).collect();
-    hex(digest(&SHA256, parts.join("\n").as_bytes()).as_ref())
-}
-
-/// The document with its keys in order, so that the same content is the same text.
-fn canonical(value: &Value) -> String {
-    match value {
-        Value::Object(fields) => {
-            let mut names: Vec<_> = fields.iter().collect();
-            names.sort_by_key(|(name, _)| name.as_str());
-            let parts: Vec<_> = names.into_iter().map(|(name, field)| format!("{}:{}", json!(name), canonical(field))).collect();
-            format!("{{{}}}", parts.join(","))
-        }
-        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a text cannot fail.
-        let _written = write!(text, "{byte:02x}");
-        text
-    })
+    sha256(&parts.join("\n"))
 }
 
 words! {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Approval, ApprovalState, Choice, Vote};
+use crate::people::{People, Role};
 
 /// A vote that is about to be cast.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +12,7 @@ pub struct Ballot {
     pub person: String,
     /// The groups that the person is a member of.
     pub groups: Vec<String>,
+    pub role: Role,
     pub choice: Choice,
     pub reason: String,
     /// The plan that the person saw.
@@ -57,6 +59,14 @@ pub enum Refused {
     /// Whoever asks does not answer.
     #[error("`{0}` began the run or wrote its alert, and so does not decide about it")]
     Requester(String),
+    /// The person only looks.
+    #[error("`{person}` has the role {role}, and voting needs approver or more")]
+    Role {
+        /// Who.
+        person: String,
+        /// As what.
+        role: Role,
+    },
     /// The person is in none of the groups.
     #[error("`{person}` is in none of the groups that are asked: {groups}")]
     Foreign {
@@ -86,6 +96,36 @@ pub enum Refused {
 /// More is a report, and belongs elsewhere.
 pub const LONGEST_REASON: usize = 1_000;
 
+impl Approval {
+    fn is_requester(&self, person: &str) -> bool {
+        self.question.requesters.iter().any(|requester| requester.eq_ignore_ascii_case(person))
+    }
+
+    /// Those who may vote now: members of the groups that are asked, but not who asked.
+    pub fn may_vote<'p>(&self, people: &'p People, now: Timestamp) -> Vec<&'p str> {
+        let able = people.approvers(&self.groups_at(now));
+        able.into_iter().filter(|name| !self.is_requester(name)).collect()
+    }
+}
+
+impl Counted {
+    /// What it leads to, in a word.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Waits { .. } => "waits",
+            Self::Decided(state) => state.as_str(),
+        }
+    }
+
+    /// How many more must agree.
+    pub fn missing(&self) -> u32 {
+        match self {
+            Self::Waits { missing } => *missing,
+            Self::Decided(_) => 0,
+        }
+    }
+}
+
 /// What a vote leads to.
 ///
 /// The order of the questions matters to whoever asks: what is over is said to everybody, what is in the plan only to those who may decide.
@@ -100,7 +140,10 @@ pub fn judge(approval: &Approval, ballot: &Ballot, now: Timestamp) -> Result<Cou
         return Err(Refused::Late(approval.expires_at));
     }
     let person = &ballot.person;
-    if approval.question.requesters.iter().any(|requester| requester.eq_ignore_ascii_case(person)) {
+    if !ballot.role.may_vote() {
+        return Err(Refused::Role { person: person.clone(), role: ballot.role });
+    }
+    if approval.is_requester(person) {
         return Err(Refused::Requester(person.clone()));
     }
     let asked = approval.groups_at(now);
@@ -161,7 +204,7 @@ mod tests {
         let (reason, hash) = (if choice == Choice::Reject { "not now" } else { "" }, "h");
         let texts = [person, group, reason, hash].map(ToOwned::to_owned);
         let [person, group, reason, hash] = texts;
-        Ballot { person, groups: vec![group], choice, reason, hash, via: "test".to_owned() }
+        Ballot { person, groups: vec![group], role: Role::Approver, choice, reason, hash, via: "test".to_owned() }
     }
 
     fn vote(person: &str) -> Vote {
@@ -209,6 +252,7 @@ mod tests {
             (question(1), ballot("rita", "leads", Reject), 1, Refused::Requester("rita".to_owned())),
             (question(1), ballot("max", "managers", Approve), 29, foreign("max", "leads")),
             (question(1), ballot("eve", "guests", Approve), 31, foreign("eve", "leads, managers")),
+            (question(1), Ballot { role: Role::Viewer, ..ann() }, 1, Refused::Role { person: "ann".to_owned(), role: Role::Viewer }),
             (question(1), Ballot { hash: "g".to_owned(), ..ann() }, 1, changed),
             (voted, ballot("Ann", "leads", Approve), 2, again),
             (question(1), Ballot { reason: "  ".to_owned(), ..ballot("ann", "leads", Reject) }, 1, Refused::NoReason),

@@ -97,7 +97,7 @@ async fn show(desk: &Desk<'_>, start: &str) -> Result<Exit, StoreError> {
         Ok(approval) => approval,
         Err(exit) => return Ok(exit),
     };
-    let may_vote = may_vote(desk, &approval);
+    let may_vote = approval.may_vote(&desk.config.users, desk.store.clock().now());
     if desk.json {
         let Value::Object(mut shown) = json!(approval) else { return Ok(Exit::Done) };
         shown.insert("may_vote".to_owned(), json!(may_vote));
@@ -107,15 +107,7 @@ async fn show(desk: &Desk<'_>, start: &str) -> Result<Exit, StoreError> {
     Ok(Exit::Done)
 }
 
-/// Those who may vote now: members of the groups that are asked, but not who asked.
-fn may_vote(desk: &Desk<'_>, approval: &Approval) -> Vec<String> {
-    let groups = approval.groups_at(desk.store.clock().now());
-    let able = desk.config.users.approvers(&groups).into_iter();
-    let is_requester = |name: &&str| approval.question.requesters.iter().any(|it| it.eq_ignore_ascii_case(name));
-    able.filter(|name| !is_requester(name)).map(ToOwned::to_owned).collect()
-}
-
-fn print(approval: &Approval, may_vote: &[String]) {
+fn print(approval: &Approval, may_vote: &[&str]) {
     let question = &approval.question;
     let since = question.escalate.iter().map(|it| format!("{} from {}", it.groups.join(", "), output::time(it.at)));
     let facts = [
@@ -171,9 +163,6 @@ impl Answer {
             Ok(found) => found,
             Err(why) => return Ok(Exit::problem(&why)),
         };
-        if !user.role.may_vote() {
-            return Ok(Exit::problem(&format!("`{name}` has the role {}, and voting needs approver or more", user.role)));
-        }
         let approval = match find(desk, &self.approval).await? {
             Ok(approval) => approval,
             Err(exit) => return Ok(exit),
@@ -184,6 +173,7 @@ impl Answer {
         let ballot = Ballot {
             person: name.to_owned(),
             groups: user.groups.clone(),
+            role: user.role,
             choice,
             reason: self.reason,
             hash: self.hash.unwrap_or_else(|| approval.hash.clone()),
@@ -191,7 +181,7 @@ impl Answer {
         };
         Ok(match desk.store.vote(&approval.id, ballot).await? {
             Ok(counted) if desk.json => {
-                output::print_json(&json!({"approval": approval.id, "outcome": word(&counted), "missing": missing(&counted)}))
+                output::print_json(&json!({"approval": approval.id, "outcome": counted.outcome(), "missing": counted.missing()}))
             }
             Ok(counted) => {
                 output::print(&sentence(&approval, &counted));
@@ -207,20 +197,6 @@ fn sentence(approval: &Approval, counted: &Counted) -> String {
         Counted::Waits { missing: 1 } => format!("noted; one more must agree to approval {}", approval.id),
         Counted::Waits { missing } => format!("noted; {missing} more must agree to approval {}", approval.id),
         Counted::Decided(state) => format!("approval {} is {state}; run {} goes on from there", approval.id, approval.run),
-    }
-}
-
-fn word(counted: &Counted) -> &'static str {
-    match counted {
-        Counted::Waits { .. } => "waits",
-        Counted::Decided(state) => state.as_str(),
-    }
-}
-
-fn missing(counted: &Counted) -> u32 {
-    match counted {
-        Counted::Waits { missing } => *missing,
-        Counted::Decided(_) => 0,
     }
 }
 

@@ -27,7 +27,7 @@ impl Why {
         let switch = KillSwitch::at(&config.guardrails.stop_file);
         let stopped = Stopped { who: self.identity.who(), since: Some(Timestamp::now()), reason: self.reason };
         let file = switch.stop(&stopped).map_err(|error| format!("write `{}`: {error}", switch.file().display()));
-        let row = in_store(config, async |store: &Store| store.stop_actions(&stopped.who, &stopped.reason).await.map(|_| ())).await;
+        let row = in_store(config, async |store: &Store| store.stop_actions(&stopped.who, &stopped.reason).await).await;
         let row = row.map_err(|(Missed::NoJournal(why) | Missed::Failed(why))| why);
         report(json, "stopped", &[("file", file), ("store", row)])
     }
@@ -36,7 +36,7 @@ impl Why {
         let switch = KillSwitch::at(&config.guardrails.stop_file);
         // The other way round, so that who sees neither may be sure that both are gone.
         let who = self.identity.who();
-        let row = match in_store(config, async |store: &Store| store.resume_actions(&who, &self.reason).await.map(|_| ())).await {
+        let row = match in_store(config, async |store: &Store| store.resume_actions(&who, &self.reason).await).await {
             Ok(()) | Err(Missed::NoJournal(_)) => Ok(()),
             // Half a resumption would be one that nobody is told of.
             Err(Missed::Failed(why)) => return Exit::unreachable(&format!("actions stay stopped: the store could not be changed: {why}")),

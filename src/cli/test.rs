@@ -4,7 +4,7 @@ use std::{
     fs,
     io::IsTerminal,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use clap::Args;
@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::{Exit, output};
 use crate::{
+    app::Look,
     config::{Config, ConfigError},
     problem::Problem,
     trial::{Chosen, Coverage, Report, Suite, Survivor, Tally, Tried},
@@ -65,9 +66,9 @@ impl Test {
 
     async fn watch(&self, folder: &Path, json: bool, mut exit: Exit) -> Exit {
         loop {
-            let before = state(folder);
+            let before = Look::at(folder);
             let changed = async {
-                while state(folder) == before {
+                while Look::at(folder) == before {
                     tokio::time::sleep(LOOK_AGAIN).await;
                 }
             };
@@ -172,21 +173,6 @@ fn print_survivors(survivors: &[Survivor], all: usize, json: bool) -> Exit {
         output::print(&format!("{all} changes, of which no test noticed {}", survivors.len()));
     }
     if survivors.is_empty() { Exit::Done } else { Exit::Problems }
-}
-
-/// When each file of a folder was changed last.
-fn state(folder: &Path) -> Vec<(PathBuf, Option<SystemTime>)> {
-    let mut state = Vec::new();
-    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
-        if path.is_dir() && !path.is_symlink() {
-            state.extend(self::state(&path));
-        } else {
-            let changed = fs::metadata(&path).and_then(|it| it.modified()).ok();
-            state.push((path, changed));
-        }
-    }
-    state.sort();
-    state
 }
 
 fn rendered(suite: &Suite, problem: &Problem) -> String {

@@ -73,10 +73,11 @@ impl Teller {
     /// Tells the channels that were not told yet; returns when those that could not be are to be told again.
     async fn attempt(&self, mut error: PlaybookError) -> (PlaybookError, Option<Timestamp>) {
         error.attempts = error.attempts.saturating_add(1);
-        let wait = RETRY.wait_after(error.attempts, fastrand::f64(), None);
         let notice = notice(&error);
         let left: Vec<&String> = self.channels.iter().filter(|channel| !error.told.contains(channel)).collect();
         let outcomes = join_all(left.iter().map(|channel| self.services.channels.send(channel, &notice))).await;
+        let asked = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()?.retry_after).max();
+        let wait = RETRY.wait_after(error.attempts, fastrand::f64(), asked);
         let mut is_to_repeat = false;
         let mut told = Vec::new();
         for (channel, outcome) in left.into_iter().zip(outcomes) {

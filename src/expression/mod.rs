@@ -20,7 +20,7 @@ mod tables;
 mod template;
 
 pub use error::ExpressionError;
-pub use functions::{FUNCTIONS, Function, Pattern, RHAI_FUNCTIONS, is_in_range, sha256};
+pub use functions::{FUNCTIONS, Function, Pattern, RHAI_FUNCTIONS, is_in_range};
 pub use names::{Chain, calls, chains, declared};
 pub use program::{Expression, Script};
 pub use sandbox::Sandbox;

@@ -69,7 +69,7 @@ impl Arguments {
     pub(super) fn has_secret(&self, path: [&str; 2]) -> bool {
         path.iter()
             .try_fold(&self.0, |part, key| part.get(key))
-            .is_some_and(|part| !part.templates().iter().all(|it| it.secrets().next().is_none()))
+            .is_some_and(|part| part.templates().iter().any(|it| it.secrets().next().is_some()))
     }
 
     /// The expressions in it.

@@ -176,7 +176,7 @@ fn step() -> Value {
         &["action", "reached"],
     );
     let properties = json!({
-        "id": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$", "description": "Its name, by which later steps read its outcome"},
+        "id": about("Its name, by which later steps read its outcome", name()),
         "if": condition("It is skipped where this is false"),
         "action": action_names(),
         "with": parameters_of_action(),

@@ -16,7 +16,8 @@ use super::{
     reader::place_in,
 };
 use crate::{
-    expression::{Sandbox, Table, Tables, sha256},
+    digest::sha256,
+    expression::{Sandbox, Table, Tables},
     problem::{Place, Problem, Severity},
     run::Mode,
 };

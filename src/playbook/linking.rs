@@ -10,7 +10,7 @@ use super::{
     reader::{CallSite, GivenInput, listed},
 };
 use crate::{
-    expression::sha256,
+    digest::sha256,
     problem::{Place, Problem, did_you_mean},
 };
 

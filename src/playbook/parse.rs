@@ -15,7 +15,8 @@ use super::{
     visible::Visible,
 };
 use crate::{
-    expression::{Sandbox, sha256},
+    digest::sha256,
+    expression::Sandbox,
     problem::{Problem, Severity},
     run::Mode,
 };

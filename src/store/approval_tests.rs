@@ -11,6 +11,7 @@ use super::{
 use crate::{
     approval::{Approval, ApprovalId, ApprovalState, Ballot, Choice, Counted, Escalated, Planned, Question, Refused, Silence},
     clock::Clock,
+    people::Role,
     run::{RunId, RunRecord, RunState, StepRecord, StepState},
     window::Windows,
 };
@@ -43,7 +44,15 @@ fn question(run: &RunId, asker: &str, round: u32, plan: Vec<Planned>) -> Approva
 
 fn ballot(person: &str, choice: Choice, approval: &Approval) -> Ballot {
     let (person, hash) = (person.to_owned(), approval.hash.clone());
-    Ballot { person, groups: vec!["leads".to_owned()], choice, reason: "seen it".to_owned(), hash, via: "test".to_owned() }
+    Ballot {
+        person,
+        groups: vec!["leads".to_owned()],
+        role: Role::Approver,
+        choice,
+        reason: "seen it".to_owned(),
+        hash,
+        via: "test".to_owned(),
+    }
 }
 
 struct Asked {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::SqliteConnection;
 
 use super::{Store, StoreError, rows};
-use crate::expression::sha256;
+use crate::digest::sha256;
 
 /// Something that a person did, or that came into use.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,19 +1,15 @@
 //! The kill switch as every node sees it: a row, looked at in the transaction of each intent.
 
-use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Act, Store, StoreError, audit, rows};
-
-/// Who stopped the actions, since when and why.
-type StoppedBy = (String, Timestamp, String);
+use super::{Act, Store, StoreError, audit};
 
 impl Store {
-    /// Records no more intents but of what only tells people; durable when this returns. Says whether that is new.
+    /// Records no more intents but of what only tells people; durable when this returns.
     ///
     /// # Errors
     /// The store cannot be written; actions go on unless the file stops them.
-    pub async fn stop_actions(&self, who: &str, reason: &str) -> Result<bool, StoreError> {
+    pub async fn stop_actions(&self, who: &str, reason: &str) -> Result<(), StoreError> {
         let now = self.clock.now();
         let act = Act { who: who.to_owned(), what: "actions.stop", subject: "all actions".to_owned(), detail: json!({"reason": reason}) };
         let (who, reason) = (who.to_owned(), reason.to_owned());
@@ -21,39 +17,36 @@ impl Store {
             .write(move |connection| {
                 Box::pin(async move {
                     let query = "INSERT INTO stopped (one, who, since, reason) VALUES (1, $1, $2, $3) ON CONFLICT (one) DO NOTHING";
-                    let done = sqlx::query(query).bind(who).bind(now.as_microsecond()).bind(reason).execute(&mut *connection).await?;
-                    audit::write(connection, &act, now).await?;
-                    Ok(done.rows_affected() == 1)
+                    sqlx::query(query).bind(who).bind(now.as_microsecond()).bind(reason).execute(&mut *connection).await?;
+                    audit::write(connection, &act, now).await
                 })
             })
             .await
     }
 
-    /// Records intents again; durable when this returns. Says whether they were stopped.
+    /// Records intents again; durable when this returns.
     ///
     /// # Errors
     /// The store cannot be written; actions stay stopped.
-    pub async fn resume_actions(&self, who: &str, reason: &str) -> Result<bool, StoreError> {
+    pub async fn resume_actions(&self, who: &str, reason: &str) -> Result<(), StoreError> {
         let now = self.clock.now();
         let act = Act { who: who.to_owned(), what: "actions.resume", subject: "all actions".to_owned(), detail: json!({"reason": reason}) };
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
-                    let done = sqlx::query("DELETE FROM stopped").execute(&mut *connection).await?;
-                    audit::write(connection, &act, now).await?;
-                    Ok(done.rows_affected() > 0)
+                    sqlx::query("DELETE FROM stopped").execute(&mut *connection).await?;
+                    audit::write(connection, &act, now).await
                 })
             })
             .await
     }
 
-    /// Who stopped the actions, if they are stopped.
+    /// Whether the actions are stopped.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn actions_stopped(&self) -> Result<Option<StoppedBy>, StoreError> {
-        let found: Option<(String, i64, String)> =
-            sqlx::query_as("SELECT who, since, reason FROM stopped").fetch_optional(&self.readers).await?;
-        found.map(|(who, since, reason)| Ok((who, rows::time(since)?, reason))).transpose()
+    pub async fn actions_stopped(&self) -> Result<bool, StoreError> {
+        let (stopped,): (i64,) = sqlx::query_as("SELECT count(*) FROM stopped").fetch_one(&self.readers).await?;
+        Ok(stopped > 0)
     }
 }

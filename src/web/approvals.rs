@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::reload::{CHALLENGE, bearer};
 use crate::{
     adapters::Refusal,
-    approval::{Approval, ApprovalId, Ballot, Choice, Counted, Refused},
+    approval::{Approval, ApprovalId, Ballot, Choice, Refused},
     people::{People, User},
     store::{ApprovalFilter, Store, StoreError},
 };
@@ -99,26 +99,20 @@ impl Approvals {
 
     async fn vote(&self, headers: &HeaderMap, id: ApprovalId, choice: Choice, body: &[u8]) -> Result<Json<Value>, Refusal> {
         let (name, user) = self.person(headers)?;
-        if !user.role.may_vote() {
-            let message = format!("`{name}` has the role {}, and voting needs approver or more", user.role);
-            return Err(Refusal::new(StatusCode::FORBIDDEN, "role", message, "ask somebody whose role allows it"));
-        }
         let said: Said = serde_json::from_slice(body)
             .map_err(|error| Refusal::bad_request("body", format!("the body is to be `{{\"hash\": …, \"reason\": …}}`: {error}")))?;
         let Said { hash, reason } = said;
-        let ballot = Ballot { person: name.to_owned(), groups: user.groups.clone(), choice, reason, hash, via: "api".to_owned() };
+        let (groups, role) = (user.groups.clone(), user.role);
+        let ballot = Ballot { person: name.to_owned(), groups, role, choice, reason, hash, via: "api".to_owned() };
         match self.store.vote(&id, ballot).await.map_err(unavailable)? {
-            Ok(Counted::Waits { missing }) => Ok(Json(json!({"approval": id, "outcome": "waits", "missing": missing}))),
-            Ok(Counted::Decided(state)) => Ok(Json(json!({"approval": id, "outcome": state, "missing": 0}))),
+            Ok(counted) => Ok(Json(json!({"approval": id, "outcome": counted.outcome(), "missing": counted.missing()}))),
             Err(refused) => Err(refusal(&refused)),
         }
     }
 
     /// The question as it is shown, with those who may vote now.
     fn shown(&self, approval: &Approval) -> Value {
-        let able = self.people.approvers(&approval.groups_at(self.store.clock().now()));
-        let is_requester = |name: &&&str| approval.question.requesters.iter().any(|it| it.eq_ignore_ascii_case(name));
-        let may_vote: Vec<_> = able.iter().filter(|name| !is_requester(name)).collect();
+        let may_vote = approval.may_vote(&self.people, self.store.clock().now());
         let mut shown = json!(approval);
         if let Value::Object(fields) = &mut shown {
             fields.insert("may_vote".to_owned(), json!(may_vote));
@@ -142,6 +136,7 @@ fn refusal(refused: &Refused) -> Refusal {
         Refused::Changed { .. } => (StatusCode::CONFLICT, "changed", "look at the plan again, and answer with its hash"),
         Refused::Again { .. } => (StatusCode::CONFLICT, "already_voted", "wait for the others, or reject while it is open"),
         Refused::Requester(_) => (StatusCode::FORBIDDEN, "requester", "somebody else must decide"),
+        Refused::Role { .. } => (StatusCode::FORBIDDEN, "role", "ask somebody whose role allows it"),
         Refused::Foreign { .. } => (StatusCode::FORBIDDEN, "not_asked", "somebody of these groups must decide"),
         Refused::NoReason | Refused::LongReason(_) => (StatusCode::UNPROCESSABLE_ENTITY, "reason", "send another `reason`"),
     };

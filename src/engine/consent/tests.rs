@@ -8,7 +8,7 @@ use crate::{
     engine::{machine, plan::Sight},
     expression::Sandbox,
     playbook::Playbook,
-    run::{Class, Mode, RunId, RunRecord, RunState},
+    run::{Class, RunId, RunRecord},
 };
 
 fn at(minutes: i64) -> Timestamp {
@@ -87,22 +87,7 @@ fn an_approval_in_a_list_is_for_its_own_item() {
 }
 
 fn seen(playbook: &Playbook, asker: &str, prefix: &str, steps: &[StepRecord]) -> Vec<(String, Value, Option<String>)> {
-    let run = RunRecord {
-        id: RunId("r".to_owned()),
-        alert: None,
-        inputs: json!({}),
-        playbook: "p".to_owned(),
-        playbook_hash: "h".to_owned(),
-        mode: Mode::Enforce,
-        vars: json!({}),
-        state: RunState::Ready,
-        reason: String::new(),
-        created_at: at(0),
-        due_at: at(0),
-        ended_at: None,
-        resumed_at: None,
-        cancel: false,
-    };
+    let run = RunRecord { inputs: json!({}), created_at: at(0), ..machine::tests::run() };
     let alert = json!({"id": "a"});
     let sight = Sight { alert: &alert, alerts: &Value::Null, run: &run, steps };
     let items = if prefix.is_empty() { vec![] } else { vec![("it", json!("own"))] };

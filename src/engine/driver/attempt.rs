@@ -25,11 +25,8 @@ use crate::{
     store::{Guard, Held, Intent},
 };
 
-/// How often a step looks whether the actions are resumed.
-const LOOK_FOR_RESUMPTION: SignedDuration = SignedDuration::from_secs(5);
-
-/// How long to wait for a target that another step works on.
-const TARGET_BUSY: SignedDuration = SignedDuration::from_secs(5);
+/// How often a step looks whether the actions are resumed, or its target is free.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// Whoever changed what people agreed to has recorded it by then.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
@@ -161,18 +158,17 @@ impl Driver {
     }
 
     /// The kill switch is thrown: nothing failed, and nothing goes on. What is seen of the target will not be true any more by then.
-    async fn wait_for_resumption(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, stopped: &Stopped) -> Result<(), LetGo> {
+    async fn wait_for_resumption(&self, it: &Driven, spot: Spot<'_>, record: StepRecord, stopped: &Stopped) -> Result<(), LetGo> {
         let Stopped { who, reason, .. } = stopped;
         let why = format!("waits: {who} stopped all actions{}{reason}", if reason.is_empty() { "" } else { ": " });
         if record.error.as_deref() != Some(&why) {
             self.signals.guardrail_held(&it.begun.id, &record.id, "stopped", &why);
         }
-        if !record.uncertain {
-            record.precondition = None;
-        }
-        record.state = StepState::Retrying;
-        record.error = Some(why);
-        record.due_at = self.now().checked_add(LOOK_FOR_RESUMPTION).ok();
+        self.hold_off(it, spot, record, (&why, LOOK_AGAIN)).await
+    }
+
+    async fn hold_off(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, (why, by): (&str, SignedDuration)) -> Result<(), LetGo> {
+        machine::hold_off(&mut record, why, machine::later(self.now(), by));
         self.commit(it, spot, record, None).await
     }
 
@@ -184,7 +180,7 @@ impl Driver {
     }
 
     /// Another step works on the target. What was seen of it will not be true any more when its turn comes.
-    async fn wait_for_target(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, by: &str) -> Result<(), LetGo> {
+    async fn wait_for_target(&self, it: &Driven, spot: Spot<'_>, record: StepRecord, by: &str) -> Result<(), LetGo> {
         let longest = Span(spot.frame.playbook.timeout).signed();
         if *by == it.begun.id.0 && it.recorded.lock().await.is_in_doubt() {
             return self
@@ -194,13 +190,7 @@ impl Driver {
         if self.now().duration_since(record.started_at) > longest {
             return self.fail(it, spot, record, format!("run {by} works on the same target, and has not ended in time")).await;
         }
-        record.state = StepState::Retrying;
-        if !record.uncertain {
-            record.precondition = None;
-        }
-        record.error = Some(format!("waits for run {by}, which works on the same target"));
-        record.due_at = self.now().checked_add(TARGET_BUSY).ok();
-        self.commit(it, spot, record, None).await
+        self.hold_off(it, spot, record, (&format!("waits for run {by}, which works on the same target"), LOOK_AGAIN)).await
     }
 
     /// One call. Its intent is recorded already where the class asks for one.
@@ -282,14 +272,10 @@ impl Driver {
     }
 
     /// What people agreed to has changed since it was looked up, as when another step of the run met a changed plan.
-    async fn look_again(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord) -> Result<(), LetGo> {
+    async fn look_again(&self, it: &Driven, spot: Spot<'_>, record: StepRecord) -> Result<(), LetGo> {
         let held = guardrails::unapproved();
         self.signals.guardrail_held(&it.begun.id, &record.id, held.rule, &held.detail);
-        record.state = StepState::Retrying;
-        record.precondition = None;
-        record.error = Some(held.detail);
-        record.due_at = self.now().checked_add(ASK_AGAIN).ok();
-        self.commit(it, spot, record, None).await
+        self.hold_off(it, spot, record, (&held.detail, ASK_AGAIN)).await
     }
 
     /// A guardrail holds a step back; where the site says so, people decide.

@@ -7,6 +7,7 @@ use super::{Driven, Driver, LetGo, Noted, Spot};
 use crate::{
     actions::{Entry, Perform, Rendered},
     approval::{Approval, ApprovalId, ApprovalState, Choice, Escalated, Planned, Question, Silence},
+    duration::Span,
     engine::{
         consent::{self, Standing},
         guardrails::HeldBack,
@@ -180,7 +181,7 @@ impl Driver {
             requesters: self.requesters(it).await?,
             silence: Silence::Rejects,
         };
-        let expires_at = later(self.now(), site.timeout.0);
+        let expires_at = machine::later(self.now(), site.timeout.signed());
         Ok(Some(Approval::opened(&it.begun.id, (&record.id, round), question, (self.now(), expires_at))))
     }
 
@@ -229,7 +230,8 @@ impl Driver {
     ) -> Result<Approval, LetGo> {
         let now = self.now();
         let Body::Approval(approval) = &spot.step.body else { return Err(LetGo::ForNow) };
-        let escalate = approval.escalate.iter().map(|it| Escalated { at: later(now, it.after), groups: it.groups.clone() });
+        let escalate =
+            approval.escalate.iter().map(|it| Escalated { at: machine::later(now, Span(it.after).signed()), groups: it.groups.clone() });
         let question = Question {
             playbook: it.begun.playbook.clone(),
             title: rendered.get("title").and_then(Value::as_str).unwrap_or(asker).to_owned(),
@@ -246,7 +248,7 @@ impl Driver {
                 OnTimeout::Approve => Silence::Approves,
             },
         };
-        Ok(Approval::opened(&it.begun.id, (asker, round), question, (now, later(now, approval.timeout))))
+        Ok(Approval::opened(&it.begun.id, (asker, round), question, (now, machine::later(now, Span(approval.timeout).signed()))))
     }
 
     /// Who began the run, and who wrote its alerts by hand.
@@ -262,8 +264,4 @@ impl Driver {
 /// Whether what people were asked about a step without an action of its own was answered, for steps that only have others inside.
 pub(super) fn withheld(spot: Spot<'_>, steps: &[StepRecord]) -> Option<String> {
     if matches!(spot.step.body, Body::Action { .. }) { None } else { consent::asked(spot.step, spot.frame, steps).err() }
-}
-
-fn later(now: Timestamp, by: std::time::Duration) -> Timestamp {
-    now.checked_add(by).unwrap_or(Timestamp::MAX)
 }

@@ -129,6 +129,17 @@ pub fn refuse(step: &mut StepRecord, why: &str, now: Timestamp) {
     end(step, if may_have_happened { StepState::Indeterminate } else { StepState::Failed }, now);
 }
 
+/// The step is not taken now, and nothing failed. What is seen of its target now is not true any more when its turn comes; what an attempt
+/// may have changed is kept in mind.
+pub fn hold_off(step: &mut StepRecord, why: &str, until: Timestamp) {
+    if !step.uncertain {
+        step.precondition = None;
+    }
+    step.state = StepState::Retrying;
+    step.error = Some(why.to_owned());
+    step.due_at = Some(until);
+}
+
 /// The step waits until then for people, of whom it was asked under that name. What is seen of its target now is not true any more when
 /// they have answered.
 pub fn wait_for_people(step: &mut StepRecord, asked: Value, until: Timestamp) {
@@ -253,7 +264,7 @@ fn end(step: &mut StepRecord, state: StepState, now: Timestamp) {
     step.ended_at = Some(now);
 }
 
-fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
+pub(super) fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 

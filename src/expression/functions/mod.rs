@@ -18,7 +18,6 @@ pub use self::{
     alerts::is_in_range,
     catalog::{FUNCTIONS, Function, RHAI_FUNCTIONS},
     patterns::Pattern,
-    texts::sha256,
 };
 use super::Tables;
 

@@ -4,7 +4,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rhai::{Array, Dynamic, Engine, ImmutableString};
 
 use super::{Outcome, patterns::Cache};
-use crate::expression::limits::{LONGEST_TEXT, MOST_ITEMS};
+use crate::{
+    digest::sha256,
+    expression::limits::{LONGEST_TEXT, MOST_ITEMS},
+};
 
 pub(super) fn register(engine: &mut Engine) {
     engine.register_fn("lower", str::to_lowercase);
@@ -50,13 +53,6 @@ fn register_split(engine: &mut Engine) {
             Ok(text.chars().map(Dynamic::from_char).collect())
         }
     });
-}
-
-/// The SHA-256 of a text, in hexadecimal.
-pub fn sha256(text: &str) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    let bytes = digest.as_ref();
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]).filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 fn replace(text: &str, from: &str, to: &str) -> Outcome<String> {
