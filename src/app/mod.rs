@@ -42,7 +42,7 @@ pub struct App {
     /// What it counts.
     pub metrics: Metrics,
     tasks: Tasks,
-    _lock: Lock,
+    _lock: Option<Lock>,
 }
 
 /// Whether the parts that alerts flow through work.

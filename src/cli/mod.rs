@@ -165,7 +165,7 @@ impl Command {
             Err(error) => return Exit::usage(&error.to_string()),
         };
         // A look makes nothing; only what puts an alert on the embedded bus may make its table.
-        if !matches!(other, Self::Send(_)) && !journal.exists() {
+        if let Some(journal) = journal.filter(|journal| !matches!(other, Self::Send(_)) && !journal.exists()) {
             return Exit::problem(&format!("there is no journal at `{}` yet; `quell run` makes it", journal.display()));
         }
         let tasks = Tasks::default();

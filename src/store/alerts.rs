@@ -3,9 +3,15 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{AnyConnection, Row, any::AnyRow};
 
-use super::{NewRun, Store, StoreError, begin, errors, quarantine, quarantine::Rejected, rows, windows};
+use super::{
+    NewRun, Store, StoreError, begin, errors, quarantine,
+    quarantine::Rejected,
+    rows,
+    rows::{Flag, flag},
+    windows,
+};
 use crate::{
     alert::Alert,
     failpoints,
@@ -142,8 +148,8 @@ impl Store {
     /// The store cannot be read.
     pub async fn undecided(&self, most: i64) -> Result<Vec<Undecided>, StoreError> {
         let query = "SELECT number, is_revision, event FROM alert WHERE state = 'received' ORDER BY number LIMIT $1";
-        let found: Vec<(i64, bool, Vec<u8>)> = sqlx::query_as(query).bind(most).fetch_all(&self.readers).await?;
-        Ok(found.into_iter().map(|(number, is_revision, event)| Undecided { number, is_revision, event }).collect())
+        let found: Vec<(i64, Flag, Vec<u8>)> = sqlx::query_as(query).bind(most).fetch_all(&self.readers).await?;
+        Ok(found.into_iter().map(|(number, Flag(is_revision), event)| Undecided { number, is_revision, event }).collect())
     }
 
     /// Records decisions and begins their runs, except those that a window of an earlier run holds back.
@@ -168,7 +174,7 @@ impl Store {
                             begun.extend(run.map(|run| (decision.alert, run)));
                         }
                     }
-                    let query = "UPDATE alert SET state = 'decided' WHERE number IN (SELECT value FROM json_each($1))";
+                    let query = "UPDATE alert SET state = 'decided' WHERE number IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
                     sqlx::query(query).bind(Value::from(alerts).to_string()).execute(connection).await?;
                     Ok(begun)
                 })
@@ -209,15 +215,15 @@ fn runs_of(decisions: &[Decision]) -> impl Iterator<Item = &NewRun> {
     })
 }
 
-async fn insert(connection: &mut SqliteConnection, received: &Received, now: i64) -> Result<bool, sqlx::Error> {
+async fn insert(connection: &mut AnyConnection, received: &Received, now: i64) -> Result<bool, sqlx::Error> {
     let alert = &received.alert;
     let query = "INSERT INTO alert (key, id, source, revision, kind, severity, status, title, customer_tenant_id, subscription_id,
                                     detected_at, received_at, stored_at, last_seen_at, deliveries, state, event, is_revision)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, 1, 'received', $14,
                          EXISTS (SELECT 1 FROM alert WHERE source = $3 AND id = $2))
-                 ON CONFLICT (key) DO UPDATE SET deliveries = deliveries + 1, last_seen_at = excluded.last_seen_at
+                 ON CONFLICT (key) DO UPDATE SET deliveries = alert.deliveries + 1, last_seen_at = excluded.last_seen_at
                  RETURNING deliveries = 1";
-    let (is_new,): (bool,) = sqlx::query_as(query)
+    let (Flag(is_new),): (Flag,) = sqlx::query_as(query)
         .bind(if failpoints::mistake("forget_seen") { RunId::new().0 } else { alert.dedup_key() })
         .bind(&alert.id)
         .bind(&alert.source)
@@ -239,7 +245,7 @@ async fn insert(connection: &mut SqliteConnection, received: &Received, now: i64
 
 /// Returns the run if it begins.
 async fn record_verdict(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     alert: i64,
     verdict: Verdict,
     now: Timestamp,
@@ -263,7 +269,7 @@ async fn record_verdict(
 }
 
 async fn note(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     (alert, playbook): (i64, &str),
     (verdict, detail): (&str, &str),
     run: Option<&RunId>,
@@ -283,17 +289,18 @@ const LIST: &str = "
            END AS outcome
     FROM alert
     WHERE ($1 IS NULL OR source = $1) AND ($2 IS NULL OR kind = $2)
-      AND ($3 IS NULL OR CAST(number AS TEXT) = $3 OR instr(id, $3) OR instr(title, $3) OR instr(customer_tenant_id, $3) OR instr(subscription_id, $3))
+      AND ($3 IS NULL OR CAST(number AS TEXT) = $3 OR instr(id, $3) > 0 OR instr(title, $3) > 0
+           OR instr(customer_tenant_id, $3) > 0 OR instr(subscription_id, $3) > 0)
       AND ($5 IS NULL OR CAST(number AS TEXT) = $5 OR id = $5)
     ORDER BY number DESC LIMIT $4";
 
-fn read(row: &SqliteRow) -> Result<AlertRow, StoreError> {
+fn read(row: &AnyRow) -> Result<AlertRow, StoreError> {
     Ok(AlertRow {
         number: row.try_get("number")?,
         id: row.try_get("id")?,
         source: row.try_get("source")?,
         revision: row.try_get("revision")?,
-        is_revision: row.try_get("is_revision")?,
+        is_revision: flag(row, "is_revision")?,
         kind: row.try_get("kind")?,
         severity: row.try_get("severity")?,
         status: row.try_get("status")?,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 
 use super::{Store, StoreError, approvals};
 use crate::approval::{Approval, ApprovalId, ApprovalState};
@@ -87,7 +87,7 @@ impl Store {
 }
 
 /// The messages that a question is open: now, and whenever others are asked as well.
-pub(super) async fn write_opened(connection: &mut SqliteConnection, approval: &Approval) -> Result<(), sqlx::Error> {
+pub(super) async fn write_opened(connection: &mut AnyConnection, approval: &Approval) -> Result<(), sqlx::Error> {
     let later = approval.question.escalate.iter().map(|it| ("escalated", it.at));
     for (number, (kind, at)) in [("opened", approval.opened_at)].into_iter().chain(later).enumerate() {
         for channel in &approval.question.channels {
@@ -100,7 +100,7 @@ pub(super) async fn write_opened(connection: &mut SqliteConnection, approval: &A
 
 /// The messages that a question is decided, in place of those that nobody needs any more.
 pub(super) async fn write_decided(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     id: &ApprovalId,
     state: ApprovalState,
     now: Timestamp,
@@ -118,7 +118,7 @@ pub(super) async fn write_decided(
 }
 
 async fn write(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     approval: &ApprovalId,
     (id, kind, channel): (&str, &str, &str),
     due: Timestamp,
@@ -129,7 +129,7 @@ async fn write(
     written.await.map(|_| ())
 }
 
-async fn take(connection: &mut SqliteConnection, now: Timestamp, most: i64) -> Result<Vec<DueNotice>, sqlx::Error> {
+async fn take(connection: &mut AnyConnection, now: Timestamp, most: i64) -> Result<Vec<DueNotice>, sqlx::Error> {
     let query = "SELECT id, approval, kind, channel, attempts FROM approval_notice WHERE ended_at IS NULL AND due_at <= $1
                  ORDER BY due_at, id LIMIT $2";
     let due: Vec<(String, String, String, String, i64)> =

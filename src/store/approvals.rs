@@ -2,7 +2,7 @@
 //! in one transaction with what it changes.
 
 use jiff::Timestamp;
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{AnyConnection, Row, any::AnyRow};
 
 use super::{Act, Store, StoreError, approval_notices as notices, audit, rows};
 use crate::{
@@ -31,11 +31,11 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub async fn approvals(&self, filter: &ApprovalFilter) -> Result<Vec<Approval>, StoreError> {
-        let query = "SELECT * FROM approval WHERE ($1 = 0 OR state = 'open') AND ($2 IS NULL OR run = $2)
+        let query = "SELECT * FROM approval WHERE (NOT $1 OR state = 'open') AND ($2 IS NULL OR run = $2)
                        AND ($3 IS NULL OR substr(id, 1, length($3)) = $3)
                      ORDER BY opened_at DESC, id DESC LIMIT $4";
         let found = sqlx::query(query)
-            .bind(i64::from(filter.open))
+            .bind(filter.open)
             .bind(filter.run.as_ref().map(|run| run.0.as_str()))
             .bind(&filter.start)
             .bind(if filter.most == 0 { i64::MAX } else { filter.most })
@@ -119,7 +119,7 @@ impl Store {
 }
 
 /// Opens an approval, unless it is there already; earlier rounds of the same question are void from then on.
-pub(super) async fn open(connection: &mut SqliteConnection, approval: &Approval) -> Result<(), sqlx::Error> {
+pub(super) async fn open(connection: &mut AnyConnection, approval: &Approval) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO approval (id, run, asker, round, hash, question, state, outcome, opened_at, expires_at)
                  VALUES ($1, $2, $3, $4, $5, $6, 'open', '', $7, $8) ON CONFLICT (id) DO NOTHING";
     let inserted = sqlx::query(query)
@@ -155,7 +155,7 @@ pub(super) async fn open(connection: &mut SqliteConnection, approval: &Approval)
 }
 
 /// Closes what a run asked and nobody needs to answer any more.
-pub(super) async fn close_all(connection: &mut SqliteConnection, run: &RunId, now: Timestamp) -> Result<(), sqlx::Error> {
+pub(super) async fn close_all(connection: &mut AnyConnection, run: &RunId, now: Timestamp) -> Result<(), sqlx::Error> {
     let query = "SELECT id FROM approval WHERE run = $1 AND state = 'open'";
     let open: Vec<(String,)> = sqlx::query_as(query).bind(&run.0).fetch_all(&mut *connection).await?;
     for (id,) in open {
@@ -167,12 +167,7 @@ pub(super) async fn close_all(connection: &mut SqliteConnection, run: &RunId, no
 }
 
 /// The driver closes the step that asked, because its time is over: so is the approval.
-pub(super) async fn close_step(
-    connection: &mut SqliteConnection,
-    run: &RunId,
-    step: &StepRecord,
-    now: Timestamp,
-) -> Result<(), sqlx::Error> {
+pub(super) async fn close_step(connection: &mut AnyConnection, run: &RunId, step: &StepRecord, now: Timestamp) -> Result<(), sqlx::Error> {
     let query = "SELECT id FROM approval WHERE run = $1 AND asker = $2 AND state = 'open'";
     let open: Vec<(String,)> = sqlx::query_as(query).bind(&run.0).bind(&step.id).fetch_all(&mut *connection).await?;
     let state = match step.output.get("decision").and_then(serde_json::Value::as_str) {
@@ -190,7 +185,7 @@ pub(super) async fn close_step(
 
 /// Why nothing may begin although its driver thinks so: a step that people were asked about needs an approved plan that is exactly this.
 pub(super) async fn unapproved(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     (run, step): (&RunId, &str),
     hash: &str,
     askers: &[String],
@@ -205,7 +200,7 @@ pub(super) async fn unapproved(
 }
 
 async fn vote(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     id: &ApprovalId,
     ballot: &Ballot,
     now: Timestamp,
@@ -215,7 +210,7 @@ async fn vote(
         Ok(counted) => counted,
         Err(refused) => return Ok(Err(refused)),
     };
-    let query = "SELECT 1 FROM run WHERE id = $1 AND cancel = 0 AND state IN ('ready', 'waiting')";
+    let query = "SELECT 1 FROM run WHERE id = $1 AND NOT cancel AND state IN ('ready', 'waiting')";
     let is_open: Option<(i64,)> = sqlx::query_as(query).bind(&approval.run.0).fetch_optional(&mut *connection).await?;
     if is_open.is_none() {
         return Ok(Err(Refused::RunEnds));
@@ -247,7 +242,7 @@ fn act(approval: &Approval, vote: &Vote) -> Act {
 }
 
 async fn answer(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     id: &ApprovalId,
     (person, choice, reason): (&str, Choice, &str),
     now: Timestamp,
@@ -266,7 +261,7 @@ async fn answer(
     Ok(true)
 }
 
-async fn expire(connection: &mut SqliteConnection, id: &ApprovalId, now: Timestamp) -> Result<Option<Approval>, sqlx::Error> {
+async fn expire(connection: &mut AnyConnection, id: &ApprovalId, now: Timestamp) -> Result<Option<Approval>, sqlx::Error> {
     let found = load(connection, id).await?;
     let Some(approval) = found.as_ref().filter(|it| it.state == ApprovalState::Open && it.expires_at <= now) else { return Ok(found) };
     let state = match approval.question.silence {
@@ -277,7 +272,7 @@ async fn expire(connection: &mut SqliteConnection, id: &ApprovalId, now: Timesta
     load(connection, id).await
 }
 
-async fn write_vote(connection: &mut SqliteConnection, id: &ApprovalId, vote: &Vote) -> Result<(), sqlx::Error> {
+async fn write_vote(connection: &mut AnyConnection, id: &ApprovalId, vote: &Vote) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO vote (approval, person, choice, reason, at, hash, via) VALUES ($1, $2, $3, $4, $5, $6, $7)
                  ON CONFLICT (approval, person) DO UPDATE SET choice = excluded.choice, reason = excluded.reason, at = excluded.at,
                      hash = excluded.hash, via = excluded.via";
@@ -296,7 +291,7 @@ async fn write_vote(connection: &mut SqliteConnection, id: &ApprovalId, vote: &V
 
 /// Decides an approval, gives the step that asked its answer, and lets those that wait for it look again.
 async fn decide(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     id: &ApprovalId,
     (state, outcome): (ApprovalState, &str),
     now: Timestamp,
@@ -309,7 +304,7 @@ async fn decide(
     sqlx::query(query).bind(run).bind(&approval.asker).bind(approval.output().to_string()).execute(&mut *connection).await?;
     let query = "UPDATE step SET due_at = $2 WHERE run = $1 AND state = 'waiting' AND action <> 'approval' AND output = $3";
     sqlx::query(query).bind(run).bind(now).bind(waits_for(id).to_string()).execute(&mut *connection).await?;
-    let query = "UPDATE run SET touched = 1, due_at = CASE WHEN due_at < $2 THEN due_at ELSE $2 END
+    let query = "UPDATE run SET touched = TRUE, due_at = CASE WHEN due_at < $2 THEN due_at ELSE $2 END
                  WHERE id = $1 AND state IN ('ready', 'waiting')";
     sqlx::query(query).bind(run).bind(now).execute(connection).await.map(|_| ())
 }
@@ -317,7 +312,7 @@ async fn decide(
 /// The one place where an approval is closed: by people, by time, by a changed plan, or because its run has ended. Whatever else is to be
 /// kept about that belongs here.
 async fn close(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     id: &ApprovalId,
     (state, outcome): (ApprovalState, &str),
     now: Timestamp,
@@ -336,7 +331,7 @@ pub fn waits_for(id: &ApprovalId) -> serde_json::Value {
 }
 
 /// Within a transaction, what cannot be read undoes it like every other failure.
-pub(super) async fn load(connection: &mut SqliteConnection, id: &ApprovalId) -> Result<Option<Approval>, sqlx::Error> {
+pub(super) async fn load(connection: &mut AnyConnection, id: &ApprovalId) -> Result<Option<Approval>, sqlx::Error> {
     let row = sqlx::query("SELECT * FROM approval WHERE id = $1").bind(&id.0).fetch_optional(&mut *connection).await?;
     let Some(row) = row else { return Ok(None) };
     let unreadable = |error: StoreError| sqlx::Error::Decode(Box::new(error));
@@ -344,10 +339,10 @@ pub(super) async fn load(connection: &mut SqliteConnection, id: &ApprovalId) -> 
     Ok(Some(Approval { votes: votes(connection, id).await.map_err(unreadable)?, ..approval }))
 }
 
-async fn votes(connection: &mut SqliteConnection, id: &ApprovalId) -> Result<Vec<Vote>, StoreError> {
+async fn votes(connection: &mut AnyConnection, id: &ApprovalId) -> Result<Vec<Vote>, StoreError> {
     let query = "SELECT * FROM vote WHERE approval = $1 ORDER BY at, person";
     let found = sqlx::query(query).bind(&id.0).fetch_all(connection).await?;
-    let vote = |row: &SqliteRow| {
+    let vote = |row: &AnyRow| {
         Ok(Vote {
             person: row.try_get("person")?,
             choice: rows::word("a vote", row.try_get("choice")?, Choice::parse)?,
@@ -360,14 +355,14 @@ async fn votes(connection: &mut SqliteConnection, id: &ApprovalId) -> Result<Vec
     found.iter().map(vote).collect()
 }
 
-fn read(row: &SqliteRow) -> Result<Approval, StoreError> {
+fn read(row: &AnyRow) -> Result<Approval, StoreError> {
     let question: &str = row.try_get("question")?;
     let decided_at: Option<i64> = row.try_get("decided_at")?;
     Ok(Approval {
         id: ApprovalId(row.try_get("id")?),
         run: RunId(row.try_get("run")?),
         asker: row.try_get("asker")?,
-        round: row.try_get("round")?,
+        round: rows::number(row, "round")?,
         hash: row.try_get("hash")?,
         question: serde_json::from_str(question).map_err(|error| rows::corrupt("a question", error.to_string()))?,
         state: rows::word("an approval's state", row.try_get("state")?, ApprovalState::parse)?,

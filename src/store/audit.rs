@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 
 use super::{Store, StoreError, rows};
 use crate::digest::sha256;
@@ -123,7 +123,7 @@ impl Store {
 }
 
 /// Adds an entry, in the transaction of what it tells.
-pub(super) async fn write(connection: &mut SqliteConnection, act: &Act, now: Timestamp) -> Result<(), sqlx::Error> {
+pub(super) async fn write(connection: &mut AnyConnection, act: &Act, now: Timestamp) -> Result<(), sqlx::Error> {
     let query = "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1";
     let last: Option<(i64, String)> = sqlx::query_as(query).fetch_optional(&mut *connection).await?;
     let (number, before) = last.map_or((1, None), |(number, hash)| (number + 1, Some(hash)));

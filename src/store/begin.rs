@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use serde_json::Value;
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 
-use super::{Act, Store, StoreError, audit, windows};
+use super::{Act, Store, StoreError, audit, dialect, rows::Flag, windows};
 use crate::{
     failpoints,
     run::{Mode, RunId, RunState},
@@ -88,7 +88,7 @@ impl Store {
 }
 
 /// Begins a run that answers no alert.
-pub(super) async fn begin(connection: &mut SqliteConnection, run: &NewRun, now: Timestamp) -> Result<Begun, sqlx::Error> {
+pub(super) async fn begin(connection: &mut AnyConnection, run: &NewRun, now: Timestamp) -> Result<Begun, sqlx::Error> {
     let query = "SELECT 1 FROM run WHERE playbook = $1 AND occasion = $2";
     let known: Option<(i64,)> = sqlx::query_as(query).bind(&run.playbook).bind(&run.occasion).fetch_optional(&mut *connection).await?;
     if known.is_some() {
@@ -103,7 +103,7 @@ pub(super) async fn begin(connection: &mut SqliteConnection, run: &NewRun, now: 
 
 /// Keeps the texts of playbooks, each once.
 pub(super) async fn keep_playbooks(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     runs: impl IntoIterator<Item = &NewRun>,
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
@@ -124,7 +124,7 @@ pub(super) async fn keep_playbooks(
 }
 
 /// Decides what becomes of a run, and makes it so.
-pub(super) async fn admit(connection: &mut SqliteConnection, run: &NewRun, now: Timestamp) -> Result<Admission, sqlx::Error> {
+pub(super) async fn admit(connection: &mut AnyConnection, run: &NewRun, now: Timestamp) -> Result<Admission, sqlx::Error> {
     // Most playbooks have no windows, and cost nothing here.
     if run.windows.is_empty() {
         insert(connection, run, RunState::Ready, now, now).await?;
@@ -158,46 +158,40 @@ pub(super) async fn admit(connection: &mut SqliteConnection, run: &NewRun, now: 
 }
 
 /// Lets an open run end as soon as nothing of it is under way; says whether that is news.
-pub(super) async fn cancel_run(connection: &mut SqliteConnection, run: &RunId, now: Timestamp) -> Result<bool, sqlx::Error> {
+pub(super) async fn cancel_run(connection: &mut AnyConnection, run: &RunId, now: Timestamp) -> Result<bool, sqlx::Error> {
     // No alert may join a run that answers no more; and one that waits for others has nothing to wait for.
     let query =
-        "UPDATE run SET cancel = 1, touched = 1, due_at = min(due_at, $2), state = CASE state WHEN 'queued' THEN 'ready' ELSE state END
-                 WHERE id = $1 AND cancel = 0 AND state IN ('ready', 'waiting', 'queued')
+        "UPDATE run SET cancel = TRUE, touched = TRUE, due_at = CASE WHEN due_at < $2 THEN due_at ELSE $2 END, state = CASE state WHEN 'queued' THEN 'ready' ELSE state END
+                 WHERE id = $1 AND NOT cancel AND state IN ('ready', 'waiting', 'queued')
                  RETURNING gathering IS NOT NULL";
-    let found: Option<(bool,)> = sqlx::query_as(query).bind(&run.0).bind(now.as_microsecond()).fetch_optional(&mut *connection).await?;
-    if let Some((true,)) = found {
+    let found: Option<(Flag,)> = sqlx::query_as(query).bind(&run.0).bind(now.as_microsecond()).fetch_optional(&mut *connection).await?;
+    if let Some((Flag(true),)) = found {
         windows::close_group(connection, run, now).await?;
     }
     Ok(found.is_some())
 }
 
-async fn insert(
-    connection: &mut SqliteConnection,
-    run: &NewRun,
-    state: RunState,
-    due: Timestamp,
-    now: Timestamp,
-) -> Result<(), sqlx::Error> {
+async fn insert(connection: &mut AnyConnection, run: &NewRun, state: RunState, due: Timestamp, now: Timestamp) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO run (id, alert, occasion, playbook, playbook_hash, mode, inputs, vars, state, reason, created_at, due_at,
                                   gathering, concurrency, concurrency_max)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, $11, $12, $13, $14);
                  INSERT INTO decision (alert, playbook, verdict, detail, run) SELECT $2, $4, 'run', '', $1 WHERE $2 IS NOT NULL";
-    sqlx::query(query)
-        .bind(&run.id.0)
-        .bind(run.alert)
-        .bind(&run.occasion)
-        .bind(&run.playbook)
-        .bind(&run.playbook_hash)
-        .bind(run.mode.as_str())
-        .bind(run.inputs.to_string())
-        .bind(run.vars.to_string())
-        .bind(state.as_str())
-        .bind(now.as_microsecond())
-        .bind(due.as_microsecond())
-        .bind(run.windows.group.as_ref().map(|group| group.key.as_str()))
-        .bind(run.windows.concurrency.as_ref().map(|it| it.key.as_str()))
-        .bind(run.windows.concurrency.as_ref().map(|it| i64::from(it.max)))
-        .execute(connection)
-        .await
-        .map(|_| ())
+    dialect::each(connection, query, |query| {
+        query
+            .bind(&run.id.0)
+            .bind(run.alert)
+            .bind(&run.occasion)
+            .bind(&run.playbook)
+            .bind(&run.playbook_hash)
+            .bind(run.mode.as_str())
+            .bind(run.inputs.to_string())
+            .bind(run.vars.to_string())
+            .bind(state.as_str())
+            .bind(now.as_microsecond())
+            .bind(due.as_microsecond())
+            .bind(run.windows.group.as_ref().map(|group| group.key.as_str()))
+            .bind(run.windows.concurrency.as_ref().map(|it| it.key.as_str()))
+            .bind(run.windows.concurrency.as_ref().map(|it| i64::from(it.max)))
+    })
+    .await
 }

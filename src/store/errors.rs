@@ -2,7 +2,7 @@
 //! were told. Telling them is for others.
 
 use jiff::Timestamp;
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{AnyConnection, Row, any::AnyRow};
 
 use super::{Store, StoreError, rows};
 
@@ -55,7 +55,7 @@ impl Store {
                         .bind(error.playbook_hash)
                         .bind(error.error)
                         .bind(again.map(Timestamp::as_microsecond))
-                        .bind(error.attempts)
+                        .bind(i64::from(error.attempts))
                         .bind(told)
                         .execute(connection)
                         .await
@@ -68,7 +68,7 @@ impl Store {
 
 /// Notes an error, unless it is known or the text has enough of them.
 pub(super) async fn note(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     (playbook, hash): (&str, &str),
     (alert, detail): (i64, &str),
     now: Timestamp,
@@ -99,7 +99,7 @@ fn without_values(detail: &str) -> String {
 /// Longer than any sentence of ours, shorter than a text that somebody else's words made long.
 const LONGEST_ERROR: usize = 300;
 
-fn read(row: &SqliteRow) -> Result<PlaybookError, StoreError> {
+fn read(row: &AnyRow) -> Result<PlaybookError, StoreError> {
     Ok(PlaybookError {
         playbook: row.try_get("playbook")?,
         playbook_hash: row.try_get("playbook_hash")?,
@@ -107,7 +107,7 @@ fn read(row: &SqliteRow) -> Result<PlaybookError, StoreError> {
         detail: row.try_get("detail")?,
         alert: row.try_get("alert")?,
         first_at: rows::time(row.try_get("first_at")?)?,
-        attempts: row.try_get("attempts")?,
+        attempts: rows::number(row, "attempts")?,
         told: serde_json::from_str(row.try_get("told")?).unwrap_or_default(),
     })
 }

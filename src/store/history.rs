@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use sqlx::Row;
 
-use super::{Store, StoreError, rows, runs, windows};
+use super::{Store, StoreError, rows, rows::Flag, runs, windows};
 use crate::{
     run::{Mode, RunRecord, StepRecord},
     window::{Seen, Windows},
@@ -53,7 +53,7 @@ impl Store {
     pub async fn past(&self, after: i64, within: While, most: i64) -> Result<Vec<Past>, StoreError> {
         let query = "SELECT number, is_revision, stored_at, event FROM alert
                      WHERE number > $1 AND stored_at >= $2 AND stored_at < $3 ORDER BY number LIMIT $4";
-        let found: Vec<(i64, bool, i64, Vec<u8>)> = sqlx::query_as(query)
+        let found: Vec<(i64, Flag, i64, Vec<u8>)> = sqlx::query_as(query)
             .bind(after)
             .bind(within.since.as_microsecond())
             .bind(within.until.as_microsecond())
@@ -63,7 +63,7 @@ impl Store {
         let (Some(first), Some(last)) = (found.first().map(|it| it.0), found.last().map(|it| it.0)) else { return Ok(Vec::new()) };
         let mut decisions = self.decisions_between(first, last).await?;
         let mut runs = self.runs_between(first, last).await?;
-        let past = found.into_iter().map(|(number, is_revision, stored_at, event)| {
+        let past = found.into_iter().map(|(number, Flag(is_revision), stored_at, event)| {
             let decisions = decisions.remove(&number).unwrap_or_default();
             let runs = runs.remove(&number).unwrap_or_default();
             Ok(Past { number, is_revision, stored_at: rows::time(stored_at)?, event, decisions, runs })

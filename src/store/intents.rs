@@ -1,9 +1,9 @@
 //! What is written before a call: that nobody else works on its target, that limits leave room for it, and that it is about to be made.
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 
-use super::{Store, StoreError, approvals, runs::write_step};
+use super::{Store, StoreError, approvals, rows::Flag, runs::write_step};
 use crate::{
     failpoints,
     run::{AttemptRecord, RunId, StepRecord},
@@ -111,7 +111,7 @@ impl Store {
 }
 
 async fn lock(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     (run, step): (&RunId, &str),
     target: &str,
     now: Timestamp,
@@ -128,17 +128,17 @@ async fn lock(
 }
 
 /// Whether anything speaks against the intent; takes its lock if nothing does.
-async fn judge(connection: &mut SqliteConnection, intent: &Intent) -> Result<Option<Held>, sqlx::Error> {
+async fn judge(connection: &mut AnyConnection, intent: &Intent) -> Result<Option<Held>, sqlx::Error> {
     // What may have happened already is seen to its end; of a cancelled run nothing else begins.
     let query = "SELECT stopped.who, stopped.reason, EXISTS (SELECT 1 FROM approval WHERE approval.run = $1)
                  FROM run LEFT JOIN stopped ON NOT $3
                  WHERE id = $1 AND state IN ('ready', 'waiting') AND (NOT cancel OR $2)";
-    let open: Option<(Option<String>, Option<String>, bool)> =
+    let open: Option<(Option<String>, Option<String>, Flag)> =
         sqlx::query_as(query).bind(&intent.run.0).bind(intent.step.uncertain).bind(intent.tells).fetch_optional(&mut *connection).await?;
     let asks = match open {
         None => return Ok(Some(Held::Ended)),
         Some((Some(who), reason, _)) => return Ok(Some(Held::Stopped { who, reason: reason.unwrap_or_default() })),
-        Some((None, _, asks)) => asks,
+        Some((None, _, Flag(asks))) => asks,
     };
     // A look at the target may have failed before, so that this need not be attempt number one.
     let is_first = intent.step.first_intent_at == Some(intent.attempt.intent_at);
@@ -167,10 +167,10 @@ async fn judge(connection: &mut SqliteConnection, intent: &Intent) -> Result<Opt
 /// How many steps were first attempted within the guard's while.
 ///
 /// A clock that was set back does not open the while again: what lies in the future counts as well.
-async fn used(connection: &mut SqliteConnection, guard: &Guard, now: Timestamp) -> Result<i64, sqlx::Error> {
+async fn used(connection: &mut AnyConnection, guard: &Guard, now: Timestamp) -> Result<i64, sqlx::Error> {
     let since = now.as_microsecond().saturating_sub(i64::try_from(guard.per.as_micros()).unwrap_or(i64::MAX));
     let query = "SELECT count(*) FROM step WHERE action IN (SELECT value FROM json_each($1)) AND first_intent_at > $2
-                   AND ($3 IS NULL OR instr('/' || within || '/', '/' || $3 || '/'))";
+                   AND ($3 IS NULL OR instr('/' || within || '/', '/' || $3 || '/') > 0)";
     let actions = serde_json::json!(guard.actions).to_string();
     let (count,): (i64,) = sqlx::query_as(query).bind(actions).bind(since).bind(&guard.playbook).fetch_one(connection).await?;
     Ok(count)

@@ -14,12 +14,12 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock for the database named by `url`.
+    /// Takes the lock for the database named by `url`; `None` if it is kept by a server, which many may use.
     ///
     /// # Errors
     /// Another process holds it; the message names that process.
-    pub fn take(url: &str) -> Result<Self, StoreError> {
-        let database = file_of(url)?;
+    pub fn take(url: &str) -> Result<Option<Self>, StoreError> {
+        let Some(database) = file_of(url)? else { return Ok(None) };
         let path = lock_path(&database);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| unusable(format!("create the folder `{}`: {error}", folder.display())))?;
@@ -47,6 +47,6 @@ impl Lock {
         }
         let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
         written.map_err(|error| unusable(format!("write the lock file `{}`: {error}", path.display())))?;
-        Ok(Self { _file: file })
+        Ok(Some(Self { _file: file }))
     }
 }

@@ -8,6 +8,8 @@ mod approval_notices;
 mod approvals;
 mod audit;
 mod begin;
+mod database;
+mod dialect;
 mod errors;
 mod history;
 mod intents;
@@ -25,19 +27,19 @@ mod touch;
 mod windows;
 mod writer;
 
-use std::{path::Path, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
 
-use sqlx::{
-    SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
+use sqlx::AnyPool;
 use tokio::sync::Notify;
+
+use self::database::Database;
 
 pub use alerts::{AlertFilter, AlertRow, Arrival, Decision, Received, Undecided, Verdict};
 pub use approval_notices::DueNotice;
 pub use approvals::{ApprovalFilter, waits_for};
 pub use audit::{Act, Audited, Chain};
 pub use begin::{Begun, NewRun};
+pub use database::file_of;
 pub use errors::PlaybookError;
 pub use history::{Past, While};
 pub use intents::{Guard, Held, Intent};
@@ -49,7 +51,6 @@ pub use settle::Settled;
 
 use crate::{
     clock::Clock,
-    failpoints,
     lifecycle::{Stop, Tasks},
     telemetry::signals::Signals,
 };
@@ -57,7 +58,7 @@ use crate::{
 /// The journal. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    readers: SqlitePool,
+    readers: AnyPool,
     writer: writer::Handle,
     /// Told when a message was put into the embedded queue.
     queued: Arc<Notify>,
@@ -89,41 +90,15 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Long enough for a reader of a large table, short enough that a stuck disk is noticed.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Reads come from commands, pages and the driver; more would only queue at the two or four cores that SQLite can use.
-const READERS: u32 = 4;
-
 impl Store {
-    /// Opens the database named by `url` (`sqlite:PATH`), creates what is missing and starts its writer.
+    /// Opens the database named by `url` (`sqlite:PATH` or `postgres://…`), creates what is missing and starts its writer.
     ///
     /// # Errors
     /// [`StoreError::Unusable`] says what is wrong with the URL, the folder, or the version of the database.
     pub async fn open(url: &str, tasks: &Tasks, signals: Option<Signals>) -> Result<Self, StoreError> {
-        let path = file_of(url)?;
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(|error| unusable(format!("create the folder `{}`: {error}", folder.display())))?;
-        }
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // An intent must be on the disk before its request is sent, also when the power fails.
-            .synchronous(if failpoints::mistake("synchronous_normal") { SqliteSynchronous::Normal } else { SqliteSynchronous::Full })
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
-        // A file does not hang up. To test a connection before each use would cost as much as a small query.
-        let pool = |connections| SqlitePoolOptions::new().max_connections(connections).test_before_acquire(false);
-        let writing = pool(1)
-            .connect_with(options.clone())
-            .await
-            .map_err(|error| unusable(format!("open the store `{}`: {error}", path.display())))?;
-        schema::migrate(&writing, &path).await?;
-        // A database in memory belongs to one connection.
-        let in_memory = path == Path::new(":memory:");
-        let readers = if in_memory { writing.clone() } else { pool(READERS).connect_with(options.create_if_missing(false)).await? };
-        Ok(Self { readers, writer: writer::start(writing, tasks, signals), queued: Arc::default(), clock: Clock::default() })
+        let Database { writing, reading, name } = Database::open(url).await?;
+        schema::migrate(&writing, &name).await?;
+        Ok(Self { readers: reading, writer: writer::start(writing, tasks, signals), queued: Arc::default(), clock: Clock::default() })
     }
 
     /// The same journal, dated by another clock.
@@ -153,26 +128,6 @@ impl Store {
     pub async fn probe(&self) -> Result<(), StoreError> {
         self.keep("probe", b"").await
     }
-}
-
-/// The file that a `sqlite:` URL names.
-///
-/// # Errors
-/// The URL is of another kind.
-pub fn file_of(url: &str) -> Result<PathBuf, StoreError> {
-    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
-    match path {
-        Some(path) if !path.is_empty() => PathBuf::from_str(path).map_err(|error| unusable(error.to_string())),
-        Some(_) => Err(unusable("`store.url` names no file; write `sqlite:data/quell.db`".to_owned())),
-        None => {
-            Err(unusable(format!("`store.url` is `{}`; this version keeps its journal in SQLite: write `sqlite:PATH`", scheme_of(url))))
-        }
-    }
-}
-
-/// A URL without what may be secret in it.
-fn scheme_of(url: &str) -> String {
-    url.split_once(':').map_or_else(|| url.to_owned(), |(scheme, _)| format!("{scheme}:…"))
 }
 
 fn unusable(message: String) -> StoreError {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 
 use super::{Act, Store, StoreError, audit, rows};
 
@@ -106,7 +106,7 @@ impl Store {
     }
 }
 
-pub(super) async fn insert(connection: &mut SqliteConnection, rejected: &Rejected, now: i64) -> Result<(), sqlx::Error> {
+pub(super) async fn insert(connection: &mut AnyConnection, rejected: &Rejected, now: i64) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO quarantine (at, reason, detail, body, state) VALUES ($1, $2, $3, $4, 'held')";
     sqlx::query(query).bind(now).bind(rejected.reason).bind(&rejected.detail).bind(&rejected.body).execute(connection).await.map(|_| ())
 }

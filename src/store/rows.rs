@@ -2,6 +2,11 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
+use sqlx::{
+    Any, Decode, Row, Type,
+    any::{AnyRow, AnyTypeInfo, AnyValueRef},
+    error::BoxDynError,
+};
 
 use super::StoreError;
 
@@ -19,4 +24,35 @@ pub(super) fn word<T>(what: &str, text: &str, parse: fn(&str) -> Option<T>) -> R
 
 pub(super) fn corrupt(what: &str, why: impl Into<String>) -> StoreError {
     StoreError::Corrupt { what: what.to_owned(), why: why.into() }
+}
+
+/// What is true or false: SQLite has numbers for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Flag(pub(super) bool);
+
+impl Type<Any> for Flag {
+    fn type_info() -> AnyTypeInfo {
+        <bool as Type<Any>>::type_info()
+    }
+
+    fn compatible(found: &AnyTypeInfo) -> bool {
+        <bool as Type<Any>>::compatible(found) || <i64 as Type<Any>>::compatible(found)
+    }
+}
+
+impl<'r> Decode<'r, Any> for Flag {
+    fn decode(value: AnyValueRef<'r>) -> Result<Self, BoxDynError> {
+        let number = <i64 as Decode<'r, Any>>::decode(value.clone()).map(|number| number != 0);
+        number.or_else(|_not_a_number| <bool as Decode<'r, Any>>::decode(value)).map(Self)
+    }
+}
+
+pub(super) fn flag(row: &AnyRow, column: &str) -> Result<bool, sqlx::Error> {
+    row.try_get(column).map(|Flag(it)| it)
+}
+
+/// A number that is narrower in memory than in the database.
+pub(super) fn number<T: TryFrom<i64>>(row: &AnyRow, column: &str) -> Result<T, StoreError> {
+    let wide: i64 = row.try_get(column)?;
+    T::try_from(wide).map_err(|_too_large| corrupt(column, format!("`{wide}` is out of range")))
 }

@@ -4,10 +4,14 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{AnyConnection, Row, any::AnyRow};
 use uuid::Uuid;
 
-use super::{ApprovalFilter, Store, StoreError, approvals, rows, windows};
+use super::{
+    ApprovalFilter, Store, StoreError, approvals, dialect, rows,
+    rows::{Flag, flag, number},
+    windows,
+};
 use crate::approval::Approval;
 use crate::failpoints;
 use crate::run::{AttemptOutcome, AttemptRecord, Class, Mode, RunId, RunRecord, RunState, StepRecord, StepState};
@@ -151,14 +155,14 @@ impl Store {
         let Some(row) = sqlx::query(query).bind(&run.0).fetch_optional(&mut *reader).await? else { return Ok(None) };
         let mut steps = Vec::new();
         // Most runs are read once, before their first step.
-        if row.try_get("has_steps")? {
+        if flag(&row, "has_steps")? {
             let query = "SELECT * FROM step WHERE run = $1 ORDER BY position";
             let rows = sqlx::query(query).bind(&run.0).fetch_all(&mut *reader).await?;
             steps = rows.iter().map(read_step).collect::<Result<_, _>>()?;
         }
         let event: Option<Vec<u8>> = row.try_get("event")?;
         let mut events: Vec<Vec<u8>> = event.into_iter().collect();
-        if row.try_get("has_joined")? {
+        if flag(&row, "has_joined")? {
             let query = "SELECT event FROM joined_alert JOIN alert ON alert.number = joined_alert.alert WHERE run = $1 ORDER BY number";
             let joined: Vec<(Vec<u8>,)> = sqlx::query_as(query).bind(&run.0).fetch_all(&mut *reader).await?;
             events.extend(joined.into_iter().map(|(event,)| event));
@@ -224,7 +228,7 @@ impl Store {
     }
 }
 
-async fn record(connection: &mut SqliteConnection, change: &Change, now: Timestamp) -> Result<Standing, sqlx::Error> {
+async fn record(connection: &mut AnyConnection, change: &Change, now: Timestamp) -> Result<Standing, sqlx::Error> {
     let run = &change.run;
     if let Some(step) = change.step.as_ref().filter(|step| step.action == "approval")
         && is_answered_otherwise(connection, &run.id, step).await?
@@ -232,11 +236,11 @@ async fn record(connection: &mut SqliteConnection, change: &Change, now: Timesta
         return Ok(Standing::Touched);
     }
     // Whoever touched the run wants it looked at soon, whatever its driver knew when it went on.
-    let query = "UPDATE run SET state = $2, reason = $3, due_at = CASE WHEN touched THEN min(due_at, $4) ELSE $4 END, ended_at = $5,
+    let query = "UPDATE run SET state = $2, reason = $3, due_at = CASE WHEN touched AND due_at < $4 THEN due_at ELSE $4 END, ended_at = $5,
                                 gathering = CASE WHEN $5 IS NULL THEN gathering END
                  WHERE id = $1 AND state IN ('ready', 'waiting')
                  RETURNING touched, playbook, concurrency";
-    let updated: Option<(bool, String, Option<String>)> = sqlx::query_as(query)
+    let updated: Option<(Flag, String, Option<String>)> = sqlx::query_as(query)
         .bind(&run.id.0)
         .bind(run.state.as_str())
         .bind(&run.reason)
@@ -244,9 +248,9 @@ async fn record(connection: &mut SqliteConnection, change: &Change, now: Timesta
         .bind(run.ended_at.map(Timestamp::as_microsecond))
         .fetch_optional(&mut *connection)
         .await?;
-    let Some((is_touched, playbook, concurrency)) = updated else { return Ok(Standing::Ended) };
+    let Some((Flag(is_touched), playbook, concurrency)) = updated else { return Ok(Standing::Ended) };
     if is_touched {
-        sqlx::query("UPDATE run SET touched = 0 WHERE id = $1").bind(&run.id.0).execute(&mut *connection).await?;
+        sqlx::query("UPDATE run SET touched = FALSE WHERE id = $1").bind(&run.id.0).execute(&mut *connection).await?;
     }
     if let Some(step) = &change.step {
         write_step(connection, &run.id, step, change.attempt.as_ref()).await?;
@@ -274,7 +278,7 @@ async fn record(connection: &mut SqliteConnection, change: &Change, now: Timesta
 }
 
 /// Whether people answered an approval before its time was over, although its driver did not see that.
-async fn is_answered_otherwise(connection: &mut SqliteConnection, run: &RunId, step: &StepRecord) -> Result<bool, sqlx::Error> {
+async fn is_answered_otherwise(connection: &mut AnyConnection, run: &RunId, step: &StepRecord) -> Result<bool, sqlx::Error> {
     let query = "SELECT output FROM step WHERE run = $1 AND id = $2 AND output <> 'null'";
     let answer: Option<(String,)> = sqlx::query_as(query).bind(&run.0).bind(&step.id).fetch_optional(connection).await?;
     let closed = step.output.to_string();
@@ -283,7 +287,7 @@ async fn is_answered_otherwise(connection: &mut SqliteConnection, run: &RunId, s
 
 /// Writes a step and, if there is one, an attempt at it: both in one visit to the thread of the database.
 pub(super) async fn write_step(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     run: &RunId,
     step: &StepRecord,
     attempt: Option<&AttemptRecord>,
@@ -300,38 +304,38 @@ pub(super) async fn write_step(
                  SELECT $1, $2, $19, $20, $21, $22, $23, $24 WHERE $19 IS NOT NULL
                  ON CONFLICT (run, step, number) DO UPDATE SET
                      outcome = excluded.outcome, http_status = excluded.http_status, message = excluded.message, ended_at = excluded.ended_at";
-    sqlx::query(query)
-        .bind(&run.0)
-        .bind(&step.id)
-        .bind(i64::from(step.position))
-        .bind(&step.action)
-        .bind(step.class.as_str())
-        .bind(step.state.as_str())
-        .bind(step.plan.to_string())
-        .bind(step.output.to_string())
-        .bind(&step.error)
-        .bind(step.request_id.to_string())
-        .bind(step.precondition.as_ref().map(ToString::to_string))
-        .bind(&step.target)
-        .bind(i64::from(step.attempts))
-        .bind(step.first_intent_at.map(Timestamp::as_microsecond))
-        .bind(step.due_at.map(Timestamp::as_microsecond))
-        .bind(step.started_at.as_microsecond())
-        .bind(step.ended_at.map(Timestamp::as_microsecond))
-        .bind(step.uncertain)
-        .bind(attempt.map(|it| i64::from(it.number)))
-        .bind(attempt.map(|it| it.intent_at.as_microsecond()))
-        .bind(attempt.and_then(|it| it.outcome).map(AttemptOutcome::as_str))
-        .bind(attempt.and_then(|it| it.http_status).map(i64::from))
-        .bind(attempt.map(|it| it.message.as_str()))
-        .bind(attempt.and_then(|it| it.ended_at).map(Timestamp::as_microsecond))
-        .bind(&step.within)
-        .execute(connection)
-        .await
-        .map(|_| ())
+    dialect::each(connection, query, |query| {
+        query
+            .bind(&run.0)
+            .bind(&step.id)
+            .bind(i64::from(step.position))
+            .bind(&step.action)
+            .bind(step.class.as_str())
+            .bind(step.state.as_str())
+            .bind(step.plan.to_string())
+            .bind(step.output.to_string())
+            .bind(&step.error)
+            .bind(step.request_id.to_string())
+            .bind(step.precondition.as_ref().map(ToString::to_string))
+            .bind(&step.target)
+            .bind(i64::from(step.attempts))
+            .bind(step.first_intent_at.map(Timestamp::as_microsecond))
+            .bind(step.due_at.map(Timestamp::as_microsecond))
+            .bind(step.started_at.as_microsecond())
+            .bind(step.ended_at.map(Timestamp::as_microsecond))
+            .bind(step.uncertain)
+            .bind(attempt.map(|it| i64::from(it.number)))
+            .bind(attempt.map(|it| it.intent_at.as_microsecond()))
+            .bind(attempt.and_then(|it| it.outcome).map(AttemptOutcome::as_str))
+            .bind(attempt.and_then(|it| it.http_status).map(i64::from))
+            .bind(attempt.map(|it| it.message.as_str()))
+            .bind(attempt.and_then(|it| it.ended_at).map(Timestamp::as_microsecond))
+            .bind(&step.within)
+    })
+    .await
 }
 
-pub(super) fn read_run(row: &SqliteRow) -> Result<RunRecord, StoreError> {
+pub(super) fn read_run(row: &AnyRow) -> Result<RunRecord, StoreError> {
     Ok(RunRecord {
         id: RunId(row.try_get("id")?),
         alert: row.try_get("alert")?,
@@ -346,17 +350,17 @@ pub(super) fn read_run(row: &SqliteRow) -> Result<RunRecord, StoreError> {
         due_at: rows::time(row.try_get("due_at")?)?,
         ended_at: optional_time(row, "ended_at")?,
         resumed_at: optional_time(row, "resumed_at")?,
-        cancel: row.try_get("cancel")?,
+        cancel: flag(row, "cancel")?,
     })
 }
 
-pub(super) fn read_step(row: &SqliteRow) -> Result<StepRecord, StoreError> {
+pub(super) fn read_step(row: &AnyRow) -> Result<StepRecord, StoreError> {
     let request_id: &str = row.try_get("request_id")?;
     let precondition: Option<&str> = row.try_get("precondition")?;
     Ok(StepRecord {
         id: row.try_get("id")?,
         within: row.try_get("within")?,
-        position: row.try_get("position")?,
+        position: number(row, "position")?,
         action: row.try_get("action")?,
         class: rows::word("a class", row.try_get("class")?, Class::parse)?,
         state: rows::word("a step's state", row.try_get("state")?, StepState::parse)?,
@@ -366,8 +370,8 @@ pub(super) fn read_step(row: &SqliteRow) -> Result<StepRecord, StoreError> {
         request_id: Uuid::parse_str(request_id).map_err(|error| rows::corrupt("a request id", error.to_string()))?,
         precondition: precondition.map(rows::json).transpose()?,
         target: row.try_get("target")?,
-        attempts: row.try_get("attempts")?,
-        uncertain: row.try_get("uncertain")?,
+        attempts: number(row, "attempts")?,
+        uncertain: flag(row, "uncertain")?,
         first_intent_at: optional_time(row, "first_intent_at")?,
         due_at: optional_time(row, "due_at")?,
         started_at: rows::time(row.try_get("started_at")?)?,
@@ -375,11 +379,11 @@ pub(super) fn read_step(row: &SqliteRow) -> Result<StepRecord, StoreError> {
     })
 }
 
-fn read_attempt(row: &SqliteRow) -> Result<(String, AttemptRecord), StoreError> {
+fn read_attempt(row: &AnyRow) -> Result<(String, AttemptRecord), StoreError> {
     let outcome: Option<&str> = row.try_get("outcome")?;
     let http_status: Option<i64> = row.try_get("http_status")?;
     let attempt = AttemptRecord {
-        number: row.try_get("number")?,
+        number: number(row, "number")?,
         intent_at: rows::time(row.try_get("intent_at")?)?,
         outcome: outcome.map(|word| rows::word("an attempt's outcome", word, AttemptOutcome::parse)).transpose()?,
         http_status: http_status.and_then(|status| u16::try_from(status).ok()),
@@ -389,7 +393,7 @@ fn read_attempt(row: &SqliteRow) -> Result<(String, AttemptRecord), StoreError> 
     Ok((row.try_get("step")?, attempt))
 }
 
-fn optional_time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, StoreError> {
+fn optional_time(row: &AnyRow, column: &str) -> Result<Option<Timestamp>, StoreError> {
     let microseconds: Option<i64> = row.try_get(column)?;
     microseconds.map(rows::time).transpose()
 }

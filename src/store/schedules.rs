@@ -41,7 +41,7 @@ impl Store {
                         begun.push(begin::begin(connection, run, now).await?);
                     }
                     let query = "INSERT INTO schedule (playbook, times, last) VALUES ($1, $2, $3)
-                                 ON CONFLICT (playbook) DO UPDATE SET times = excluded.times, last = max(last, excluded.last)";
+                                 ON CONFLICT (playbook) DO UPDATE SET times = excluded.times, last = CASE WHEN schedule.last > excluded.last THEN schedule.last ELSE excluded.last END";
                     let last = last.as_microsecond();
                     sqlx::query(query).bind(playbook).bind(times).bind(last).execute(connection).await?;
                     Ok(begun)

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 
 use super::{
     Act, Store, StoreError, audit,
@@ -63,7 +63,7 @@ impl Store {
 }
 
 async fn settle(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     run: &RunId,
     records: &[StepRecord],
     act: &Act,
@@ -88,7 +88,7 @@ async fn settle(
     }
     // It takes its place among those of its concurrency key again, whoever has begun meanwhile: what it did stands already.
     // Its time limit is for what it does, not for how long it took people to find out.
-    let query = "UPDATE run SET state = 'ready', reason = '', due_at = $2, ended_at = NULL, touched = 1, resumed_at = $2 WHERE id = $1";
+    let query = "UPDATE run SET state = 'ready', reason = '', due_at = $2, ended_at = NULL, touched = TRUE, resumed_at = $2 WHERE id = $1";
     sqlx::query(query).bind(&run.0).bind(now.as_microsecond()).execute(connection).await?;
     Ok(Settled::GoesOn)
 }

@@ -312,15 +312,15 @@ async fn after_the_disk_was_full_writes_succeed_again() {
 #[tokio::test]
 async fn a_database_of_another_program_or_a_newer_version_is_refused() {
     let it = fixture().await;
-    let raw = SqlitePool::connect(&it.url).await.unwrap();
+    let raw = sqlx::SqlitePool::connect(&it.url).await.unwrap();
     sqlx::raw_sql("PRAGMA user_version = 99").execute(&raw).await.unwrap();
     let error = Store::open(&it.url, &it.tasks, None).await.unwrap_err().to_string();
     assert!(error.contains("newer Quell"), "{error}");
     sqlx::raw_sql("PRAGMA application_id = 7").execute(&raw).await.unwrap();
     let error = Store::open(&it.url, &it.tasks, None).await.unwrap_err().to_string();
     assert!(error.contains("another program"), "{error}");
-    let error = Store::open("postgres://u:p@h/db", &it.tasks, None).await.unwrap_err().to_string();
-    assert!(error.contains("sqlite:PATH") && !error.contains("u:p"), "{error}");
+    let error = Store::open("mysql://u:p@h/db", &it.tasks, None).await.unwrap_err().to_string();
+    assert!(error.contains("SQLite or PostgreSQL") && !error.contains("u:p"), "{error}");
 }
 
 #[tokio::test]

@@ -3,8 +3,9 @@
 //! All of this is part of the transaction that begins runs, so that two alerts cannot both be the first.
 
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 
+use super::dialect;
 use crate::{
     run::{Mode, RunId, Strategy},
     window::{Concurrency, Entry, Kind, Seen, Windows, since},
@@ -15,7 +16,7 @@ const FORGET_AFTER: i64 = 86_400_000_000;
 
 /// What is known under the keys that a run asks for.
 pub(super) async fn seen(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     (playbook, mode): (&str, Mode),
     windows: &Windows,
     now: Timestamp,
@@ -53,7 +54,7 @@ pub(super) async fn seen(
 }
 
 /// Keeps what a run left in a window.
-pub(super) async fn keep(connection: &mut SqliteConnection, playbook: &str, run: &RunId, entry: &Entry) -> Result<(), sqlx::Error> {
+pub(super) async fn keep(connection: &mut AnyConnection, playbook: &str, run: &RunId, entry: &Entry) -> Result<(), sqlx::Error> {
     let Entry { kind, key, at, until, keep } = entry;
     if kind.is_replaced() {
         let query = "DELETE FROM window_entry WHERE playbook = $1 AND kind = $2 AND key = $3";
@@ -61,36 +62,36 @@ pub(super) async fn keep(connection: &mut SqliteConnection, playbook: &str, run:
     }
     let query = "INSERT INTO window_entry (playbook, kind, key, at, until, run) VALUES ($1, $2, $3, $4, $5, $6);
                  DELETE FROM window_entry WHERE number IN (
-                     SELECT number FROM window_entry WHERE playbook = $1 AND kind = $2 AND key = $3 ORDER BY at DESC, number DESC LIMIT -1 OFFSET $7)";
-    sqlx::query(query)
-        .bind(playbook)
-        .bind(kind.as_str())
-        .bind(key)
-        .bind(at.as_microsecond())
-        .bind(until.as_microsecond())
-        .bind(&run.0)
-        .bind(i64::from(*keep))
-        .execute(connection)
-        .await
-        .map(|_| ())
+                     SELECT number FROM window_entry WHERE playbook = $1 AND kind = $2 AND key = $3 ORDER BY at DESC, number DESC LIMIT 9223372036854775807 OFFSET $7)";
+    dialect::each(connection, query, |query| {
+        query
+            .bind(playbook)
+            .bind(kind.as_str())
+            .bind(key)
+            .bind(at.as_microsecond())
+            .bind(until.as_microsecond())
+            .bind(&run.0)
+            .bind(i64::from(*keep))
+    })
+    .await
 }
 
 /// Forgets what cannot matter any more.
-pub(super) async fn forget(connection: &mut SqliteConnection, now: Timestamp) -> Result<(), sqlx::Error> {
+pub(super) async fn forget(connection: &mut AnyConnection, now: Timestamp) -> Result<(), sqlx::Error> {
     let before = now.as_microsecond().saturating_sub(FORGET_AFTER);
     sqlx::query("DELETE FROM window_entry WHERE until < $1").bind(before).execute(connection).await.map(|_| ())
 }
 
 /// Lets no more alerts join a run. The next run of the group keeps its distance from now.
-pub(super) async fn close_group(connection: &mut SqliteConnection, run: &RunId, now: Timestamp) -> Result<(), sqlx::Error> {
+pub(super) async fn close_group(connection: &mut AnyConnection, run: &RunId, now: Timestamp) -> Result<(), sqlx::Error> {
     let query = "UPDATE window_entry SET until = until + ($2 - at), at = $2
                  WHERE kind = 'group' AND (playbook, key) IN (SELECT playbook, gathering FROM run WHERE id = $1);
                  UPDATE run SET gathering = NULL WHERE id = $1";
-    sqlx::query(query).bind(&run.0).bind(now.as_microsecond()).execute(connection).await.map(|_| ())
+    dialect::each(connection, query, |query| query.bind(&run.0).bind(now.as_microsecond())).await
 }
 
 /// Lets those begin that have waited for longest under a concurrency key, as far as there is place.
-pub(super) async fn admit_queued(connection: &mut SqliteConnection, playbook: &str, key: &str, now: Timestamp) -> Result<(), sqlx::Error> {
+pub(super) async fn admit_queued(connection: &mut AnyConnection, playbook: &str, key: &str, now: Timestamp) -> Result<(), sqlx::Error> {
     let query = "UPDATE run SET state = CASE WHEN due_at > $3 THEN 'waiting' ELSE 'ready' END
                  WHERE id = (SELECT id FROM run WHERE playbook = $1 AND concurrency = $2 AND state = 'queued' ORDER BY rowid LIMIT 1)
                    AND concurrency_max > (SELECT count(*) FROM run WHERE playbook = $1 AND concurrency = $2 AND state IN ('ready', 'waiting'))";
@@ -100,7 +101,7 @@ pub(super) async fn admit_queued(connection: &mut SqliteConnection, playbook: &s
 
 /// The times at which something happened after a moment, the last first.
 async fn times(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     (playbook, kind, key): (&str, Kind, &str),
     since: Timestamp,
     most: u32,
@@ -119,7 +120,7 @@ async fn times(
 
 /// The runs of a concurrency key in one of those states, the oldest first.
 async fn open_runs(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     (playbook, key): (&str, &str),
     states: &str,
     most: i64,

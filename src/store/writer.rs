@@ -6,10 +6,10 @@
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
-use sqlx::{Connection, SqliteConnection, SqlitePool};
+use sqlx::{AnyConnection, AnyPool, Connection};
 use tokio::sync::{mpsc, oneshot};
 
-use super::StoreError;
+use super::{StoreError, dialect::Dialect};
 use crate::{failpoints, lifecycle::Tasks, telemetry::signals::Signals};
 
 /// Puts writes into the queue of the writer.
@@ -24,7 +24,7 @@ const NEXT_WRITE: &str = "RELEASE one_write; SAVEPOINT one_write";
 const LARGEST_GROUP: usize = 256;
 
 trait Job: Send {
-    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, Result<(), sqlx::Error>>;
+    fn run<'c>(&'c mut self, connection: &'c mut AnyConnection) -> BoxFuture<'c, Result<(), sqlx::Error>>;
     fn fail(&mut self, error: StoreError);
     fn answer(self: Box<Self>);
 }
@@ -38,9 +38,9 @@ struct Write<T, F> {
 impl<T, F> Job for Write<T, F>
 where
     T: Send,
-    F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send,
+    F: for<'c> FnOnce(&'c mut AnyConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send,
 {
-    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, Result<(), sqlx::Error>> {
+    fn run<'c>(&'c mut self, connection: &'c mut AnyConnection) -> BoxFuture<'c, Result<(), sqlx::Error>> {
         Box::pin(async move {
             if let Some(work) = self.work.take() {
                 self.result = Ok(work(connection).await?);
@@ -64,7 +64,7 @@ impl Handle {
     pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut AnyConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
         let ended = || StoreError::Unavailable("the store's writer has ended".to_owned());
@@ -75,7 +75,7 @@ impl Handle {
 }
 
 /// Starts the writer; it ends when the last handle is gone.
-pub(super) fn start(pool: SqlitePool, tasks: &Tasks, signals: Option<Signals>) -> Handle {
+pub(super) fn start(pool: AnyPool, tasks: &Tasks, signals: Option<Signals>) -> Handle {
     let (sender, mut jobs) = mpsc::channel::<Box<dyn Job>>(LARGEST_GROUP * 4);
     tasks.spawn_vital("store writer", async move {
         let mut group = Vec::with_capacity(LARGEST_GROUP);
@@ -104,7 +104,7 @@ pub(super) fn start(pool: SqlitePool, tasks: &Tasks, signals: Option<Signals>) -
     Handle(sender)
 }
 
-async fn commit(pool: &SqlitePool, group: &mut [Box<dyn Job>]) -> Result<(), sqlx::Error> {
+async fn commit(pool: &AnyPool, group: &mut [Box<dyn Job>]) -> Result<(), sqlx::Error> {
     let mut connection = pool.acquire().await?;
     let committed = in_transaction(&mut connection, group).await;
     if committed.is_err() {
@@ -114,20 +114,21 @@ async fn commit(pool: &SqlitePool, group: &mut [Box<dyn Job>]) -> Result<(), sql
     committed
 }
 
-async fn in_transaction(connection: &mut SqliteConnection, group: &mut [Box<dyn Job>]) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+async fn in_transaction(connection: &mut AnyConnection, group: &mut [Box<dyn Job>]) -> Result<(), sqlx::Error> {
+    let dialect = Dialect::of(connection);
+    let mut transaction = connection.begin_with(dialect.begin()).await?;
     if let [alone] = group {
         alone.run(&mut transaction).await?;
         failpoints::crash("committing");
         return transaction.commit().await;
     }
-    sqlx::query("SAVEPOINT one_write").execute(&mut *transaction).await?;
+    sqlx::raw_sql("SAVEPOINT one_write").execute(&mut *transaction).await?;
     for job in group {
         if let Err(error) = job.run(&mut transaction).await {
             job.fail(error.into());
-            sqlx::query("ROLLBACK TO one_write").execute(&mut *transaction).await?;
+            sqlx::raw_sql("ROLLBACK TO one_write").execute(&mut *transaction).await?;
         }
-        sqlx::query(NEXT_WRITE).execute(&mut *transaction).await?;
+        sqlx::raw_sql(NEXT_WRITE).execute(&mut *transaction).await?;
     }
     failpoints::crash("committing");
     // This also releases the savepoint that no write follows.
