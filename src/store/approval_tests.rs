@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    tests::{Fixture, fixture, intent, new_run, step},
+    tests::{Fixture, intent, new_run, on_both, step},
     window_tests::{answered, read},
     *,
 };
@@ -64,8 +64,7 @@ struct Asked {
 }
 
 /// A run that waits for people: its step `ask` asked about `suspend`.
-async fn asked() -> Asked {
-    let it = fixture().await;
+async fn asked(it: Fixture) -> Asked {
     let clock = Clock::standing_at(at(0));
     let store = it.store.clone().dated_by(clock.clone());
     let id = answered(&store, "a", &Windows::default()).await.unwrap();
@@ -105,9 +104,8 @@ impl Asked {
     }
 }
 
-#[tokio::test]
-async fn what_enough_people_say_is_recorded_with_what_it_decides() {
-    let it = asked().await;
+async fn what_enough_people_say_is_recorded_with_what_it_decides(it: Fixture) {
+    let it = asked(it).await;
     it.clock.advance_to(at(10));
     assert_eq!(it.store.approvals_pending().await.unwrap(), 1);
     assert_eq!(it.vote("ann", Choice::Approve).await, Ok(Counted::Waits { missing: 1 }));
@@ -125,17 +123,15 @@ async fn what_enough_people_say_is_recorded_with_what_it_decides() {
     assert_eq!((it.store.approvals_pending().await.unwrap(), votes[0].hash.clone()), (0, it.approval.hash.clone()));
 }
 
-#[tokio::test]
-async fn one_who_does_not_agree_decides_alone_also_after_having_agreed() {
-    let it = asked().await;
+async fn one_who_does_not_agree_decides_alone_also_after_having_agreed(it: Fixture) {
+    let it = asked(it).await;
     it.vote("ann", Choice::Approve).await.unwrap();
     assert_eq!(it.vote("ann", Choice::Reject).await, Ok(Counted::Decided(ApprovalState::Rejected)));
     assert_eq!(it.output().await, json!({"decision": "rejected", "by": ["ann"], "reason": "seen it"}));
 }
 
-#[tokio::test]
-async fn a_vote_that_does_not_count_changes_nothing() {
-    let it = asked().await;
+async fn a_vote_that_does_not_count_changes_nothing(it: Fixture) {
+    let it = asked(it).await;
     let other = Ballot { hash: "other".to_owned(), ..ballot("ann", Choice::Approve, &it.approval) };
     let refused = it.store.vote(&it.approval.id, other).await.unwrap();
     assert!(matches!(refused, Err(Refused::Changed { .. })), "{refused:?}");
@@ -147,9 +143,8 @@ async fn a_vote_that_does_not_count_changes_nothing() {
     assert!(it.store.approval(&it.approval.id).await.unwrap().unwrap().votes.is_empty());
 }
 
-#[tokio::test]
-async fn a_run_that_is_cancelled_asks_nobody_any_more() {
-    let it = asked().await;
+async fn a_run_that_is_cancelled_asks_nobody_any_more(it: Fixture) {
+    let it = asked(it).await;
     it.store.cancel(&it.run.id, "eve").await.unwrap();
     assert_eq!(it.vote("ann", Choice::Approve).await, Err(Refused::RunEnds));
     let ended = RunRecord { state: RunState::Cancelled, ended_at: Some(at(1)), ..it.run.clone() };
@@ -157,9 +152,8 @@ async fn a_run_that_is_cancelled_asks_nobody_any_more() {
     assert_eq!(it.vote("ann", Choice::Approve).await, Err(Refused::Closed(ApprovalState::Void)));
 }
 
-#[tokio::test]
-async fn an_answer_in_time_stands_although_the_driver_did_not_see_it() {
-    let it = asked().await;
+async fn an_answer_in_time_stands_although_the_driver_did_not_see_it(it: Fixture) {
+    let it = asked(it).await;
     it.clock.advance_to(at(59));
     it.vote("ann", Choice::Reject).await.unwrap();
     // A driver that did not see the answer closes the step at its time.
@@ -169,9 +163,8 @@ async fn an_answer_in_time_stands_although_the_driver_did_not_see_it() {
     assert_eq!((it.state().await, it.output().await["decision"].clone()), (ApprovalState::Rejected, json!("rejected")));
 }
 
-#[tokio::test]
-async fn what_nobody_answers_expires_with_its_step() {
-    let it = asked().await;
+async fn what_nobody_answers_expires_with_its_step(it: Fixture) {
+    let it = asked(it).await;
     it.clock.advance_to(at(60));
     let expired = StepRecord { state: StepState::Succeeded, output: json!({"decision": "expired"}), ..asking(60) };
     let change = Change { run: it.run.clone(), step: Some(expired), attempt: None, ask: None };
@@ -179,9 +172,8 @@ async fn what_nobody_answers_expires_with_its_step() {
     assert_eq!(it.state().await, ApprovalState::Expired);
 }
 
-#[tokio::test]
-async fn two_who_vote_at_once_are_both_counted_and_decide_once() {
-    let it = asked().await;
+async fn two_who_vote_at_once_are_both_counted_and_decide_once(it: Fixture) {
+    let it = asked(it).await;
     let other = it.it.another().await.dated_by(it.clock.clone());
     let (ann, bob) = (ballot("ann", Choice::Approve, &it.approval), ballot("bob", Choice::Approve, &it.approval));
     let (one, two) = tokio::join!(it.store.vote(&it.approval.id, ann), other.vote(&it.approval.id, bob));
@@ -194,9 +186,8 @@ async fn two_who_vote_at_once_are_both_counted_and_decide_once() {
     assert_eq!(decided, (Err(Refused::Closed(ApprovalState::Approved)), Err(Refused::Closed(ApprovalState::Approved))));
 }
 
-#[tokio::test]
-async fn no_intent_is_recorded_for_a_step_that_people_were_asked_about_and_did_not_agree_to_exactly() {
-    let it = asked().await;
+async fn no_intent_is_recorded_for_a_step_that_people_were_asked_about_and_did_not_agree_to_exactly(it: Fixture) {
+    let it = asked(it).await;
     let seen = planned("suspend", json!({"subscription_id": "s"}));
     let other = planned("suspend", json!({"subscription_id": "t"}));
     let intend = |planned: &Planned, askers: &[&str]| {
@@ -223,9 +214,8 @@ async fn no_intent_is_recorded_for_a_step_that_people_were_asked_about_and_did_n
     assert_eq!(it.store.rounds(&it.run.id, "ask").await.unwrap().iter().map(|it| it.round).collect::<Vec<_>>(), [1, 2]);
 }
 
-#[tokio::test]
-async fn a_step_that_waits_for_another_steps_question_is_due_when_it_is_decided() {
-    let it = asked().await;
+async fn a_step_that_waits_for_another_steps_question_is_due_when_it_is_decided(it: Fixture) {
+    let it = asked(it).await;
     let waiting = StepRecord {
         id: "suspend".to_owned(),
         output: waits_for(&it.approval.id),
@@ -239,9 +229,8 @@ async fn a_step_that_waits_for_another_steps_question_is_due_when_it_is_decided(
     assert_eq!(timeline.steps.iter().find(|step| step.id == "suspend").unwrap().due_at, Some(at(0)));
 }
 
-#[tokio::test]
-async fn messages_are_kept_until_they_are_delivered_and_those_that_nobody_needs_are_not_sent() {
-    let it = asked().await;
+async fn messages_are_kept_until_they_are_delivered_and_those_that_nobody_needs_are_not_sent(it: Fixture) {
+    let it = asked(it).await;
     let taken = it.store.take_notices(10).await.unwrap();
     assert_eq!(
         taken.iter().map(|it| (it.kind.as_str(), it.channel.as_str(), it.attempts)).collect::<Vec<_>>(),
@@ -270,9 +259,7 @@ async fn messages_are_kept_until_they_are_delivered_and_those_that_nobody_needs_
     assert!(it.kinds().await.is_empty(), "who was not asked is not told how it ended");
 }
 
-#[tokio::test]
-async fn who_began_a_run_by_hand_is_remembered() {
-    let it = fixture().await;
+async fn who_began_a_run_by_hand_is_remembered(it: Fixture) {
     let run = new_run("daily");
     let id = run.id.clone();
     assert_eq!(it.store.begin_by(run.clone(), "rita", "rita (command line)").await.unwrap(), Begun::New);
@@ -280,12 +267,26 @@ async fn who_began_a_run_by_hand_is_remembered() {
     assert_eq!(it.store.requesters(&id).await.unwrap(), ["rita"]);
 }
 
-#[tokio::test]
-async fn the_time_of_a_question_is_over_once() {
-    let it = asked().await;
+async fn the_time_of_a_question_is_over_once(it: Fixture) {
+    let it = asked(it).await;
     assert_eq!(it.store.expire(&it.approval.id).await.unwrap().unwrap().state, ApprovalState::Open);
     it.clock.advance_to(at(60));
     assert_eq!(it.store.expire(&it.approval.id).await.unwrap().unwrap().state, ApprovalState::Expired);
     assert_eq!(it.output().await["decision"], "expired");
     assert!(it.it.store.expire(&ApprovalId("x".to_owned())).await.unwrap().is_none());
+}
+
+on_both! {
+    what_enough_people_say_is_recorded_with_what_it_decides,
+    one_who_does_not_agree_decides_alone_also_after_having_agreed,
+    a_vote_that_does_not_count_changes_nothing,
+    a_run_that_is_cancelled_asks_nobody_any_more,
+    an_answer_in_time_stands_although_the_driver_did_not_see_it,
+    what_nobody_answers_expires_with_its_step,
+    two_who_vote_at_once_are_both_counted_and_decide_once,
+    no_intent_is_recorded_for_a_step_that_people_were_asked_about_and_did_not_agree_to_exactly,
+    a_step_that_waits_for_another_steps_question_is_due_when_it_is_decided,
+    messages_are_kept_until_they_are_delivered_and_those_that_nobody_needs_are_not_sent,
+    who_began_a_run_by_hand_is_remembered,
+    the_time_of_a_question_is_over_once,
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use sqlx::Connection;
 
 use super::*;
 use crate::{
@@ -12,23 +13,86 @@ use crate::{
 
 pub(super) struct Fixture {
     pub(super) store: Store,
-    url: String,
+    pub(super) url: String,
     tasks: Tasks,
-    _folder: tempfile::TempDir,
+    /// Goes last.
+    _place: Place,
 }
+
+/// Where the database is, which is gone with this.
+enum Place {
+    Folder(#[expect(dead_code, reason = "it is there to be dropped")] tempfile::TempDir),
+    Server { server: String, name: String },
+}
+
+/// A test for each database, of what both must do.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::store::tests::fixture().await).await;
+            })*
+        }
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::store::tests::on_a_server().await).await;
+            })*
+        }
+    };
+}
+pub(super) use on_both;
 
 pub(super) async fn fixture() -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("quell.db").display());
     let tasks = Tasks::default();
     let store = Store::open(&url, &tasks, None).await.unwrap();
-    Fixture { store, url, tasks, _folder: folder }
+    Fixture { store, url, tasks, _place: Place::Folder(folder) }
+}
+
+/// A schema of its own on the server that `tests/run` started.
+pub(super) async fn on_a_server() -> Fixture {
+    let server = std::env::var("QUELL_TEST_DATABASE_URL")
+        .expect("`QUELL_TEST_DATABASE_URL` is not set: start the tests with `tests/run`, or set it to the URL of a PostgreSQL");
+    let name = format!("quell_test_{}", uuid::Uuid::now_v7().simple());
+    // A schema is made and dropped in a few milliseconds, a database in a second.
+    on_server(&server, format!("CREATE SCHEMA {name}")).await.unwrap();
+    let mut url = url::Url::parse(&server).unwrap();
+    url.query_pairs_mut().append_pair("options", &format!("-c search_path={name}"));
+    let tasks = Tasks::default();
+    let store = Store::open(url.as_str(), &tasks, None).await.unwrap();
+    Fixture { store, url: url.into(), tasks, _place: Place::Server { server, name } }
+}
+
+async fn on_server(server: &str, statement: String) -> Result<(), sqlx::Error> {
+    sqlx::any::install_default_drivers();
+    let mut connection = sqlx::AnyConnection::connect(server).await?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await?;
+    connection.close().await
 }
 
 impl Fixture {
-    /// The same database, opened by another program.
+    /// The same database, opened by somebody else.
     pub(super) async fn another(&self) -> Store {
         Store::open(&self.url, &self.tasks, None).await.unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Self::Server { server, name } = self {
+            let (server, statement) = (server.clone(), format!("DROP SCHEMA {name} CASCADE"));
+            let dropped = std::thread::spawn(move || {
+                tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .map(|runtime| runtime.block_on(on_server(&server, statement)))
+            });
+            // A server that is gone has none of it any more.
+            drop(dropped.join());
+        }
     }
 }
 
@@ -104,9 +168,7 @@ pub(super) fn intent(run: &RunId, target: &str, guards: Vec<Guard>) -> Intent {
     Intent { run: run.clone(), step, attempt, guards, tells: false, hash: String::new(), askers: Vec::new() }
 }
 
-#[tokio::test]
-async fn an_alert_is_new_once_and_a_changed_one_is_a_revision() {
-    let it = fixture().await;
+async fn an_alert_is_new_once_and_a_changed_one_is_a_revision(it: Fixture) {
     let news = it.store.take_in(vec![arrival("a", "0"), arrival("a", "0"), arrival("a", "1"), arrival("b", "0")]).await.unwrap();
     assert_eq!(news, [true, false, true, true]);
     let undecided = it.store.undecided(10).await.unwrap();
@@ -115,9 +177,7 @@ async fn an_alert_is_new_once_and_a_changed_one_is_a_revision() {
     assert_eq!(listed.iter().map(|row| (row.id.as_str(), row.deliveries)).collect::<Vec<_>>(), [("b", 1), ("a", 1), ("a", 2)]);
 }
 
-#[tokio::test]
-async fn what_was_written_is_there_after_opening_again() {
-    let it = fixture().await;
+async fn what_was_written_is_there_after_opening_again(it: Fixture) {
     let run = begun(&it.store, "a").await;
     it.store.keep("token", b"sealed").await.unwrap();
     drop(it.store);
@@ -129,9 +189,7 @@ async fn what_was_written_is_there_after_opening_again() {
     assert_eq!(store.due_runs(Timestamp::now(), None, 10).await.unwrap(), [run]);
 }
 
-#[tokio::test]
-async fn a_window_holds_back_the_second_run_and_says_so() {
-    let it = fixture().await;
+async fn a_window_holds_back_the_second_run_and_says_so(it: Fixture) {
     it.store.take_in(vec![arrival("a", "0"), arrival("b", "0")]).await.unwrap();
     let decisions = it.store.undecided(10).await.unwrap().into_iter().map(|alert| {
         let dedup = Some(window::Dedup { key: "s/crypto".to_owned(), window: Duration::from_hours(1) });
@@ -146,9 +204,7 @@ async fn a_window_holds_back_the_second_run_and_says_so() {
     assert!(it.store.undecided(10).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn a_target_is_locked_until_its_step_is_known_to_have_ended() {
-    let it = fixture().await;
+async fn a_target_is_locked_until_its_step_is_known_to_have_ended(it: Fixture) {
     let (first, second) = (begun(&it.store, "a").await, begun(&it.store, "b").await);
     assert_eq!(it.store.intend(intent(&first, "plan:1", vec![])).await.unwrap(), None);
     assert_eq!(it.store.intend(intent(&second, "plan:1", vec![])).await.unwrap(), Some(Held::Locked { by: first.0.clone() }));
@@ -163,9 +219,7 @@ async fn a_target_is_locked_until_its_step_is_known_to_have_ended() {
     assert_eq!(it.store.intend(intent(&second, "plan:1", vec![])).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_guard_is_reserved_with_the_intent() {
-    let it = fixture().await;
+async fn a_guard_is_reserved_with_the_intent(it: Fixture) {
     let guard = Guard {
         rule: "subscription.*".to_owned(),
         actions: vec!["subscription.suspend"],
@@ -180,9 +234,7 @@ async fn a_guard_is_reserved_with_the_intent() {
     assert!(it.store.timeline(&second).await.unwrap().unwrap().steps.is_empty());
 }
 
-#[tokio::test]
-async fn a_guard_also_counts_where_a_look_at_the_target_failed_first() {
-    let it = fixture().await;
+async fn a_guard_also_counts_where_a_look_at_the_target_failed_first(it: Fixture) {
     let guard = Guard {
         rule: "none".to_owned(),
         actions: vec!["subscription.suspend"],
@@ -198,9 +250,7 @@ async fn a_guard_also_counts_where_a_look_at_the_target_failed_first() {
     assert_eq!(it.store.intend(second).await.unwrap(), Some(Held::Exceeded(guard)));
 }
 
-#[tokio::test]
-async fn a_target_is_kept_from_others_before_it_is_looked_at_and_free_when_the_run_ends() {
-    let it = fixture().await;
+async fn a_target_is_kept_from_others_before_it_is_looked_at_and_free_when_the_run_ends(it: Fixture) {
     let (first, second) = (begun(&it.store, "a").await, begun(&it.store, "b").await);
     let lock = |run: &RunId| it.store.lock(run.clone(), "suspend".to_owned(), "plan:1".to_owned(), Timestamp::now());
     assert_eq!(lock(&first).await.unwrap(), None);
@@ -213,9 +263,7 @@ async fn a_target_is_kept_from_others_before_it_is_looked_at_and_free_when_the_r
     assert_eq!(lock(&second).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_playbooks_own_guard_counts_what_is_done_for_it_in_every_run() {
-    let it = fixture().await;
+async fn a_playbooks_own_guard_counts_what_is_done_for_it_in_every_run(it: Fixture) {
     let guard = |playbook: &str| Guard {
         rule: "subscription.*".to_owned(),
         actions: vec!["subscription.suspend"],
@@ -236,9 +284,7 @@ async fn a_playbooks_own_guard_counts_what_is_done_for_it_in_every_run() {
     assert_eq!(it.store.intend(within(&second, "plan:2", "b", vec![guard("b"), guard("con")])).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_run_that_ended_takes_no_more_changes() {
-    let it = fixture().await;
+async fn a_run_that_ended_takes_no_more_changes(it: Fixture) {
     let id = begun(&it.store, "a").await;
     let mut run = it.store.timeline(&id).await.unwrap().unwrap().run;
     run.state = RunState::Cancelled;
@@ -248,9 +294,7 @@ async fn a_run_that_ended_takes_no_more_changes() {
     assert_eq!(it.store.intend(intent(&id, "plan:1", vec![])).await.unwrap(), Some(Held::Ended));
 }
 
-#[tokio::test]
-async fn a_step_reads_back_as_it_was_written() {
-    let it = fixture().await;
+async fn a_step_reads_back_as_it_was_written(it: Fixture) {
     let id = begun(&it.store, "a").await;
     let intent = intent(&id, "plan:1", vec![]);
     it.store.intend(intent.clone()).await.unwrap();
@@ -265,9 +309,7 @@ async fn a_step_reads_back_as_it_was_written() {
     assert_eq!((timeline.attempts[0].1.number, timeline.attempts[0].1.outcome), (1, None));
 }
 
-#[tokio::test]
-async fn quarantine_is_decided_once() {
-    let it = fixture().await;
+async fn quarantine_is_decided_once(it: Fixture) {
     let rejected = Rejected { reason: "malformed", detail: "not JSON".to_owned(), body: b"\0\xff".to_vec() };
     it.store.take_in(vec![Arrival::Rejected(rejected)]).await.unwrap();
     let held = it.store.quarantine(true, 10).await.unwrap();
@@ -277,9 +319,7 @@ async fn quarantine_is_decided_once() {
     assert!(it.store.quarantine(true, 10).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn one_bad_write_does_not_undo_its_neighbours() {
-    let it = fixture().await;
+async fn one_bad_write_does_not_undo_its_neighbours(it: Fixture) {
     let keep = |name: &'static str| {
         let store = it.store.clone();
         async move { store.keep(name, b"v").await }
@@ -331,4 +371,19 @@ async fn the_lock_names_its_holder() {
     assert!(error.contains(&std::process::id().to_string()), "{error}");
     drop(lock);
     assert!(Lock::take(&it.url).is_ok());
+}
+
+on_both! {
+    an_alert_is_new_once_and_a_changed_one_is_a_revision,
+    what_was_written_is_there_after_opening_again,
+    a_window_holds_back_the_second_run_and_says_so,
+    a_target_is_locked_until_its_step_is_known_to_have_ended,
+    a_guard_is_reserved_with_the_intent,
+    a_guard_also_counts_where_a_look_at_the_target_failed_first,
+    a_target_is_kept_from_others_before_it_is_looked_at_and_free_when_the_run_ends,
+    a_playbooks_own_guard_counts_what_is_done_for_it_in_every_run,
+    a_run_that_ended_takes_no_more_changes,
+    a_step_reads_back_as_it_was_written,
+    quarantine_is_decided_once,
+    one_bad_write_does_not_undo_its_neighbours,
 }

@@ -46,9 +46,7 @@ async fn end(store: &Store, run: &RunId, state: RunState) -> Standing {
     store.record(Change { run, step: None, attempt: None, ask: None }).await.unwrap()
 }
 
-#[tokio::test]
-async fn alerts_join_a_run_until_it_begins_and_none_is_lost_between() {
-    let it = fixture().await;
+async fn alerts_join_a_run_until_it_begins_and_none_is_lost_between(it: Fixture) {
     let clock = Clock::standing_at(at(0));
     let store = it.store.clone().dated_by(clock.clone());
     let first = answered(&store, "a", &grouped()).await.unwrap();
@@ -73,9 +71,7 @@ async fn alerts_join_a_run_until_it_begins_and_none_is_lost_between() {
     assert_eq!(store.runs(&of_second_alert).await.unwrap()[0].id, first);
 }
 
-#[tokio::test]
-async fn no_alert_joins_a_run_that_is_cancelled() {
-    let it = fixture().await;
+async fn no_alert_joins_a_run_that_is_cancelled(it: Fixture) {
     let first = answered(&it.store, "a", &grouped()).await.unwrap();
     assert!(it.store.cancel(&first, "mina").await.unwrap());
     assert!(!it.store.cancel(&first, "mina").await.unwrap(), "once");
@@ -85,9 +81,7 @@ async fn no_alert_joins_a_run_that_is_cancelled() {
     assert_eq!(it.store.due_runs(it.store.clock().now(), None, 10).await.unwrap(), [first]);
 }
 
-#[tokio::test]
-async fn each_freed_place_lets_one_run_begin_however_the_other_ended() {
-    let it = fixture().await;
+async fn each_freed_place_lets_one_run_begin_however_the_other_ended(it: Fixture) {
     let mut runs = Vec::new();
     for id in ["a", "b", "c", "d", "e"] {
         runs.push(answered(&it.store, id, &placed(Places::Queue)).await.unwrap());
@@ -100,9 +94,7 @@ async fn each_freed_place_lets_one_run_begin_however_the_other_ended() {
     assert_eq!(read(&it.store, &runs[4]).await.state, RunState::Ready);
 }
 
-#[tokio::test]
-async fn a_cancelled_run_that_waited_frees_no_place() {
-    let it = fixture().await;
+async fn a_cancelled_run_that_waited_frees_no_place(it: Fixture) {
     let [first, second, third] = ["a", "b", "c"];
     let first = answered(&it.store, first, &placed(Places::Queue)).await.unwrap();
     let second = answered(&it.store, second, &placed(Places::Queue)).await.unwrap();
@@ -114,9 +106,7 @@ async fn a_cancelled_run_that_waited_frees_no_place() {
     assert_eq!(read(&it.store, &third).await.state, RunState::Ready);
 }
 
-#[tokio::test]
-async fn a_later_run_cancels_those_before_it_and_waits_for_their_end() {
-    let it = fixture().await;
+async fn a_later_run_cancels_those_before_it_and_waits_for_their_end(it: Fixture) {
     let first = answered(&it.store, "a", &placed(Places::CancelRunning)).await.unwrap();
     let second = answered(&it.store, "b", &placed(Places::CancelRunning)).await.unwrap();
     assert!(read(&it.store, &first).await.cancel);
@@ -128,9 +118,7 @@ async fn a_later_run_cancels_those_before_it_and_waits_for_their_end() {
     assert!(it.store.decisions(3).await.unwrap()[0].2.starts_with("concurrency: 1 runs"));
 }
 
-#[tokio::test]
-async fn a_driver_that_does_not_know_of_a_cancel_lets_go() {
-    let it = fixture().await;
+async fn a_driver_that_does_not_know_of_a_cancel_lets_go(it: Fixture) {
     let id = answered(&it.store, "a", &Windows::default()).await.unwrap();
     let known = read(&it.store, &id).await;
     it.store.cancel(&id, "mina").await.unwrap();
@@ -141,9 +129,7 @@ async fn a_driver_that_does_not_know_of_a_cancel_lets_go() {
     assert_eq!(it.store.record(change).await.unwrap(), Standing::Ours);
 }
 
-#[tokio::test]
-async fn a_run_without_an_alert_begins_once() {
-    let it = fixture().await;
+async fn a_run_without_an_alert_begins_once(it: Fixture) {
     let tick = || NewRun { occasion: "tick:2026-03-02T04:00:00Z".to_owned(), inputs: json!({"scheduled_at": "x"}), ..new_run("daily") };
     let first = tick();
     let id = first.id.clone();
@@ -157,6 +143,16 @@ async fn a_run_without_an_alert_begins_once() {
     assert_eq!(it.store.begin(held.clone()).await.unwrap(), Begun::New);
     let again = NewRun { id: RunId::new(), occasion: "manual:2".to_owned(), ..held };
     assert!(matches!(it.store.begin(again).await.unwrap(), Begun::Held(_)));
+}
+
+on_both! {
+    alerts_join_a_run_until_it_begins_and_none_is_lost_between,
+    no_alert_joins_a_run_that_is_cancelled,
+    each_freed_place_lets_one_run_begin_however_the_other_ended,
+    a_cancelled_run_that_waited_frees_no_place,
+    a_later_run_cancels_those_before_it_and_waits_for_their_end,
+    a_driver_that_does_not_know_of_a_cancel_lets_go,
+    a_run_without_an_alert_begins_once,
 }
 
 /// A database as version 1 left it, with a row in every table.
