@@ -169,7 +169,7 @@ impl Command {
             return Exit::problem(&format!("there is no journal at `{}` yet; `quell run` makes it", journal.display()));
         }
         let tasks = Tasks::default();
-        let store = match Store::open(&config.store.url, &tasks, None).await {
+        let store = match Store::open(&config.store, &tasks, None).await {
             Ok(store) => store,
             Err(error) => return Exit::unreachable(&error.to_string()),
         };

@@ -13,7 +13,7 @@ use serde_json::Value;
 use self::variables::Layered;
 use crate::{
     adapters::AdapterConfig, bus::rabbitmq, connections::ConnectionConfig, engine::Guardrails, engine::SiteApprovals, net::NetConfig,
-    people::People, secret::Secrets, telemetry::logs::LogFormat, web::WebConfig,
+    people::People, secret::Secrets, store::StoreConfig, telemetry::logs::LogFormat, web::WebConfig,
 };
 
 /// Everything that can be set. Without a file everything has its default, which runs on one machine and reaches nothing.
@@ -46,14 +46,6 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// What outgoing calls may reach.
     pub net: NetConfig,
-}
-
-/// Where the journal is.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StoreConfig {
-    /// `sqlite:PATH`.
-    pub url: String,
 }
 
 /// How the program reports on itself.
@@ -110,12 +102,6 @@ impl Default for Config {
             telemetry: TelemetryConfig::default(),
             net: NetConfig::default(),
         }
-    }
-}
-
-impl Default for StoreConfig {
-    fn default() -> Self {
-        Self { url: "sqlite:data/quell.db".to_owned() }
     }
 }
 

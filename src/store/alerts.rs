@@ -224,16 +224,16 @@ async fn insert(connection: &mut AnyConnection, received: &Received, now: i64) -
                  ON CONFLICT (key) DO UPDATE SET deliveries = alert.deliveries + 1, last_seen_at = excluded.last_seen_at
                  RETURNING deliveries = 1";
     let (Flag(is_new),): (Flag,) = sqlx::query_as(query)
-        .bind(if failpoints::mistake("forget_seen") { RunId::new().0 } else { alert.dedup_key() })
+        .bind(if failpoints::mistake("forget_seen") { RunId::new().0 } else { rows::key(&alert.dedup_key()) })
         .bind(&alert.id)
         .bind(&alert.source)
         .bind(&alert.revision)
         .bind(&alert.kind)
         .bind(alert.severity.as_str())
         .bind(alert.status.as_str())
-        .bind(&alert.title)
-        .bind(&alert.customer_tenant_id)
-        .bind(&alert.subscription_id)
+        .bind(rows::text(&alert.title))
+        .bind(rows::text(&alert.customer_tenant_id))
+        .bind(rows::text(&alert.subscription_id))
         .bind(alert.detected_at.as_microsecond())
         .bind(alert.received_at.as_microsecond())
         .bind(now)
@@ -276,7 +276,7 @@ async fn note(
 ) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO decision (alert, playbook, verdict, detail, run) VALUES ($1, $2, $3, $4, $5)";
     let run = run.map(|run| run.0.as_str());
-    sqlx::query(query).bind(alert).bind(playbook).bind(verdict).bind(detail).bind(run).execute(connection).await.map(|_| ())
+    sqlx::query(query).bind(alert).bind(playbook).bind(verdict).bind(rows::text(detail)).bind(run).execute(connection).await.map(|_| ())
 }
 
 const LIST: &str = "

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::AnyConnection;
 
-use super::{Act, Store, StoreError, audit, dialect, rows::Flag, windows};
+use super::{Act, Store, StoreError, audit, dialect, rows, rows::Flag, windows};
 use crate::{
     failpoints,
     run::{Mode, RunId, RunState},
@@ -189,8 +189,8 @@ async fn insert(connection: &mut AnyConnection, run: &NewRun, state: RunState, d
             .bind(state.as_str())
             .bind(now.as_microsecond())
             .bind(due.as_microsecond())
-            .bind(run.windows.group.as_ref().map(|group| group.key.as_str()))
-            .bind(run.windows.concurrency.as_ref().map(|it| it.key.as_str()))
+            .bind(run.windows.group.as_ref().map(|group| rows::key(&group.key)))
+            .bind(run.windows.concurrency.as_ref().map(|it| rows::key(&it.key)))
             .bind(run.windows.concurrency.as_ref().map(|it| i64::from(it.max)))
     })
     .await

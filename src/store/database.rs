@@ -3,7 +3,6 @@
 use std::{
     path::{Path, PathBuf},
     str::FromStr,
-    time::Duration,
 };
 
 use sqlx::{
@@ -12,7 +11,7 @@ use sqlx::{
 };
 use url::Url;
 
-use super::{StoreError, unusable};
+use super::{StoreConfig, StoreError, mounts, server, unusable};
 use crate::failpoints;
 
 /// The connections to a database.
@@ -27,28 +26,32 @@ pub(super) struct Database {
 /// A database that is gone with the process.
 const IN_MEMORY: &str = ":memory:";
 
-/// Reads come from commands, pages and the driver; more would only queue at the two or four cores that SQLite can use.
-const READERS: u32 = 4;
-
 /// An intent must be on the disk before its request is sent, also when the power fails. Five seconds are long enough for a reader of a
 /// large table, short enough that a stuck disk is noticed.
 const SQLITE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000";
 
 impl Database {
-    pub(super) async fn open(url: &str) -> Result<Self, StoreError> {
+    pub(super) async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         install_default_drivers();
-        match file_of(url)? {
-            Some(file) => sqlite(&file).await,
-            None => postgres(url).await,
+        match file_of(&config.url)? {
+            Some(file) => sqlite(&file, config.connections).await,
+            None => server::open(config).await,
         }
     }
 }
 
-async fn sqlite(path: &Path) -> Result<Database, StoreError> {
+async fn sqlite(path: &Path, connections: u32) -> Result<Database, StoreError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|error| unusable(format!("create the folder `{}`: {error}", folder.display())))?;
     }
     let name = path.display().to_string();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    if let Some(kind) = mounts::network(folder) {
+        return Err(unusable(format!(
+            "the store `{name}` is on a network file system (`{kind}`), where SQLite loses what it wrote; put it on a disk of this machine, \
+             or keep the journal in PostgreSQL"
+        )));
+    }
     // A file does not hang up. To test a connection before each use would cost as much as a small query.
     let pool = |connections| {
         AnyPoolOptions::new().max_connections(connections).test_before_acquire(false).after_connect(|connection, _| {
@@ -65,7 +68,7 @@ async fn sqlite(path: &Path) -> Result<Database, StoreError> {
         pool(1).connect_with(sqlite_url(path, "rwc")?).await.map_err(|error| unusable(format!("open the store `{name}`: {error}")))?;
     // A database in memory belongs to one connection.
     let in_memory = path == Path::new(IN_MEMORY);
-    let reading = if in_memory { writing.clone() } else { pool(READERS).connect_lazy_with(sqlite_url(path, "rw")?) };
+    let reading = if in_memory { writing.clone() } else { pool(connections).connect_lazy_with(sqlite_url(path, "rw")?) };
     Ok(Database { writing, reading, name })
 }
 
@@ -80,14 +83,6 @@ fn sqlite_url(path: &Path, mode: &str) -> Result<AnyConnectOptions, StoreError> 
         format!("sqlite:{}?mode={mode}", url.path())
     };
     AnyConnectOptions::from_str(&text).map_err(|error| refused(error.to_string()))
-}
-
-async fn postgres(url: &str) -> Result<Database, StoreError> {
-    let options = AnyConnectOptions::from_str(url).map_err(|error| unusable(format!("`store.url`: {error}")))?;
-    let name = options.database_url.path().trim_start_matches('/').to_owned();
-    let pool = |connections| AnyPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(5));
-    let writing = pool(1).connect_with(options.clone()).await.map_err(|error| unusable(format!("open the store `{name}`: {error}")))?;
-    Ok(Database { writing, reading: pool(READERS).connect_lazy_with(options), name })
 }
 
 /// The file that a URL of a journal names; `None` if it is kept by a server.

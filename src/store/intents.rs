@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use sqlx::AnyConnection;
 
-use super::{Store, StoreError, approvals, rows::Flag, runs::write_step};
+use super::{Store, StoreError, approvals, rows, rows::Flag, runs::write_step};
 use crate::{
     failpoints,
     run::{AttemptRecord, RunId, StepRecord},
@@ -119,9 +119,10 @@ async fn lock(
     // A run that has ended has given back its locks, and takes no more.
     let query = "INSERT INTO target_lock (target, run, step, since) SELECT $1, $2, $3, $4
                  WHERE EXISTS (SELECT 1 FROM run WHERE id = $2 AND state IN ('ready', 'waiting')) ON CONFLICT (target) DO NOTHING";
-    sqlx::query(query).bind(target).bind(&run.0).bind(step).bind(now.as_microsecond()).execute(&mut *connection).await?;
+    let target = rows::key(target);
+    sqlx::query(query).bind(&target).bind(&run.0).bind(step).bind(now.as_microsecond()).execute(&mut *connection).await?;
     let query = "SELECT run, step FROM target_lock WHERE target = $1";
-    let held: Option<(String, String)> = sqlx::query_as(query).bind(target).fetch_optional(connection).await?;
+    let held: Option<(String, String)> = sqlx::query_as(query).bind(&target).fetch_optional(connection).await?;
     let Some((holder, holding)) = held else { return Ok(Some(Held::Ended)) };
     let is_ours = (holder.as_str(), holding.as_str()) == (run.0.as_str(), step);
     Ok(if is_ours || failpoints::mistake("no_target_lock") { None } else { Some(Held::Locked { by: holder }) })

@@ -15,12 +15,14 @@ mod history;
 mod intents;
 mod kept;
 mod lock;
+mod mounts;
 mod quarantine;
 mod queue;
 mod rows;
 mod runs;
 mod schedules;
 mod schema;
+mod server;
 mod settle;
 mod stopped;
 mod touch;
@@ -29,6 +31,7 @@ mod writer;
 
 use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
 
+use serde::Deserialize;
 use sqlx::AnyPool;
 use tokio::sync::Notify;
 
@@ -51,6 +54,7 @@ pub use settle::Settled;
 
 use crate::{
     clock::Clock,
+    duration::Span,
     lifecycle::{Stop, Tasks},
     telemetry::signals::Signals,
 };
@@ -63,6 +67,18 @@ pub struct Store {
     /// Told when a message was put into the embedded queue.
     queued: Arc<Notify>,
     clock: Clock,
+}
+
+/// Where the journal is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`.
+    pub url: String,
+    /// How many connections read at once. One more writes.
+    pub connections: u32,
+    /// How long a server may take for an answer.
+    pub timeout: Span,
 }
 
 /// Why the store did not do it.
@@ -84,6 +100,36 @@ pub enum StoreError {
     },
 }
 
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            url: "sqlite:data/quell.db".to_owned(),
+            // Reads come from commands, pages and the driver; more would only queue at the two or four cores that SQLite can use.
+            connections: 4,
+            // Longer than it takes until a writer that stands still has lost its turn.
+            timeout: Span(Duration::from_secs(15)),
+        }
+    }
+}
+
+impl From<&str> for StoreConfig {
+    fn from(url: &str) -> Self {
+        Self { url: url.to_owned(), ..Self::default() }
+    }
+}
+
+impl From<&String> for StoreConfig {
+    fn from(url: &String) -> Self {
+        Self::from(url.as_str())
+    }
+}
+
+impl From<&Self> for StoreConfig {
+    fn from(config: &Self) -> Self {
+        config.clone()
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         Self::Unavailable(error.to_string())
@@ -91,12 +137,12 @@ impl From<sqlx::Error> for StoreError {
 }
 
 impl Store {
-    /// Opens the database named by `url` (`sqlite:PATH` or `postgres://…`), creates what is missing and starts its writer.
+    /// Opens the database that a URL (`sqlite:PATH` or `postgres://…`) or the settings name, creates what is missing and starts its writer.
     ///
     /// # Errors
     /// [`StoreError::Unusable`] says what is wrong with the URL, the folder, or the version of the database.
-    pub async fn open(url: &str, tasks: &Tasks, signals: Option<Signals>) -> Result<Self, StoreError> {
-        let Database { writing, reading, name } = Database::open(url).await?;
+    pub async fn open(at: impl Into<StoreConfig>, tasks: &Tasks, signals: Option<Signals>) -> Result<Self, StoreError> {
+        let Database { writing, reading, name } = Database::open(&at.into()).await?;
         schema::migrate(&writing, &name).await?;
         Ok(Self { readers: reading, writer: writer::start(writing, tasks, signals), queued: Arc::default(), clock: Clock::default() })
     }
@@ -143,6 +189,8 @@ fn lock_path(database: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod approval_tests;
+#[cfg(test)]
+mod server_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

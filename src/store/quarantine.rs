@@ -108,7 +108,14 @@ impl Store {
 
 pub(super) async fn insert(connection: &mut AnyConnection, rejected: &Rejected, now: i64) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO quarantine (at, reason, detail, body, state) VALUES ($1, $2, $3, $4, 'held')";
-    sqlx::query(query).bind(now).bind(rejected.reason).bind(&rejected.detail).bind(&rejected.body).execute(connection).await.map(|_| ())
+    sqlx::query(query)
+        .bind(now)
+        .bind(rejected.reason)
+        .bind(rows::text(&rejected.detail))
+        .bind(&rejected.body)
+        .execute(connection)
+        .await
+        .map(|_| ())
 }
 
 fn read((number, at, reason, detail, state, decided_at, body): Row) -> Result<QuarantineRow, StoreError> {

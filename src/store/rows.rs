@@ -9,6 +9,7 @@ use sqlx::{
 };
 
 use super::StoreError;
+use crate::expression::sha256;
 
 pub(super) fn time(microseconds: i64) -> Result<Timestamp, StoreError> {
     Timestamp::from_microsecond(microseconds).map_err(|error| corrupt("a time", error.to_string()))
@@ -24,6 +25,19 @@ pub(super) fn word<T>(what: &str, text: &str, parse: fn(&str) -> Option<T>) -> R
 
 pub(super) fn corrupt(what: &str, why: impl Into<String>) -> StoreError {
     StoreError::Corrupt { what: what.to_owned(), why: why.into() }
+}
+
+/// A text from outside: PostgreSQL keeps none with the character 0 in it.
+pub(super) fn text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// PostgreSQL has no index over more than 2,704 bytes, and a key may have others beside it.
+const LONGEST_KEY: usize = 1_000;
+
+/// A text from outside that something is found by; a long one is kept as its hash.
+pub(super) fn key(key: &str) -> String {
+    if key.len() > LONGEST_KEY { sha256(key) } else { text(key) }
 }
 
 /// What is true or false: SQLite has numbers for it.

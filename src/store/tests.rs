@@ -333,6 +333,21 @@ async fn one_bad_write_does_not_undo_its_neighbours(it: Fixture) {
     assert!(it.store.kept("a").await.unwrap().is_some() && it.store.kept("b").await.unwrap().is_some());
 }
 
+async fn texts_from_outside_are_kept_whatever_is_in_them(it: Fixture) {
+    let Arrival::Alert(mut received) = arrival(&"é".repeat(500), "0") else { unreachable!() };
+    received.alert.title = "a\0b".to_owned();
+    received.alert.revision = "r".repeat(1_000);
+    let rejected = Rejected { reason: "malformed", detail: "c\0d".to_owned(), body: vec![0] };
+    it.store.take_in(vec![Arrival::Alert(received.clone()), Arrival::Rejected(rejected)]).await.unwrap();
+    assert_eq!(it.store.take_in(vec![Arrival::Alert(received)]).await.unwrap(), [false], "it is recognised by its hash");
+    assert_eq!(it.store.alerts(&AlertFilter::default()).await.unwrap()[0].title, "a\u{fffd}b");
+    let dedup = Some(window::Dedup { key: "é\0".repeat(5_000), window: Duration::from_hours(1) });
+    let run = NewRun { windows: Windows { dedup, ..Windows::default() }, ..new_run("contain") };
+    assert_eq!(it.store.begin(run.clone()).await.unwrap(), Begun::New);
+    let again = NewRun { id: RunId::new(), occasion: "manual:2".to_owned(), ..run };
+    assert!(matches!(it.store.begin(again).await.unwrap(), Begun::Held(_)));
+}
+
 #[tokio::test]
 async fn after_the_disk_was_full_writes_succeed_again() {
     let it = fixture().await;
@@ -386,4 +401,5 @@ on_both! {
     a_step_reads_back_as_it_was_written,
     quarantine_is_decided_once,
     one_bad_write_does_not_undo_its_neighbours,
+    texts_from_outside_are_kept_whatever_is_in_them,
 }

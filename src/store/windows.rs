@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use sqlx::AnyConnection;
 
-use super::dialect;
+use super::{dialect, rows};
 use crate::{
     run::{Mode, RunId, Strategy},
     window::{Concurrency, Entry, Kind, Seen, Windows, since},
@@ -28,14 +28,15 @@ pub(super) async fn seen(
     }
     if let Some(dedup) = &windows.dedup {
         let query = "SELECT run, until FROM window_entry WHERE playbook = $1 AND kind = 'dedup' AND key = $2";
-        let found: Option<(String, i64)> = sqlx::query_as(query).bind(playbook).bind(&dedup.key).fetch_optional(&mut *connection).await?;
+        let found: Option<(String, i64)> =
+            sqlx::query_as(query).bind(playbook).bind(rows::key(&dedup.key)).fetch_optional(&mut *connection).await?;
         seen.holder = found.map(|(run, until)| (RunId(run), moment(until)));
     }
     if let Some(group) = &windows.group {
         let query = "SELECT (SELECT id FROM run WHERE playbook = $1 AND mode = $3 AND gathering = $2),
                             (SELECT at FROM window_entry WHERE playbook = $1 AND kind = 'group' AND key = $2)";
         let (run, last): (Option<String>, Option<i64>) =
-            sqlx::query_as(query).bind(playbook).bind(&group.key).bind(mode.as_str()).fetch_one(&mut *connection).await?;
+            sqlx::query_as(query).bind(playbook).bind(rows::key(&group.key)).bind(mode.as_str()).fetch_one(&mut *connection).await?;
         seen.gathering = run.map(RunId);
         seen.last_start = last.map(moment);
     }
@@ -58,7 +59,7 @@ pub(super) async fn keep(connection: &mut AnyConnection, playbook: &str, run: &R
     let Entry { kind, key, at, until, keep } = entry;
     if kind.is_replaced() {
         let query = "DELETE FROM window_entry WHERE playbook = $1 AND kind = $2 AND key = $3";
-        sqlx::query(query).bind(playbook).bind(kind.as_str()).bind(key).execute(&mut *connection).await?;
+        sqlx::query(query).bind(playbook).bind(kind.as_str()).bind(rows::key(key)).execute(&mut *connection).await?;
     }
     let query = "INSERT INTO window_entry (playbook, kind, key, at, until, run) VALUES ($1, $2, $3, $4, $5, $6);
                  DELETE FROM window_entry WHERE number IN (
@@ -67,7 +68,7 @@ pub(super) async fn keep(connection: &mut AnyConnection, playbook: &str, run: &R
         query
             .bind(playbook)
             .bind(kind.as_str())
-            .bind(key)
+            .bind(rows::key(key))
             .bind(at.as_microsecond())
             .bind(until.as_microsecond())
             .bind(&run.0)
@@ -110,7 +111,7 @@ async fn times(
     let found: Vec<(i64,)> = sqlx::query_as(query)
         .bind(playbook)
         .bind(kind.as_str())
-        .bind(key)
+        .bind(rows::key(key))
         .bind(since.as_microsecond())
         .bind(i64::from(most))
         .fetch_all(connection)
@@ -128,7 +129,8 @@ async fn open_runs(
     let query = "SELECT id FROM run WHERE playbook = $1 AND concurrency = $2 AND state IN (SELECT value FROM json_each($3))
                  ORDER BY rowid LIMIT $4";
     let states = serde_json::Value::from(states.split(' ').collect::<Vec<_>>()).to_string();
-    let found: Vec<(String,)> = sqlx::query_as(query).bind(playbook).bind(key).bind(states).bind(most).fetch_all(connection).await?;
+    let found: Vec<(String,)> =
+        sqlx::query_as(query).bind(playbook).bind(rows::key(key)).bind(states).bind(most).fetch_all(connection).await?;
     Ok(found.into_iter().map(|(id,)| RunId(id)).collect())
 }
 

@@ -138,7 +138,7 @@ impl Explain {
         }
         // A look makes no journal.
         let store = match store::file_of(&config.store.url) {
-            Ok(file) if file.as_ref().is_none_or(|file| file.exists()) => Some(Store::open(&config.store.url, tasks, None).await?),
+            Ok(file) if file.as_ref().is_none_or(|file| file.exists()) => Some(Store::open(&config.store, tasks, None).await?),
             Ok(_) | Err(_) => None,
         };
         let question = self.question(store.as_ref()).await?;
