@@ -59,6 +59,9 @@ pub(super) struct Trouble {
 const AGAIN: RetryPolicy =
     RetryPolicy { max_attempts: u32::MAX, delay: Duration::from_secs(2), backoff: Backoff::Exponential, max_delay: Duration::from_mins(5) };
 
+/// How soon a node takes a poll over from one that died.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 /// A source with more pages at once is broken or needs a narrower question.
 const MOST_PAGES: usize = 1_000;
 
@@ -70,7 +73,13 @@ impl Task {
     /// Fetches until the program should end.
     pub async fn run(self, stop: Stop) {
         let mut failures = 0;
+        let duty = format!("poll {}", self.inlet.adapter);
         while !stop.is_requested() {
+            // Where the store does not answer, the round finds that out and tells it.
+            if matches!(self.store.has_duty(&duty).await, Ok(false)) {
+                stop.sleep(LOOK_AGAIN.min(self.every)).await;
+                continue;
+            }
             let span = info_span!("poll", adapter = self.inlet.adapter);
             let Some(ended) = stop.or(self.round().instrument(span)).await else {
                 return;

@@ -78,7 +78,7 @@ impl App {
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
         metrics.process_start.set(seconds(Timestamp::now()));
         let signals = Signals::new(metrics.clone());
-        let store = Store::open(&config.store, &tasks, Some(signals.clone())).await?;
+        let store = Store::open(&config.store, &tasks, Some(signals.clone())).await?.join(config.store.lease.0, &tasks).await?;
         // Taken before anything is started: it would end a program that is not yet ready for it.
         let hangup = reload::hangup();
         let (reloader, playbooks) = Reloader::load(config.playbooks.clone(), store.clone(), signals.clone());

@@ -50,6 +50,12 @@ impl Consumer for Rows {
     fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<Delivery>, Lost>> {
         Box::pin(async move {
             loop {
+                // One reads for all, so that each message is taken in once.
+                if !self.store.has_duty("embedded bus").await.map_err(lost)? {
+                    self.after = 0;
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    continue;
+                }
                 let queued = self.store.queued_after(self.after, most).await.map_err(lost)?;
                 if let Some(last) = queued.last() {
                     self.after = last.number;

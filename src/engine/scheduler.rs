@@ -67,7 +67,9 @@ impl Scheduler {
 
     /// Starts what is due and not under way; waits for places. Returns how many were started.
     async fn start_due_runs(&self) -> usize {
-        let Ok(due) = self.store.due_runs(self.store.clock().now(), self.only, LOOK_AT).await else { return 0 };
+        // A run that waits here for a place is one that another node could drive.
+        let most = if self.store.is_shared() { i64::try_from(self.places.available_permits()).unwrap_or(LOOK_AT) } else { LOOK_AT };
+        let Ok(due) = self.store.claim_due(self.store.clock().now(), self.only, most).await else { return 0 };
         let mut started = 0;
         for run in due {
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return started };

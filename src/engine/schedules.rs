@@ -62,6 +62,11 @@ impl Schedules {
 
     /// Begins what is due; returns how many runs began.
     pub(super) async fn look(&mut self, now: Timestamp) -> Result<usize, StoreError> {
+        if !self.engine.store.has_duty("schedules").await? {
+            // Whoever has it moves on what is known here.
+            self.known.clear();
+            return Ok(0);
+        }
         let library = self.engine.shelf.current();
         let mut begun = 0;
         for playbook in &library.playbooks {

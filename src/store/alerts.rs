@@ -1,5 +1,7 @@
 //! Alerts: taken in with the messages that are none, decided upon, listed.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -167,15 +169,21 @@ impl Store {
                         windows::forget(connection, now).await?;
                     }
                     let alerts: Vec<i64> = decisions.iter().map(|decision| decision.alert).collect();
+                    let alerts = Value::from(alerts).to_string();
+                    // Another node may have decided about some of them meanwhile.
+                    let query =
+                        "SELECT number FROM alert WHERE state = 'received' AND number IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
+                    let open: Vec<(i64,)> = sqlx::query_as(query).bind(&alerts).fetch_all(&mut *connection).await?;
+                    let open: HashSet<i64> = open.into_iter().map(|(number,)| number).collect();
                     let mut begun = Vec::new();
-                    for decision in decisions {
+                    for decision in decisions.into_iter().filter(|decision| open.contains(&decision.alert)) {
                         for verdict in decision.verdicts {
                             let run = record_verdict(connection, decision.alert, verdict, now).await?;
                             begun.extend(run.map(|run| (decision.alert, run)));
                         }
                     }
                     let query = "UPDATE alert SET state = 'decided' WHERE number IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
-                    sqlx::query(query).bind(Value::from(alerts).to_string()).execute(connection).await?;
+                    sqlx::query(query).bind(alerts).execute(connection).await?;
                     Ok(begun)
                 })
             })

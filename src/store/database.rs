@@ -19,6 +19,8 @@ pub(super) struct Database {
     /// One connection: writes are put together, not side by side.
     pub(super) writing: AnyPool,
     pub(super) reading: AnyPool,
+    /// One more connection where several programs may share the database: for the lease, which must not wait behind anything.
+    pub(super) heart: Option<AnyPool>,
     /// What people call it.
     pub(super) name: String,
 }
@@ -69,7 +71,7 @@ async fn sqlite(path: &Path, connections: u32) -> Result<Database, StoreError> {
     // A database in memory belongs to one connection.
     let in_memory = path == Path::new(IN_MEMORY);
     let reading = if in_memory { writing.clone() } else { pool(connections).connect_lazy_with(sqlite_url(path, "rw")?) };
-    Ok(Database { writing, reading, name })
+    Ok(Database { writing, reading, heart: None, name })
 }
 
 fn sqlite_url(path: &Path, mode: &str) -> Result<AnyConnectOptions, StoreError> {

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use sqlx::AnyConnection;
 
-use super::{Store, StoreError, approvals, rows, rows::Flag, runs::write_step};
+use super::{Store, StoreError, approvals, nodes, rows, rows::Flag, runs::write_step};
 use crate::{
     failpoints,
     run::{AttemptRecord, RunId, StepRecord},
@@ -78,7 +78,16 @@ impl Store {
     /// # Errors
     /// The store cannot be written.
     pub async fn lock(&self, run: RunId, step: String, target: String, now: Timestamp) -> Result<Option<Held>, StoreError> {
-        self.writer.write(move |connection| Box::pin(async move { lock(connection, (&run, &step), &target, now).await })).await
+        let driver = self.driver();
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    let query = "SELECT 1 FROM run WHERE id = $1 AND ($2 IS NULL OR node = $2)";
+                    let ours: Option<(i64,)> = sqlx::query_as(query).bind(&run.0).bind(driver).fetch_optional(&mut *connection).await?;
+                    if ours.is_none() { Ok(Some(Held::Ended)) } else { lock(connection, (&run, &step), &target, now).await }
+                })
+            })
+            .await
     }
 
     /// Records that a call is about to be made; durable when this returns. Unless it returns `None`, the call must not be made.
@@ -89,17 +98,20 @@ impl Store {
         let judged_before = failpoints::mistake("cap_outside_transaction");
         if judged_before {
             let intent = intent.clone();
-            let held = self.writer.write(move |connection| Box::pin(async move { judge(connection, &intent).await })).await?;
+            let driver = self.driver();
+            let held =
+                self.writer.write(move |connection| Box::pin(async move { judge(connection, &intent, driver.as_deref()).await })).await?;
             if held.is_some() {
                 return Ok(held);
             }
             // Long enough for another to be judged as well.
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
+        let driver = self.driver();
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
-                    let held = if judged_before { None } else { judge(connection, &intent).await? };
+                    let held = if judged_before { None } else { judge(connection, &intent, driver.as_deref()).await? };
                     if held.is_none() {
                         write_step(connection, &intent.run, &intent.step, Some(&intent.attempt)).await?;
                     }
@@ -129,13 +141,24 @@ async fn lock(
 }
 
 /// Whether anything speaks against the intent; takes its lock if nothing does.
-async fn judge(connection: &mut AnyConnection, intent: &Intent) -> Result<Option<Held>, sqlx::Error> {
+async fn judge(connection: &mut AnyConnection, intent: &Intent, driver: Option<&str>) -> Result<Option<Held>, sqlx::Error> {
     // What may have happened already is seen to its end; of a cancelled run nothing else begins.
     let query = "SELECT stopped.who, stopped.reason, EXISTS (SELECT 1 FROM approval WHERE approval.run = $1)
                  FROM run LEFT JOIN stopped ON NOT $3
-                 WHERE id = $1 AND state IN ('ready', 'waiting') AND (NOT cancel OR $2)";
-    let open: Option<(Option<String>, Option<String>, Flag)> =
-        sqlx::query_as(query).bind(&intent.run.0).bind(intent.step.uncertain).bind(intent.tells).fetch_optional(&mut *connection).await?;
+                 WHERE id = $1 AND state IN ('ready', 'waiting') AND (NOT cancel OR $2) AND ($4 IS NULL OR node = $4)";
+    let open: Option<(Option<String>, Option<String>, Flag)> = sqlx::query_as(query)
+        .bind(&intent.run.0)
+        .bind(intent.step.uncertain)
+        .bind(intent.tells)
+        .bind(driver)
+        .fetch_optional(&mut *connection)
+        .await?;
+    // A node whose lease is over may have lost the run by the time it sends.
+    if let Some(driver) = driver
+        && !nodes::lease_holds(connection, driver).await?
+    {
+        return Ok(Some(Held::Ended));
+    }
     let asks = match open {
         None => return Ok(Some(Held::Ended)),
         Some((Some(who), reason, _)) => return Ok(Some(Held::Stopped { who, reason: reason.unwrap_or_default() })),

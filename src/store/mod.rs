@@ -16,6 +16,7 @@ mod intents;
 mod kept;
 mod lock;
 mod mounts;
+mod nodes;
 mod quarantine;
 mod queue;
 mod rows;
@@ -63,6 +64,10 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Store {
     readers: AnyPool,
+    /// A connection for the lease, until this program is a node.
+    heart: Option<AnyPool>,
+    /// This program, where it shares the journal with others.
+    node: Option<Arc<nodes::Node>>,
     writer: writer::Handle,
     /// Told when a message was put into the embedded queue.
     queued: Arc<Notify>,
@@ -79,6 +84,8 @@ pub struct StoreConfig {
     pub connections: u32,
     /// How long a server may take for an answer.
     pub timeout: Span,
+    /// How long a program that shares the journal is waited for before others go on with its work.
+    pub lease: Span,
 }
 
 /// Why the store did not do it.
@@ -108,6 +115,8 @@ impl Default for StoreConfig {
             connections: 4,
             // Longer than it takes until a writer that stands still has lost its turn.
             timeout: Span(Duration::from_secs(15)),
+            // A stopped virtual machine or a slow failover of the database is over sooner; a coin miner costs little in it.
+            lease: Span(Duration::from_secs(15)),
         }
     }
 }
@@ -142,9 +151,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unusable`] says what is wrong with the URL, the folder, or the version of the database.
     pub async fn open(at: impl Into<StoreConfig>, tasks: &Tasks, signals: Option<Signals>) -> Result<Self, StoreError> {
-        let Database { writing, reading, name } = Database::open(&at.into()).await?;
+        let Database { writing, reading, heart, name } = Database::open(&at.into()).await?;
         schema::migrate(&writing, &name).await?;
-        Ok(Self { readers: reading, writer: writer::start(writing, tasks, signals), queued: Arc::default(), clock: Clock::default() })
+        let writer = writer::start(writing, tasks, signals);
+        Ok(Self { readers: reading, heart, node: None, writer, queued: Arc::default(), clock: Clock::default() })
     }
 
     /// The same journal, dated by another clock.
@@ -189,6 +199,8 @@ fn lock_path(database: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod approval_tests;
+#[cfg(test)]
+mod node_tests;
 #[cfg(test)]
 mod server_tests;
 #[cfg(test)]

@@ -223,12 +223,12 @@ impl Store {
     /// # Errors
     /// The store cannot be written; nothing was recorded.
     pub async fn record(&self, change: Change) -> Result<Standing, StoreError> {
-        let now = self.clock.now();
-        self.writer.write(move |connection| Box::pin(async move { record(connection, &change, now).await })).await
+        let (now, driver) = (self.clock.now(), self.driver());
+        self.writer.write(move |connection| Box::pin(async move { record(connection, &change, driver, now).await })).await
     }
 }
 
-async fn record(connection: &mut AnyConnection, change: &Change, now: Timestamp) -> Result<Standing, sqlx::Error> {
+async fn record(connection: &mut AnyConnection, change: &Change, driver: Option<String>, now: Timestamp) -> Result<Standing, sqlx::Error> {
     let run = &change.run;
     if let Some(step) = change.step.as_ref().filter(|step| step.action == "approval")
         && is_answered_otherwise(connection, &run.id, step).await?
@@ -237,8 +237,8 @@ async fn record(connection: &mut AnyConnection, change: &Change, now: Timestamp)
     }
     // Whoever touched the run wants it looked at soon, whatever its driver knew when it went on.
     let query = "UPDATE run SET state = $2, reason = $3, due_at = CASE WHEN touched AND due_at < $4 THEN due_at ELSE $4 END, ended_at = $5,
-                                gathering = CASE WHEN $5 IS NULL THEN gathering END
-                 WHERE id = $1 AND state IN ('ready', 'waiting')
+                                gathering = CASE WHEN $5 IS NULL THEN gathering END, node = CASE $2 WHEN 'ready' THEN node END
+                 WHERE id = $1 AND state IN ('ready', 'waiting') AND ($6 IS NULL OR node = $6)
                  RETURNING touched, playbook, concurrency";
     let updated: Option<(Flag, String, Option<String>)> = sqlx::query_as(query)
         .bind(&run.id.0)
@@ -246,6 +246,7 @@ async fn record(connection: &mut AnyConnection, change: &Change, now: Timestamp)
         .bind(rows::text(&run.reason))
         .bind(run.due_at.as_microsecond())
         .bind(run.ended_at.map(Timestamp::as_microsecond))
+        .bind(driver.filter(|_| !failpoints::mistake("no_fence")))
         .fetch_optional(&mut *connection)
         .await?;
     let Some((Flag(is_touched), playbook, concurrency)) = updated else { return Ok(Standing::Ended) };

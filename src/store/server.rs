@@ -29,7 +29,8 @@ pub(super) async fn open(config: &StoreConfig) -> Result<Database, StoreError> {
     let mut connection = writing.acquire().await?;
     trust(&mut connection, &name).await?;
     drop(connection);
-    Ok(Database { writing, reading: pool(config.connections).connect_lazy_with(options), name })
+    let reading = pool(config.connections).connect_lazy_with(options.clone());
+    Ok(Database { writing, reading, heart: Some(pool(1).connect_lazy_with(options)), name })
 }
 
 /// Times out what hangs. A write of two nodes that both wait for their turn takes as long as the writes before it.

@@ -201,6 +201,10 @@ impl Driver {
         (mut record, intent_at): (StepRecord, Timestamp),
         action: &dyn Perform,
     ) -> Result<(), LetGo> {
+        // The process may have been stopped since the intent: then the run is somebody else's by now, or will be.
+        if !self.store.is_alive() {
+            return Err(LetGo::Taken);
+        }
         let precondition = record.precondition.clone().unwrap_or_default();
         let begun = Instant::now();
         let result = self.within(spot.step, action.perform(&it.context(&record, &precondition, &self.services))).await;
