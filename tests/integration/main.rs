@@ -44,6 +44,7 @@ mod foresight;
 mod intake;
 mod kill;
 mod load;
+mod nodes;
 mod people;
 mod playbook_errors;
 mod reload;

@@ -30,6 +30,8 @@ pub struct Lab {
     pub simulator: Simulator,
     pub folder: TempDir,
     pub port: u16,
+    /// Where its journal is.
+    pub journal: String,
 }
 
 /// A `quell run` that this test started; ended when dropped.
@@ -55,7 +57,8 @@ impl Lab {
     pub async fn new(bus: &str, options: Options) -> Self {
         let simulator = Simulator::start(options).await.expect("start the simulator");
         let folder = tempfile::tempdir().expect("make a folder");
-        let lab = Self { simulator, folder, port: free_port() };
+        let journal = format!("sqlite:{}", folder.path().join("quell.db").display());
+        let lab = Self { simulator, folder, port: free_port(), journal };
         fs::create_dir(lab.path("playbooks")).expect("make the folder of playbooks");
         fs::write(lab.path("root.pem"), lab.simulator.root_certificate_pem()).expect("write the root certificate");
         fs::write(lab.path("quell.yaml"), lab.settings(bus)).expect("write the settings");
@@ -94,7 +97,7 @@ impl Lab {
         let it = &self.simulator;
         format!(
             r#"bus: {{{bus}}}
-store: {{url: "sqlite:{database}"}}
+store: {{url: "{journal}"}}
 playbooks: {playbooks}
 web: {{listen: "127.0.0.1:{port}"}}
 net: {{allow: ["127.0.0.1"]}}
@@ -119,7 +122,7 @@ channels:
   "teams:soc": {{url: "{teams}/workflows/soc"}}
   "email:oncall": {{smtp: "smtp://{smtp}", from: "quell@partner.example", to: ["oncall@partner.example"]}}
 "#,
-            database = self.path("quell.db").display(),
+            journal = self.journal,
             playbooks = self.path("playbooks").display(),
             port = self.port,
             tenant = it.tenant_id(),
@@ -135,6 +138,28 @@ channels:
             teams = it.teams_url(),
             smtp = it.smtp_address(),
         )
+    }
+
+    /// Keeps the journal in a PostgreSQL, with leases of three seconds.
+    pub fn with_journal_in(mut self, url: &str) -> Self {
+        self.change_settings(&format!("url: \"{}\"", self.journal), &format!("lease: 3s, url: \"{url}\""));
+        url.clone_into(&mut self.journal);
+        self
+    }
+
+    /// Starts a further `quell run` on the same bus and journal, and waits until alerts flow; returns its port as well.
+    pub async fn run_another(&self) -> (Quell, u16) {
+        let port = free_port();
+        let quell = self.start_armed(&[], &[("QUELL_WEB__LISTEN", &format!("127.0.0.1:{port}"))]);
+        let begun = Instant::now();
+        loop {
+            let answer = client().get(format!("http://127.0.0.1:{port}/readyz")).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return (quell, port);
+            }
+            assert!(begun.elapsed() < START_LIMIT, "another quell is not ready\n{}", quell.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// The command line of this installation.
@@ -225,8 +250,7 @@ channels:
 
     /// The journal, beside the process that writes it.
     pub async fn store(&self) -> Store {
-        let url = format!("sqlite:{}", self.path("quell.db").display());
-        Store::open(&url, &Tasks::default(), None).await.expect("open the store")
+        Store::open(&self.journal, &Tasks::default(), None).await.expect("open the store")
     }
 
     /// Waits until so many alerts are decided about and every run has ended; returns what there is.

@@ -19,5 +19,6 @@
 pub mod broker;
 pub mod lab;
 pub mod ports;
+pub mod postgres;
 pub mod smtp;
 pub mod tcp_proxy;
