@@ -30,7 +30,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("expression", "alert digest duration problem"),
     ("failpoints", ""),
     // The path of an alert, from its end to its start.
-    ("store", "alert approval clock digest failpoints lifecycle people run telemetry window"),
+    ("store", "alert approval clock digest duration failpoints lifecycle people run secret telemetry window"),
     ("connections", "lifecycle net secret store"),
     ("channels", "alert connections net problem secret"),
     ("actions", "alert channels connections net problem run secret"),
@@ -43,7 +43,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("adapters", "alert bus connections duration expression failpoints lifecycle net problem retry secret store telemetry"),
     // The edge.
     ("web", "adapters approval lifecycle people secret store telemetry"),
-    ("config", "adapters bus connections engine net people problem secret telemetry web"),
+    ("config", "adapters bus connections engine net people problem secret store telemetry web"),
     ("app", "actions adapters bus channels config connections engine lifecycle net playbook problem store telemetry web"),
     (
         "trial",

@@ -72,7 +72,7 @@ impl App {
         if !faults.is_empty() {
             return Err(Unusable(faults).into());
         }
-        let lock = Lock::take(&config.store.url)?;
+        let lock = Lock::take(config.store.url.expose())?;
         let tasks = Tasks::default();
         let metrics = Metrics::new()?;
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);

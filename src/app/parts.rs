@@ -101,7 +101,7 @@ impl Parts {
 
 /// What is wrong with settings that stand for themselves.
 pub(super) fn faults_alone(config: &Config) -> Vec<String> {
-    let store = store::file_of(&config.store.url).map_err(|error: StoreError| error.to_string());
+    let store = store::file_of(config.store.url.expose()).map_err(|error: StoreError| error.to_string());
     let log = logs::check(&config.telemetry.log).map_err(|error| format!("`telemetry.log`: {error}"));
     config.bus.faults().into_iter().chain(store.err()).chain(log.err()).chain(config.web.fault()).chain(faults_of_people(config)).collect()
 }

@@ -160,7 +160,7 @@ impl Command {
             Self::ResumeActions(why) => return why.resume(config, json).await,
             other => other,
         };
-        let journal = match store::file_of(&config.store.url) {
+        let journal = match store::file_of(config.store.url.expose()) {
             Ok(journal) => journal,
             Err(error) => return Exit::usage(&error.to_string()),
         };

@@ -54,7 +54,7 @@ enum Missed {
 }
 
 async fn in_store(config: &Config, change: impl AsyncFnOnce(&Store) -> Result<(), StoreError>) -> Result<(), Missed> {
-    let journal = store::file_of(&config.store.url).map_err(|error| Missed::Failed(error.to_string()))?;
+    let journal = store::file_of(config.store.url.expose()).map_err(|error| Missed::Failed(error.to_string()))?;
     if let Some(journal) = journal.filter(|journal| !journal.exists()) {
         return Err(Missed::NoJournal(format!("there is no journal at `{}` yet", journal.display())));
     }

@@ -166,7 +166,7 @@ mod tests {
     fn nothing_set_is_enough() {
         let config = parse("", &[]).unwrap();
         assert_eq!(config.bus.url.expose(), "embedded");
-        assert_eq!(config.store.url, "sqlite:data/quell.db");
+        assert_eq!(config.store.url.expose(), "sqlite:data/quell.db");
     }
 
     #[test]

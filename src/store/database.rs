@@ -35,7 +35,7 @@ const SQLITE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAG
 impl Database {
     pub(super) async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         install_default_drivers();
-        match file_of(&config.url)? {
+        match file_of(config.url.expose())? {
             Some(file) => sqlite(&file, config.connections).await,
             None => server::open(config).await,
         }

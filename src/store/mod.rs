@@ -57,6 +57,7 @@ use crate::{
     clock::Clock,
     duration::Span,
     lifecycle::{Stop, Tasks},
+    secret::Secret,
     telemetry::signals::Signals,
 };
 
@@ -79,7 +80,7 @@ pub struct Store {
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
     /// `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`.
-    pub url: String,
+    pub url: Secret,
     /// How many connections read at once. One more writes.
     pub connections: u32,
     /// How long a server may take for an answer.
@@ -110,7 +111,7 @@ pub enum StoreError {
 impl Default for StoreConfig {
     fn default() -> Self {
         Self {
-            url: "sqlite:data/quell.db".to_owned(),
+            url: Secret::new("sqlite:data/quell.db"),
             // Reads come from commands, pages and the driver; more would only queue at the two or four cores that SQLite can use.
             connections: 4,
             // Longer than it takes until a writer that stands still has lost its turn.
@@ -123,7 +124,7 @@ impl Default for StoreConfig {
 
 impl From<&str> for StoreConfig {
     fn from(url: &str) -> Self {
-        Self { url: url.to_owned(), ..Self::default() }
+        Self { url: Secret::new(url), ..Self::default() }
     }
 }
 

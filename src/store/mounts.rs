@@ -33,7 +33,7 @@ pub(super) fn network(folder: &Path) -> Option<String> {
     NETWORK.contains(&kind).then(|| kind.to_owned())
 }
 
-/// The kind of the last mount whose place the folder is in; see "proc_pid_mountinfo(5)".
+/// The kind of the last mount whose place the folder is in; see `proc_pid_mountinfo(5)`.
 fn kind<'a>(mounts: &'a str, folder: &Path) -> Option<&'a str> {
     let mount = |line: &'a str| {
         let (place, kind) = line.split_once(" - ")?;

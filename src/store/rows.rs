@@ -9,7 +9,7 @@ use sqlx::{
 };
 
 use super::StoreError;
-use crate::expression::sha256;
+use crate::digest::sha256;
 
 pub(super) fn time(microseconds: i64) -> Result<Timestamp, StoreError> {
     Timestamp::from_microsecond(microseconds).map_err(|error| corrupt("a time", error.to_string()))

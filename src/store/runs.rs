@@ -246,7 +246,7 @@ async fn record(connection: &mut AnyConnection, change: &Change, driver: Option<
         .bind(rows::text(&run.reason))
         .bind(run.due_at.as_microsecond())
         .bind(run.ended_at.map(Timestamp::as_microsecond))
-        .bind(driver.filter(|_| !failpoints::mistake("no_fence")))
+        .bind(driver)
         .fetch_optional(&mut *connection)
         .await?;
     let Some((Flag(is_touched), playbook, concurrency)) = updated else { return Ok(Standing::Ended) };

@@ -17,7 +17,7 @@ const OLDEST: i64 = 14;
 const LOST_TURN_MS: u32 = 10_000;
 
 pub(super) async fn open(config: &StoreConfig) -> Result<Database, StoreError> {
-    let options = AnyConnectOptions::from_str(&config.url).map_err(|error| unusable(format!("`store.url` is no URL: {error}")))?;
+    let options = AnyConnectOptions::from_str(config.url.expose()).map_err(|error| unusable(format!("`store.url` is no URL: {error}")))?;
     let host = options.database_url.host_str().unwrap_or("localhost").to_owned();
     let name = format!("{} on {host}", options.database_url.path().trim_start_matches('/'));
     let limit = config.timeout.0.as_millis();
@@ -67,7 +67,7 @@ async fn trust(connection: &mut AnyConnection, name: &str) -> Result<(), StoreEr
 
 /// What a person is to do about a connection that did not come about.
 fn refused(name: &str, error: &sqlx::Error) -> StoreError {
-    let advice = match error.as_database_error().and_then(|error| error.code()).as_deref() {
+    let advice = match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
         Some("3D000") => "make it with `CREATE DATABASE`",
         Some("28P01" | "28000") => "its user or password is wrong, or pg_hba.conf does not let that user in from here",
         Some("53300") => "it has no connection left: raise `max_connections`, or lower `store.connections`",

@@ -53,6 +53,7 @@ pub(super) async fn fixture() -> Fixture {
 }
 
 /// A schema of its own on the server that `tests/run` started.
+#[expect(clippy::disallowed_methods, reason = "the variable is the tests' own, and no setting")]
 pub(super) async fn on_a_server() -> Fixture {
     let server = std::env::var("QUELL_TEST_DATABASE_URL")
         .expect("`QUELL_TEST_DATABASE_URL` is not set: start the tests with `tests/run`, or set it to the URL of a PostgreSQL");

@@ -137,7 +137,7 @@ impl Explain {
             return Err(Trouble::Said(Exit::usage(&why)));
         }
         // A look makes no journal.
-        let store = match store::file_of(&config.store.url) {
+        let store = match store::file_of(config.store.url.expose()) {
             Ok(file) if file.as_ref().is_none_or(|file| file.exists()) => Some(Store::open(&config.store, tasks, None).await?),
             Ok(_) | Err(_) => None,
         };
