@@ -269,7 +269,7 @@ async fn a_check_of_broken_settings_says_where_and_is_json_on_request() {
 /// Settings of which each has its own fault.
 const FAULTY: &str = r#"
 bus: {url: 'redis://x', prefetch: 0}
-store: {url: 'postgres://db'}
+store: {url: 'mysql://db'}
 telemetry: {log: '=[nonsense'}
 net: {allow: ['10.0.0.0/99']}
 connections:
