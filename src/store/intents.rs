@@ -104,8 +104,8 @@ impl Store {
             if held.is_some() {
                 return Ok(held);
             }
-            // Long enough for another to be judged as well.
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            // Long enough for another to be judged as well, however busy the machine is.
+            tokio::time::sleep(std::time::Duration::from_secs(3)).await;
         }
         let driver = self.driver();
         self.writer
