@@ -72,8 +72,6 @@ CREATE TABLE run (
     concurrency_max BIGINT,
     cancel          BOOLEAN NOT NULL DEFAULT FALSE,
     touched         BOOLEAN NOT NULL DEFAULT FALSE,
-    -- When a person who settled a step in doubt let the run go on: its time limit counts from there.
-    resumed_at      BIGINT,
     UNIQUE (playbook, occasion)
 );
 CREATE INDEX run_open ON run (due_at) WHERE state IN ('ready', 'waiting');
