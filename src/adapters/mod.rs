@@ -19,7 +19,7 @@ mod webhook;
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use anyhow::Context;
-use schemars::{JsonSchema, Schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
@@ -178,7 +178,7 @@ pub struct Entry {
     pub summary: &'static str,
     /// Settings that work, as JSON.
     pub example: &'static str,
-    schema: fn() -> Schema,
+    schema: fn(&mut SchemaGenerator) -> Schema,
     prepare: fn(Value) -> Result<Arc<dyn Build>, serde_json::Error>,
 }
 
@@ -188,14 +188,14 @@ impl Entry {
             name: M::TYPE,
             summary: M::SUMMARY,
             example: M::EXAMPLE,
-            schema: || schemars::schema_for!(M),
+            schema: M::json_schema,
             prepare: |settings| Ok(Arc::new(serde_json::from_value::<M>(settings)?)),
         }
     }
 
     /// The JSON Schema of the settings, `name`, `type` and `source` aside.
-    pub fn schema(&self) -> Schema {
-        (self.schema)()
+    pub fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        (self.schema)(generator)
     }
 }
 
@@ -259,7 +259,7 @@ mod tests {
             let mut settings: Map<String, Value> = serde_json::from_str(entry.example).unwrap();
             settings.insert("name".to_owned(), "example".into());
             settings.insert("type".to_owned(), entry.name.into());
-            let known = entry.schema().to_value()["properties"].as_object().unwrap().clone();
+            let known = entry.schema(&mut SchemaGenerator::default()).to_value()["properties"].as_object().unwrap().clone();
             let written = settings.keys().filter(|key| !matches!(key.as_str(), "name" | "type"));
             assert!(written.clone().all(|key| known.contains_key(key)), "{}: the schema knows what the example uses", entry.name);
             AdapterConfig::read(settings).unwrap();

@@ -1,5 +1,7 @@
 //! The settings: `quell.yaml`, with `QUELL_…` variables above it ([`variables`]). Read once, at the start.
 
+mod forms;
+mod schema;
 mod variables;
 
 use std::{
@@ -7,9 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
+pub use self::schema::json_schema;
 use self::variables::Layered;
 use crate::{
     adapters::AdapterConfig, bus::rabbitmq, connections::ConnectionConfig, engine::Guardrails, engine::SiteApprovals, net::NetConfig,
@@ -17,24 +21,30 @@ use crate::{
 };
 
 /// Everything that can be set. Without a file everything has its default, which runs on one machine and reaches nothing.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(title = "Quell settings")]
 pub struct Config {
     /// What carries alerts: `embedded`, or a broker.
     pub bus: rabbitmq::Settings,
     /// Where the journal is.
+    #[schemars(with = "forms::Store")]
     pub store: StoreConfig,
     /// Where alerts come from.
+    #[schemars(schema_with = "schema::adapters")]
     pub adapters: Vec<AdapterConfig>,
     /// Outside systems and the credentials for them.
     pub connections: BTreeMap<String, ConnectionConfig>,
     /// Where to notify.
+    #[schemars(schema_with = "schema::channels")]
     pub channels: BTreeMap<String, Value>,
     /// What playbooks may send as `secret("name")`, each as `${env:NAME}` or `${file:/path}`.
     pub secrets: Secrets,
     /// The site's limits.
+    #[schemars(with = "forms::Guardrails")]
     pub guardrails: Guardrails,
     /// Whom the site asks where a guardrail wants a person's word.
+    #[schemars(with = "forms::SiteApprovals")]
     pub approvals: SiteApprovals,
     /// The people who may look at approvals and answer them.
     pub users: People,
@@ -49,7 +59,7 @@ pub struct Config {
 }
 
 /// How the program reports on itself.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetryConfig {
     /// Which log lines are written, e.g. `info,quell=debug`.

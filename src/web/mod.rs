@@ -19,6 +19,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -35,7 +36,7 @@ pub use self::{
 use crate::{lifecycle::Stop, people::SHORTEST_TOKEN, secret::Secret};
 
 /// Where the web listens, and whom it obeys.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebConfig {
     /// The address.

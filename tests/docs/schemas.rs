@@ -8,7 +8,9 @@ use crate::root;
 
 #[test]
 fn the_schemas_in_the_documentation_are_those_of_the_program() {
-    for (name, schema) in [("playbook", quell::playbook::json_schema()), ("test", quell::trial::json_schema())] {
+    let schemas =
+        [("playbook", quell::playbook::json_schema()), ("test", quell::trial::json_schema()), ("config", quell::config::json_schema())];
+    for (name, schema) in schemas {
         fresh(name, &schema);
     }
 }

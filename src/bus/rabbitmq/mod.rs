@@ -11,6 +11,7 @@ mod topology;
 use std::time::Duration;
 
 use lapin::{Connection, ConnectionProperties, uri::AMQPUri};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::watch;
 use url::Url;
@@ -27,8 +28,9 @@ pub struct RabbitMq {
 }
 
 /// Where the broker is and how it is used, as written under `bus:`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Bus")]
 pub struct Settings {
     /// `amqp://` or `amqps://`, with user and password; or `embedded`.
     pub url: Secret,
