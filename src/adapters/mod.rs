@@ -18,7 +18,6 @@ mod webhook;
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use anyhow::Context;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -102,17 +101,26 @@ pub struct Adapter {
     pub task: Option<Task>,
 }
 
+/// An adapter cannot be used as configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("adapter `{name}`: {why}")]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct AdapterError {
+    pub name: String,
+    pub why: String,
+}
+
 /// Makes every adapter; starts nothing.
 ///
 /// # Errors
 /// For each adapter that cannot be made: its name, the setting and what to do.
-pub fn build<'a>(configs: impl IntoIterator<Item = &'a AdapterConfig>, around: &Surroundings) -> Result<Vec<Adapter>, Vec<anyhow::Error>> {
+pub fn build<'a>(configs: impl IntoIterator<Item = &'a AdapterConfig>, around: &Surroundings) -> Result<Vec<Adapter>, Vec<AdapterError>> {
     let mut taken = Taken::default();
     let (mut adapters, mut errors) = (Vec::new(), Vec::new());
     for config in configs {
-        match config.build(around, &mut taken).with_context(|| format!("adapter `{}`", config.name)) {
+        match config.build(around, &mut taken) {
             Ok(adapter) => adapters.push(adapter),
-            Err(error) => errors.push(error),
+            Err(error) => errors.push(AdapterError { name: config.name.clone(), why: format!("{error:#}") }),
         }
     }
     if errors.is_empty() { Ok(adapters) } else { Err(errors) }

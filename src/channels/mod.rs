@@ -80,7 +80,7 @@ pub struct ChannelError {
 const ANY: &str = "*";
 
 /// The channel that is there without being configured, so that a first playbook works.
-const DEFAULT: &str = "log:default";
+pub const DEFAULT: &str = "log:default";
 
 impl Channels {
     /// Builds every channel from its settings by `TYPE:NAME`; contacts nobody.

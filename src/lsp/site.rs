@@ -9,10 +9,13 @@ use std::{
 
 use gen_lsp_types::Uri;
 
-use super::documents::{Document, Seen};
+use super::{
+    documents::{Document, Seen},
+    schema::Form,
+};
 use crate::{
     app::check::{Checked, check},
-    config::{Config, ConfigError, DEFAULT_FILE},
+    config::{Config, ConfigError, DEFAULT_FILE, Fault},
     playbook::is_test,
     problem::Problem,
     trial,
@@ -36,46 +39,89 @@ pub struct Site {
 pub(super) struct Looked {
     /// In the open files.
     pub(super) seen: Vec<(Uri, Seen)>,
-    /// In the settings.
-    pub(super) faults: Vec<String>,
+    /// In the site's settings, where these are not open.
+    pub(super) faults: Vec<Fault>,
 }
+
+/// Open files, by the names that the editor gives them.
+type Open<'d> = Vec<&'d (Uri, Document)>;
 
 /// The open files of a folder, by the names that the folder knows them by.
 type Folders<'d> = BTreeMap<PathBuf, Vec<(PathBuf, &'d Uri, &'d Document)>>;
 
 impl Site {
-    /// Checks the open files, each with its folder.
+    /// What a file holds, by its name.
+    pub(super) fn form(&self, path: &Path) -> Form {
+        if path.file_name().is_some_and(|name| name == DEFAULT_FILE) || is_same(path, &self.settings()) {
+            return Form::Settings;
+        }
+        if is_test(path) { Form::Tests } else { Form::Playbook }
+    }
+
+    /// Checks the open files: settings each alone, playbooks and tests each with its folder.
     pub(super) async fn look(self, open: Vec<(Uri, Document)>) -> Looked {
         let mut looked = Looked::default();
-        let config = self.config().map_err(|error| looked.faults.push(error.to_string())).ok();
-        let named = self.playbooks.as_deref().or_else(|| Some(config.as_ref()?.playbooks.as_path()));
-        let site = named.and_then(|folder| fs::canonicalize(self.root.join(folder)).ok());
+        let (settings, others): (Open<'_>, Open<'_>) = open.iter().partition(|(_, document)| self.form(&document.path) == Form::Settings);
+        let own = settings.iter().find(|(_, document)| is_same(&document.path, &self.settings())).map(|(_, document)| document);
+        let config = self.config(own);
+        let folder = self.folder(config.as_ref().ok());
+        self.look_at_playbooks(others, folder.as_deref(), config.as_ref().ok(), &mut looked).await;
+        for (uri, document) in settings {
+            let seen = if is_same(&document.path, &self.settings()) {
+                document.settings_seen(config.as_ref(), folder.as_deref()).await
+            } else {
+                let other = Self { settings: Some(document.path.clone()), variables: Vec::new(), playbooks: None, root: parent(&document.path) };
+                let config = other.config(Some(document));
+                document.settings_seen(config.as_ref(), other.folder(config.as_ref().ok()).as_deref()).await
+            };
+            looked.seen.push((uri.clone(), seen));
+        }
+        if own.is_some() {
+            looked.faults.clear();
+        } else {
+            looked.faults.extend(config.err().into_iter().flat_map(|ConfigError(faults)| faults));
+            looked.faults.dedup();
+        }
+        looked
+    }
+
+    async fn look_at_playbooks(&self, open: Open<'_>, site: Option<&Path>, config: Option<&Config>, looked: &mut Looked) {
         let mut folders: Folders<'_> = BTreeMap::new();
-        for (uri, document) in &open {
-            match home(site.as_deref(), document) {
+        for (uri, document) in open {
+            match home(site, document) {
                 Some((folder, path)) => folders.entry(folder).or_default().push((path, uri, document)),
                 None => looked.seen.push((uri.clone(), document.seen(Vec::new(), &Arc::default()))),
             }
         }
         for (folder, files) in folders {
             let edited = files.iter().map(|(path, _, document)| (path.clone(), document.text.to_string())).collect();
-            let mut checked = check(Some(&folder), edited, config.as_ref()).await;
+            let mut checked = check(Some(&folder), edited, config).await;
             looked.faults.append(&mut checked.faults);
             let checked = Arc::new(checked);
             for (path, uri, document) in files {
                 looked.seen.push((uri.clone(), document.seen(problems(&path, &document.text, &checked), &checked)));
             }
         }
-        looked.faults.sort();
-        looked.faults.dedup();
-        looked
     }
 
-    fn config(&self) -> Result<Config, ConfigError> {
+    /// The file of the settings, whether it is there or not.
+    fn settings(&self) -> PathBuf {
+        self.settings.clone().unwrap_or_else(|| self.root.join(DEFAULT_FILE))
+    }
+
+    /// The folder of playbooks, if it is there.
+    fn folder(&self, config: Option<&Config>) -> Option<PathBuf> {
+        let named = self.playbooks.as_deref().or_else(|| Some(config?.playbooks.as_path()))?;
+        fs::canonicalize(self.root.join(named)).ok()
+    }
+
+    /// The settings, as the editor has them where they are open.
+    fn config(&self, open: Option<&Document>) -> Result<Config, ConfigError> {
         let variables = self.variables.iter().cloned();
-        let found = self.settings.clone().or_else(|| Some(self.root.join(DEFAULT_FILE)).filter(|path| path.exists()));
-        match found {
-            Some(file) => Config::load(Some(&file), variables),
+        let file = self.settings();
+        match open {
+            Some(document) => Config::parse(&document.text, &file.display().to_string(), variables),
+            None if self.settings.is_some() || file.exists() => Config::load(Some(&file), variables),
             None => Config::parse("", DEFAULT_FILE, variables),
         }
     }
@@ -83,7 +129,20 @@ impl Site {
 
 impl Document {
     fn seen(&self, problems: Vec<Problem>, checked: &Arc<Checked>) -> Seen {
-        Seen { version: self.version, problems, checked: Arc::clone(checked) }
+        Seen { version: self.version, problems, faults: Vec::new(), checked: Arc::clone(checked) }
+    }
+
+    /// What is wrong with settings: what they cannot be read for, or else what cannot be built of them.
+    async fn settings_seen(&self, config: Result<&Config, &ConfigError>, folder: Option<&Path>) -> Seen {
+        let (checked, faults) = match config {
+            Ok(config) => {
+                let mut checked = check(folder, BTreeMap::new(), Some(config)).await;
+                let faults = std::mem::take(&mut checked.faults);
+                (checked, faults)
+            }
+            Err(ConfigError(faults)) => (Checked::default(), faults.clone()),
+        };
+        Seen { faults, ..self.seen(Vec::new(), &Arc::new(checked)) }
     }
 }
 
@@ -113,4 +172,13 @@ fn home(site: Option<&Path>, document: &Document) -> Option<(PathBuf, PathBuf)> 
 fn inside(folder: &Path, path: &Path) -> Option<PathBuf> {
     let around = path.ancestors().skip(1).find(|around| fs::canonicalize(around).is_ok_and(|it| it == folder))?;
     Some(folder.join(path.strip_prefix(around).ok()?))
+}
+
+/// Whether two names mean one file, by whatever links.
+fn is_same(left: &Path, right: &Path) -> bool {
+    left == right || fs::canonicalize(left).is_ok_and(|left| fs::canonicalize(right).is_ok_and(|right| left == right))
+}
+
+fn parent(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).to_owned()
 }

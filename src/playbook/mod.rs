@@ -22,7 +22,7 @@ mod library;
 mod linked;
 mod linking;
 mod never;
-mod node;
+pub(crate) mod node;
 mod outline;
 mod parse;
 mod planned;
