@@ -6,7 +6,13 @@ use std::{
 };
 
 use super::parts::{Ground, Parts, Unusable};
-use crate::{channels::Channels, config::{Config, Fault}, lifecycle::Tasks, playbook::Library, problem::Severity};
+use crate::{
+    channels::Channels,
+    config::{Config, Fault},
+    lifecycle::Tasks,
+    playbook::Library,
+    problem::Severity,
+};
 
 /// What was found.
 #[derive(Debug, Default)]

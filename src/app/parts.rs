@@ -78,7 +78,8 @@ impl Parts {
                 ("approvals.channels", &config.approvals.channels),
             ];
             let each = named.into_iter().flat_map(|(setting, named)| named.iter().map(move |channel| (setting, channel)));
-            let unknown = |(setting, channel): (&str, &String)| Some(fault(&[], format!("`{setting}`: {}", channels.check(channel).err()?)));
+            let unknown =
+                |(setting, channel): (&str, &String)| Some(fault(&[], format!("`{setting}`: {}", channels.check(channel).err()?)));
             each.filter_map(unknown).collect::<Vec<_>>()
         };
         faults.extend(channels.as_ref().map(told).unwrap_or_default());
@@ -94,7 +95,8 @@ impl Parts {
         // Without the connections nothing can be said of who reads through them.
         let told = |adapter: &&adapters::AdapterConfig| connections.is_some() || adapter.connection().is_none();
         let adapters = adapters::build(config.adapters.iter().filter(told), &around);
-        let adapters = adapters.map_err(|errors| faults.extend(errors.iter().map(|error| fault(&["adapters", &error.name], error.to_string())))).ok();
+        let adapters =
+            adapters.map_err(|errors| faults.extend(errors.iter().map(|error| fault(&["adapters", &error.name], error.to_string())))).ok();
         match (connections, channels, adapters) {
             (Some(connections), Some(channels), Some(adapters)) if faults.is_empty() => Ok(Self { net, connections, channels, adapters }),
             (_, _, _) => Err(Unusable(faults)),

@@ -94,7 +94,7 @@ enum Command {
     /// Who did what, and whether somebody edited it afterwards.
     #[command(subcommand)]
     Audit(audit::Audit),
-    /// Serve an editor over the standard input and output: problems, completion and explanations while a playbook is written.
+    /// Serve an editor over the standard input and output: problems, completion and explanations while playbooks and settings are written.
     Lsp(lsp::Lsp),
     /// Print the JSON Schema of what can be written, for editors.
     Schema {

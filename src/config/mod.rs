@@ -1,5 +1,9 @@
 //! The settings: `quell.yaml`, with `QUELL_…` variables above it ([`variables`]). Read once, at the start.
+//!
+//! What is wrong is told as a whole ([`mod@faults`]), with the places that [`source`] knows. What can be set, editors know from [`schema`],
+//! for which [`forms`] describes what is the store's and the engine's.
 
+mod faults;
 mod forms;
 mod schema;
 mod source;
@@ -14,14 +18,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
+use self::{faults::faults, variables::Layered};
 pub use self::{
+    faults::{Fault, sentences},
     schema::json_schema,
-    source::{Fault, Source, sentences},
+    source::Source,
 };
-use self::variables::{Layered, Variable};
 use crate::{
     adapters::AdapterConfig, bus::rabbitmq, connections::ConnectionConfig, engine::Guardrails, engine::SiteApprovals, net::NetConfig,
-    people::People, problem::did_you_mean, secret::Secrets, store::StoreConfig, telemetry::logs::LogFormat, web::WebConfig,
+    people::People, secret::Secrets, store::StoreConfig, telemetry::logs::LogFormat, web::WebConfig,
 };
 
 /// Everything that can be set. Without a file everything has its default, which runs on one machine and reaches nothing.
@@ -138,9 +143,8 @@ impl Config {
     pub fn load(file: Option<&Path>, variables: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let found = file.or_else(|| Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists()));
         let text = match found {
-            Some(path) => std::fs::read_to_string(path).map_err(|error| {
-                ConfigError(vec![Fault { place: None, message: format!("read `{}`: {error}", path.display()) }])
-            })?,
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| ConfigError(vec![Fault { place: None, message: format!("read `{}`: {error}", path.display()) }]))?,
             None => String::new(),
         };
         let name = found.map_or_else(|| DEFAULT_FILE.to_owned(), |path| path.display().to_string());
@@ -163,30 +167,6 @@ impl Config {
             Err(error) => Err(ConfigError(faults(&source, settings, &variables, &error))),
         }
     }
-}
-
-/// Everything that is wrong, where something is: reading stops at the first fault, so each part is read apart.
-fn faults(source: &Source, settings: Layered, variables: &[Variable], first: &serde_json::Error) -> Vec<Fault> {
-    let fault = |(path, settings): (Vec<String>, Layered)| {
-        let why = clearer(&Config::deserialize(settings).err()?.to_string());
-        let setting: Vec<&str> = path.iter().map(String::as_str).collect();
-        let above = variables.iter().find(|variable| variable.path.starts_with(&path)).map(|variable| {
-            let name = variable.path.join("__").to_uppercase();
-            format!("; the variable `QUELL_{name}` stands above the file")
-        });
-        // The number of an item says less than its place.
-        let name = setting.iter().copied().filter(|part| part.parse::<usize>().is_err()).collect::<Vec<_>>().join(".");
-        Some(source.fault(&setting, format!("`{name}`: {why}{}", above.unwrap_or_default())))
-    };
-    let faults: Vec<_> = settings.parts().into_iter().filter_map(fault).collect();
-    if faults.is_empty() { vec![source.fault(&[], first.to_string())] } else { faults }
-}
-
-/// The one key that can be meant says more than all that are known.
-fn clearer(error: &str) -> String {
-    let mut words = error.split('`').skip(1).step_by(2);
-    let meant = words.next().filter(|_| error.starts_with("unknown field")).and_then(|key| Some((key, did_you_mean(key, words)?)));
-    meant.map_or_else(|| error.to_owned(), |(key, meant)| format!("unknown field `{key}`; {meant}"))
 }
 
 /// As the settings are read, and the variables that stand for more than a text.

@@ -4,20 +4,11 @@ use std::{fmt, ops::Range, path::PathBuf, sync::Arc};
 
 use serde_json::{Value, json};
 
-use super::options;
+use super::{faults::Fault, options};
 use crate::{
     playbook::node::{self, Kind, Node},
     problem::Place,
 };
-
-/// Something wrong with the settings, in a sentence that names the setting in backticks. No excerpt goes with it: there may be secrets in the
-/// file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub struct Fault {
-    pub place: Option<Place>,
-    pub message: String,
-}
 
 /// The text of the settings, with the places of their keys. Nothing where there is no file.
 #[derive(Clone, Default)]
@@ -86,20 +77,6 @@ fn child<'n>(node: &'n Node, name: &str) -> Option<(Range<usize>, &'n Node)> {
             Some((item.place(), item))
         }
         Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) => None,
-    }
-}
-
-/// All of them, as one error.
-pub fn sentences(faults: &[Fault]) -> String {
-    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\nerror: ")
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = &self.place {
-            write!(f, "{place}: ")?;
-        }
-        f.write_str(&self.message)
     }
 }
 

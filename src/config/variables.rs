@@ -13,7 +13,7 @@ use serde::{
 };
 use serde_json::{Error, Value};
 
-use super::{ConfigError, SECTIONS, source::Fault, yaml};
+use super::{ConfigError, SECTIONS, faults::Fault, yaml};
 use crate::problem::nearest;
 
 /// A setting that a variable stands for.
@@ -79,21 +79,25 @@ impl Layered {
         let Self::Map(sections) = self else { return Vec::new() };
         let mut parts = Vec::new();
         for (section, content) in sections {
-            let mut add = |key: Option<String>, content: Self| {
-                let settings = Self::Map(BTreeMap::from([(section.clone(), content)]));
+            for (key, entry) in content.entries(&section) {
+                let settings = Self::Map(BTreeMap::from([(section.clone(), entry)]));
                 parts.push((std::iter::once(section.clone()).chain(key).collect(), settings));
-            };
-            match content {
-                Self::Map(entries) if SECTIONS.contains(&section.as_str()) => {
-                    entries.into_iter().for_each(|(key, entry)| add(Some(key.clone()), Self::Map(BTreeMap::from([(key, entry)]))));
-                }
-                Self::File(Value::Array(items)) => {
-                    items.into_iter().enumerate().for_each(|(at, item)| add(Some(at.to_string()), Self::File(Value::Array(vec![item]))));
-                }
-                content @ (Self::Map(_) | Self::File(_) | Self::Variable(_)) => add(None, content),
             }
         }
         parts
+    }
+
+    /// The content of a section with one entry at a time; as it is, where it has none.
+    fn entries(self, section: &str) -> Vec<(Option<String>, Self)> {
+        match self {
+            Self::Map(entries) if SECTIONS.contains(&section) => {
+                entries.into_iter().map(|(key, entry)| (Some(key.clone()), Self::Map(BTreeMap::from([(key, entry)])))).collect()
+            }
+            Self::File(Value::Array(items)) => {
+                items.into_iter().enumerate().map(|(at, item)| (Some(at.to_string()), Self::File(Value::Array(vec![item])))).collect()
+            }
+            content @ (Self::Map(_) | Self::File(_) | Self::Variable(_)) => vec![(None, content)],
+        }
     }
 
     /// For where something else than a text is wanted.

@@ -69,7 +69,8 @@ fn diagnostic(problem: &Problem, text: &str) -> Diagnostic {
 /// An error without a code.
 fn plain(message: String, place: Option<&Place>, text: &str) -> Diagnostic {
     // What is wrong with a whole file is shown at its first line.
-    let span = place.filter(|place| place.line > 0).map_or(0..text.lines().next().unwrap_or_default().len(), |place| place.span.clone());
+    let first_line = || 0..text.lines().next().unwrap_or_default().len();
+    let span = place.filter(|place| place.line > 0).map_or_else(first_line, |place| place.span.clone());
     Diagnostic {
         range: position::range(text, &span),
         severity: Some(DiagnosticSeverity::Error),

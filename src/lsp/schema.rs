@@ -157,7 +157,8 @@ impl<'s> Allowed<'s> {
 
     /// What counts where nothing stands here, as JSON.
     pub(super) fn default_value(&self) -> Option<String> {
-        let is_something = |value: &&Value| !value.is_null() && *value != &Value::from("") && value.as_array().is_none_or(|it| !it.is_empty());
+        let is_something =
+            |value: &&Value| !value.is_null() && *value != &Value::from("") && value.as_array().is_none_or(|it| !it.is_empty());
         self.0.iter().find_map(|schema| schema.get("default").filter(is_something)).map(|value| match value {
             Value::String(text) => text.clone(),
             other => other.to_string(),
@@ -171,9 +172,8 @@ impl<'s> Allowed<'s> {
 
     /// Whether a map here may have any key.
     pub(super) fn takes_any_key(&self) -> bool {
-        let is_open = |schema: &Value| {
-            schema.get("additionalProperties") != Some(&Value::Bool(false)) || schema.get("patternProperties").is_some()
-        };
+        let is_open =
+            |schema: &Value| schema.get("additionalProperties") != Some(&Value::Bool(false)) || schema.get("patternProperties").is_some();
         self.0.iter().any(|schema| strings(schema, "type").any(|it| it == "object") && is_open(schema))
     }
 }

@@ -62,33 +62,31 @@ impl Site {
     pub(super) async fn look(self, open: Vec<(Uri, Document)>) -> Looked {
         let mut looked = Looked::default();
         let (settings, others): (Open<'_>, Open<'_>) = open.iter().partition(|(_, document)| self.form(&document.path) == Form::Settings);
-        let own = settings.iter().find(|(_, document)| is_same(&document.path, &self.settings())).map(|(_, document)| document);
+        let own = settings.iter().find(|(_, document)| self.is_own(document)).map(|(_, document)| document);
         let config = self.config(own);
-        let folder = self.folder(config.as_ref().ok());
-        self.look_at_playbooks(others, folder.as_deref(), config.as_ref().ok(), &mut looked).await;
+        self.look_at_playbooks(others, config.as_ref().ok(), &mut looked).await;
         for (uri, document) in settings {
-            let seen = if is_same(&document.path, &self.settings()) {
-                document.settings_seen(config.as_ref(), folder.as_deref()).await
+            let seen = if self.is_own(document) {
+                self.look_at_settings(document).await
             } else {
-                let other = Self { settings: Some(document.path.clone()), variables: Vec::new(), playbooks: None, root: parent(&document.path) };
-                let config = other.config(Some(document));
-                document.settings_seen(config.as_ref(), other.folder(config.as_ref().ok()).as_deref()).await
+                Self::of(document).look_at_settings(document).await
             };
             looked.seen.push((uri.clone(), seen));
         }
-        if own.is_some() {
-            looked.faults.clear();
-        } else {
-            looked.faults.extend(config.err().into_iter().flat_map(|ConfigError(faults)| faults));
-            looked.faults.dedup();
+        match config {
+            // They are shown where they are open.
+            _ if own.is_some() => looked.faults.clear(),
+            Err(ConfigError(faults)) => looked.faults = faults,
+            Ok(_) => {}
         }
         looked
     }
 
-    async fn look_at_playbooks(&self, open: Open<'_>, site: Option<&Path>, config: Option<&Config>, looked: &mut Looked) {
+    async fn look_at_playbooks(&self, open: Open<'_>, config: Option<&Config>, looked: &mut Looked) {
+        let site = self.folder(config);
         let mut folders: Folders<'_> = BTreeMap::new();
         for (uri, document) in open {
-            match home(site, document) {
+            match home(site.as_deref(), document) {
                 Some((folder, path)) => folders.entry(folder).or_default().push((path, uri, document)),
                 None => looked.seen.push((uri.clone(), document.seen(Vec::new(), &Arc::default()))),
             }
@@ -96,12 +94,36 @@ impl Site {
         for (folder, files) in folders {
             let edited = files.iter().map(|(path, _, document)| (path.clone(), document.text.to_string())).collect();
             let mut checked = check(Some(&folder), edited, config).await;
-            looked.faults.append(&mut checked.faults);
+            // The same with every folder, but for the functions that adapters use.
+            looked.faults = std::mem::take(&mut checked.faults);
             let checked = Arc::new(checked);
             for (path, uri, document) in files {
                 looked.seen.push((uri.clone(), document.seen(problems(&path, &document.text, &checked), &checked)));
             }
         }
+    }
+
+    /// What is wrong with settings: what they cannot be read for, or else what cannot be built of them.
+    async fn look_at_settings(&self, document: &Document) -> Seen {
+        let (checked, faults) = match self.config(Some(document)) {
+            Ok(config) => {
+                let mut checked = check(self.folder(Some(&config)).as_deref(), BTreeMap::new(), Some(&config)).await;
+                let faults = std::mem::take(&mut checked.faults);
+                (checked, faults)
+            }
+            Err(ConfigError(faults)) => (Checked::default(), faults),
+        };
+        Seen { faults, ..document.seen(Vec::new(), &Arc::new(checked)) }
+    }
+
+    /// The site of settings that are not this one's: without variables, which are meant for this.
+    fn of(settings: &Document) -> Self {
+        let root = settings.path.parent().map(Path::to_owned).unwrap_or_default();
+        Self { settings: Some(settings.path.clone()), variables: Vec::new(), playbooks: None, root }
+    }
+
+    fn is_own(&self, document: &Document) -> bool {
+        is_same(&document.path, &self.settings())
     }
 
     /// The file of the settings, whether it is there or not.
@@ -130,19 +152,6 @@ impl Site {
 impl Document {
     fn seen(&self, problems: Vec<Problem>, checked: &Arc<Checked>) -> Seen {
         Seen { version: self.version, problems, faults: Vec::new(), checked: Arc::clone(checked) }
-    }
-
-    /// What is wrong with settings: what they cannot be read for, or else what cannot be built of them.
-    async fn settings_seen(&self, config: Result<&Config, &ConfigError>, folder: Option<&Path>) -> Seen {
-        let (checked, faults) = match config {
-            Ok(config) => {
-                let mut checked = check(folder, BTreeMap::new(), Some(config)).await;
-                let faults = std::mem::take(&mut checked.faults);
-                (checked, faults)
-            }
-            Err(ConfigError(faults)) => (Checked::default(), faults.clone()),
-        };
-        Seen { faults, ..self.seen(Vec::new(), &Arc::new(checked)) }
     }
 }
 
@@ -177,8 +186,4 @@ fn inside(folder: &Path, path: &Path) -> Option<PathBuf> {
 /// Whether two names mean one file, by whatever links.
 fn is_same(left: &Path, right: &Path) -> bool {
     left == right || fs::canonicalize(left).is_ok_and(|left| fs::canonicalize(right).is_ok_and(|right| left == right))
-}
-
-fn parent(path: &Path) -> PathBuf {
-    path.parent().unwrap_or(Path::new("")).to_owned()
 }

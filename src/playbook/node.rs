@@ -75,7 +75,8 @@ pub(crate) fn parse(text: &str) -> Result<Node, Broken> {
 
 /// Reads a text, if it is YAML.
 pub(crate) fn read(text: &str, options: Options) -> Result<Node, Broken> {
-    let broken = |error: serde_yaml::Error| Broken { message: reason(&error), span: error.location().map_or(0..0, |at| place_of(at, text)) };
+    let broken =
+        |error: serde_yaml::Error| Broken { message: reason(&error), span: error.location().map_or(0..0, |at| place_of(at, text)) };
     serde_yaml::from_str_with_options(text, options).map_err(broken)
 }
 

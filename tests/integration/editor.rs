@@ -81,7 +81,8 @@ fn an_editor_shows_problems_completes_explains_and_mends() {
     assert_eq!(seen["channels"], json!(["log:default", "log:경보"]));
     assert!(seen["test"][0]["message"].as_str().unwrap().contains("there is no step `sey`"), "{}", seen["test"]);
 
-    let wrong: Vec<_> = seen["settings"].as_array().unwrap().iter().map(|it| (it["covered"].as_str().unwrap(), it["line"].as_u64().unwrap())).collect();
+    let wrong: Vec<_> =
+        seen["settings"].as_array().unwrap().iter().map(|it| (it["covered"].as_str().unwrap(), it["line"].as_u64().unwrap())).collect();
     assert_eq!(wrong, [("prefetchh", 1), ("type", 4)], "{}", seen["settings"]);
     assert!(seen["settings"][0]["message"].as_str().unwrap().contains("did you mean `prefetch`?"), "{}", seen["settings"]);
     assert_eq!((&seen["unbuilt"][0]["covered"], &seen["unbuilt"][0]["line"]), (&json!("path"), &json!(5)), "{}", seen["unbuilt"]);
