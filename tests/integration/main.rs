@@ -47,6 +47,7 @@ mod load;
 mod nodes;
 mod people;
 mod playbook_errors;
+mod recovery;
 mod reload;
 mod secrets;
 mod shipped;
