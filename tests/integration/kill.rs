@@ -17,8 +17,9 @@ use crate::{
     load,
     support::{
         broker::shared_url,
-        lab::{Lab, Quell},
+        lab::Lab,
         long::{is_long, seed},
+        ports::free_port,
     },
 };
 
@@ -26,13 +27,15 @@ use crate::{
 struct Ordeal {
     messages: usize,
     kills: usize,
+    /// Processes that share the work.
+    nodes: usize,
     /// Milliseconds from when it listens, or now and then from its start, to its death.
     pause: Range<u64>,
 }
 
 /// On each of the two buses: the short form is 200 kills together, the long form 5,000. Each hundred have a load of their own, because a kill
 /// that hits no work shows nothing.
-const ORDEAL: Ordeal = Ordeal { messages: 2_500, kills: 100, pause: 0..600 };
+const ORDEAL: Ordeal = Ordeal { messages: 2_500, kills: 100, nodes: 1, pause: 0..600 };
 
 /// Times that the long form repeats the short one.
 const LONG: u64 = 25;
@@ -91,14 +94,21 @@ async fn survive(lab: Lab, seed: &Seed, ordeal: Ordeal) {
     lose_answers(&lab);
     let load = load::load(&lab.simulator, ordeal.messages);
     let mut pieces = load.lines.chunks(load.lines.len().div_ceil(ordeal.kills.div_ceil(KILLS_A_PIECE)));
-    let mut running: Quell = lab.run().await;
+    let mut nodes = Vec::new();
+    for number in 0..ordeal.nodes {
+        let port = if number == 0 { lab.port } else { free_port() };
+        nodes.push((lab.start_at(port), port));
+    }
+    lab.ready(Duration::from_secs(30)).await.expect("it is ready");
     let mut sending = send(&lab, pieces.next());
     let store = lab.store().await;
     let (mut killed, mut at_work, mut windows, first) = (0, 0, 0, Instant::now());
     while killed < ordeal.kills {
+        let victim = dice.usize(..nodes.len());
+        let (running, port) = nodes.swap_remove(victim);
         // On a slow machine a start takes long, and few kills would hit any work.
         if dice.u8(..4) > 0 {
-            lab.listens().await;
+            lab.listens_at(port).await;
         }
         tokio::time::sleep(Duration::from_millis(dice.u64(ordeal.pause.clone()))).await;
         if killed > 0 && killed % KILLS_A_PIECE == 0 {
@@ -115,7 +125,7 @@ async fn survive(lab: Lab, seed: &Seed, ordeal: Ordeal) {
         let hit = windows_hit(&store).await;
         at_work += usize::from(hit > 0);
         windows += hit;
-        running = lab.start();
+        nodes.push((lab.start_at(port), port));
     }
     assert!(sending.wait().expect("wait for quell send").success());
     let begun = Instant::now();
@@ -136,7 +146,7 @@ async fn survive(lab: Lab, seed: &Seed, ordeal: Ordeal) {
         "{in_doubt} runs are in doubt, and only {windows} calls were cut short, {unanswered} not answered"
     );
     assert!(at_work * 6 >= killed, "kills must hit calls that are under way, or this test shows nothing: {at_work} of {killed}");
-    drop(running);
+    drop(nodes);
 }
 
 /// The other side does what it is asked to and often does not say so.

@@ -208,6 +208,11 @@ channels:
         self.spawn(command.env("TOKIO_WORKER_THREADS", "1").current_dir(self.folder.path()))
     }
 
+    /// Starts `quell run` on another port than the settings say, and does not wait.
+    pub fn start_at(&self, port: u16) -> Quell {
+        self.start_armed(&[], &[("QUELL_WEB__LISTEN", &format!("127.0.0.1:{port}"))])
+    }
+
     fn start_with(&self, arguments: &[&str]) -> Quell {
         self.start_armed(arguments, &[])
     }
@@ -225,9 +230,9 @@ channels:
     }
 
     /// Waits until somebody takes connections there, which is just before work begins.
-    pub async fn listens(&self) {
+    pub async fn listens_at(&self, port: u16) {
         let begun = Instant::now();
-        while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             assert!(begun.elapsed() < START_LIMIT, "nobody listens");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
