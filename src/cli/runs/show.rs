@@ -140,6 +140,8 @@ mod tests {
             due_at: None,
             started_at: Timestamp::UNIX_EPOCH,
             ended_at: None,
+            returns_at: None,
+            decided: None,
         }
     }
 
