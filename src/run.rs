@@ -132,7 +132,7 @@ pub enum AttemptOutcome {
 /// What is to become of what a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fate {
+pub enum Ruling {
     /// It is undone.
     Undo,
     /// It stays, and is not undone by itself any more.
@@ -143,7 +143,7 @@ pub enum Fate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Decided {
-    pub fate: Fate,
+    pub ruling: Ruling,
     /// The how-manieth time that it is to be undone: what failed may be tried again. 0 where it stays.
     pub round: u32,
     /// A person, or the playbook whose time for it had come.
@@ -293,12 +293,12 @@ impl StepRecord {
 
     /// The how-manieth time somebody has decided that it is undone; nothing if nobody has, or it stays.
     pub fn undo_round(&self) -> Option<u32> {
-        self.decided.as_ref().filter(|decided| decided.fate == Fate::Undo).map(|decided| decided.round)
+        self.decided.as_ref().filter(|decided| decided.ruling == Ruling::Undo).map(|decided| decided.round)
     }
 
     /// Who decided that what it did stays.
     pub fn kept(&self) -> Option<&Decided> {
-        self.decided.as_ref().filter(|decided| decided.fate == Fate::Keep)
+        self.decided.as_ref().filter(|decided| decided.ruling == Ruling::Keep)
     }
 
     /// The name under which the step is recorded that undoes it in that round.
@@ -320,7 +320,7 @@ impl StepState {
 words! {
     Class { Read => "read", Idempotent => "idempotent", Keyed => "keyed", Verified => "verified", Unsafe => "unsafe" }
     Mode { Disabled => "disabled", Shadow => "shadow", Enforce => "enforce" }
-    Fate { Undo => "undo", Keep => "keep" }
+    Ruling { Undo => "undo", Keep => "keep" }
     Strategy { Queue => "queue", Skip => "skip", CancelRunning => "cancel_running" }
     RunState {
         Ready => "ready", Waiting => "waiting", Queued => "queued", Done => "done", NoAction => "no_action",

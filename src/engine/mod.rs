@@ -12,6 +12,7 @@ pub mod guardrails;
 pub mod kill_switch;
 pub mod machine;
 pub mod plan;
+pub mod rollback;
 pub mod schedules;
 pub mod settle;
 pub mod teller;

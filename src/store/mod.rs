@@ -19,6 +19,7 @@ mod mounts;
 mod nodes;
 mod quarantine;
 mod queue;
+mod rollback;
 mod rows;
 mod runs;
 mod schedules;
@@ -50,6 +51,7 @@ pub use intents::{Guard, Held, Intent};
 pub use lock::Lock;
 pub use quarantine::{QuarantineRow, QuarantineState, Rejected};
 pub use queue::Queued;
+pub use rollback::Decider;
 pub use runs::{Change, Progress, RunFilter, Standing, Timeline};
 pub use settle::Settled;
 
