@@ -22,7 +22,8 @@ pub struct User {
     pub token: Option<Secret>,
 }
 
-/// Who may vote: `approver` and above, where a group of theirs is asked. Nothing else asks for a role yet.
+/// Who may vote: `approver` and above, where a group of theirs is asked. Who may have undone what runs did, or keep it, by the API:
+/// `operator` and above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -31,9 +32,9 @@ pub enum Role {
     Viewer,
     /// Votes, where a group of theirs is asked.
     Approver,
-    /// Votes as an approver does.
+    /// Votes as an approver does, and decides about what runs did.
     Operator,
-    /// Votes as an approver does.
+    /// As an operator.
     Admin,
 }
 
@@ -99,6 +100,11 @@ impl Role {
     /// Whether it may answer approvals.
     pub fn may_vote(self) -> bool {
         self >= Self::Approver
+    }
+
+    /// Whether it may decide about what runs did.
+    pub fn may_operate(self) -> bool {
+        self >= Self::Operator
     }
 }
 

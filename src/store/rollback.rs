@@ -53,13 +53,15 @@ impl Store {
                         return Ok(false);
                     }
                     for (step, round) in &steps {
-                        let decided = Decided { ruling: Ruling::Undo, round: *round, who: by.who.clone(), reason: by.reason.clone(), at: now };
+                        let decided =
+                            Decided { ruling: Ruling::Undo, round: *round, who: by.who.clone(), reason: by.reason.clone(), at: now };
                         decide(connection, &run, step, &decided).await?;
                     }
                     let query = "INSERT INTO requester (run, person) VALUES ($1, $2) ON CONFLICT (run, person) DO NOTHING";
                     sqlx::query(query).bind(&run.0).bind(&by.person).execute(&mut *connection).await?;
                     let names: Vec<_> = steps.iter().map(|(step, _)| step).collect();
-                    audit::write(connection, &act("run.rollback", &run, &by.who, json!({"steps": names, "reason": by.reason})), now).await?;
+                    audit::write(connection, &act("run.rollback", &run, &by.who, json!({"steps": names, "reason": by.reason})), now)
+                        .await?;
                     Ok(true)
                 })
             })
@@ -106,8 +108,7 @@ impl Store {
     pub async fn begin_returns(&self, now: Timestamp) -> Result<Vec<(RunId, String)>, StoreError> {
         // Most of the time there is nothing, and a look costs no commit.
         const DUE: &str = returning!("DISTINCT step.run, run.playbook", "AND step.returns_at <= $1 ORDER BY step.run LIMIT $2");
-        let due: Vec<(String, String)> =
-            sqlx::query_as(DUE).bind(now.as_microsecond()).bind(AT_ONCE).fetch_all(&self.readers).await?;
+        let due: Vec<(String, String)> = sqlx::query_as(DUE).bind(now.as_microsecond()).bind(AT_ONCE).fetch_all(&self.readers).await?;
         let mut begun = Vec::with_capacity(due.len());
         for (run, playbook) in due {
             let run = RunId(run);
@@ -192,7 +193,8 @@ async fn take_up(connection: &mut AnyConnection, run: &RunId, now: Timestamp) ->
     }
     // What it ended as first is how it ends again, however often it is taken up.
     let ended_as = found.ended_as.unwrap_or(Ending { state: found.state, reason: found.reason });
-    let query = "UPDATE run SET state = 'ready', reason = '', due_at = $2, ended_at = NULL, touched = TRUE, resumed_at = $2, cancel = FALSE,
+    let query =
+        "UPDATE run SET state = 'ready', reason = '', due_at = $2, ended_at = NULL, touched = TRUE, resumed_at = $2, cancel = FALSE,
                                 ended_as = $3
                  WHERE id = $1";
     let ended_as = rows::text(&json!(ended_as).to_string());

@@ -3,8 +3,10 @@
 //! This file keeps connections within limits and ends them; [`routes`] says what is where.
 
 mod approvals;
+mod person;
 mod reload;
 mod routes;
+mod runs;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -32,6 +34,7 @@ pub use self::{
     approvals::Approvals,
     reload::{Reload, Reloaded},
     routes::{Behind, Playbooks, Readiness, Ready},
+    runs::Runs,
 };
 use crate::{lifecycle::Stop, people::SHORTEST_TOKEN, secret::Secret};
 

@@ -68,7 +68,8 @@ impl Roll {
         if !self.dry_run && !desk.store.roll_back(&run.id, chosen, &decider(&self.identity, self.reason)).await? {
             return Ok(overtaken(&run));
         }
-        let (word, sentence) = if self.dry_run { ("dry_run", "would be undone") } else { ("begun", "is undone; `quell runs show` shows how") };
+        let (word, sentence) =
+            if self.dry_run { ("dry_run", "would be undone") } else { ("begun", "is undone; `quell runs show` shows how") };
         Ok(told(desk, &run, (word, sentence), &steps, &offers))
     }
 }
@@ -83,7 +84,10 @@ impl Keep {
         let missing: Vec<_> = self.steps.iter().filter(|step| !kept.contains(step)).map(|step| format!("`{step}`")).collect();
         if kept.is_empty() || !missing.is_empty() {
             let what = if missing.is_empty() { "nothing of it".to_owned() } else { missing.join(", ") };
-            return Ok(Exit::problem(&format!("run {}: {what} would be undone by itself; `quell runs show` shows what became of it", run.id)));
+            return Ok(Exit::problem(&format!(
+                "run {}: {what} would be undone by itself; `quell runs show` shows what became of it",
+                run.id
+            )));
         }
         Ok(told(desk, &run, ("kept", "stays"), &kept, &[]))
     }
