@@ -22,14 +22,44 @@ pub struct Decider {
 /// As many runs are taken up at once as can be driven in a moment.
 const AT_ONCE: i64 = 100;
 
-/// Steps that are undone by themselves, of runs that have ended. What is undone already, or was tried, is nobody's to begin again.
+/// Whether a step is undone by itself still. What is undone already, or was tried, is nobody's to begin again.
+macro_rules! returns {
+    ($step:literal) => {
+        concat!(
+            $step,
+            ".returns_at IS NOT NULL AND ",
+            $step,
+            ".decided IS NULL AND ",
+            $step,
+            ".state = 'succeeded'
+                 AND NOT EXISTS (SELECT 1 FROM step AS undo WHERE undo.run = ",
+            $step,
+            ".run AND undo.id = ",
+            $step,
+            ".id || '.rollback')"
+        )
+    };
+}
+
+/// Steps that are undone by themselves, of runs that have ended. The last is undone first, so that one waits for those after it whose time
+/// is later than that.
 macro_rules! returning {
-    ($what:literal, $($rest:literal),*) => {
-        concat!("SELECT ", $what, " FROM step JOIN run ON run.id = step.run
-                 WHERE step.returns_at IS NOT NULL AND step.decided IS NULL AND step.state = 'succeeded'
-                   AND run.state IN ('done', 'no_action', 'failed', 'rejected', 'expired', 'cancelled')
-                   AND NOT EXISTS (SELECT 1 FROM step AS undo WHERE undo.run = step.run AND undo.id = step.id || '.rollback') ",
-                $($rest),*)
+    ($what:literal, later than $time:literal, $rest:literal) => {
+        concat!(
+            "SELECT ",
+            $what,
+            " FROM step JOIN run ON run.id = step.run
+                 WHERE run.state IN ('done', 'no_action', 'failed', 'rejected', 'expired', 'cancelled') AND ",
+            returns!("step"),
+            "
+                   AND NOT EXISTS (SELECT 1 FROM step AS later WHERE later.run = step.run AND later.position > step.position
+                                     AND later.returns_at > ",
+            $time,
+            " AND ",
+            returns!("later"),
+            ") ",
+            $rest
+        )
     };
 }
 
@@ -78,12 +108,9 @@ impl Store {
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
-                    let query = "SELECT id FROM step WHERE run = $1 AND returns_at IS NOT NULL AND decided IS NULL AND state = 'succeeded'
-                                   AND NOT EXISTS (SELECT 1 FROM step AS undo WHERE undo.run = step.run AND undo.id = step.id || '.rollback')
-                                 ORDER BY position";
+                    let query = concat!("SELECT id FROM step WHERE run = $1 AND ", returns!("step"), " ORDER BY position");
                     let found: Vec<(String,)> = sqlx::query_as(query).bind(&run.0).fetch_all(&mut *connection).await?;
-                    let kept: Vec<String> =
-                        found.into_iter().map(|(id,)| id).filter(|id| named.is_empty() || named.contains(id)).collect();
+                    let kept: Vec<String> = found.into_iter().map(|(id,)| id).filter(|id| named.is_empty() || named.contains(id)).collect();
                     if kept.is_empty() {
                         return Ok(kept);
                     }
@@ -107,7 +134,8 @@ impl Store {
     /// The store cannot be read or written; some may have been taken up.
     pub async fn begin_returns(&self, now: Timestamp) -> Result<Vec<(RunId, String)>, StoreError> {
         // Most of the time there is nothing, and a look costs no commit.
-        const DUE: &str = returning!("DISTINCT step.run, run.playbook", "AND step.returns_at <= $1 ORDER BY step.run LIMIT $2");
+        const DUE: &str =
+            returning!("DISTINCT step.run, run.playbook", later than "$1", "AND step.returns_at <= $1 ORDER BY step.run LIMIT $2");
         let due: Vec<(String, String)> = sqlx::query_as(DUE).bind(now.as_microsecond()).bind(AT_ONCE).fetch_all(&self.readers).await?;
         let mut begun = Vec::with_capacity(due.len());
         for (run, playbook) in due {
@@ -126,7 +154,7 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub async fn next_return(&self) -> Result<Option<Timestamp>, StoreError> {
-        const NEXT: &str = returning!("min(step.returns_at)", "");
+        const NEXT: &str = returning!("min(step.returns_at)", later than "step.returns_at", "");
         let (next,): (Option<i64>,) = sqlx::query_as(NEXT).fetch_one(&self.readers).await?;
         next.map(rows::time).transpose()
     }
@@ -148,7 +176,8 @@ impl Store {
 }
 
 async fn begin_return(connection: &mut AnyConnection, run: &RunId, playbook: &str, now: Timestamp) -> Result<bool, sqlx::Error> {
-    const STEPS: &str = returning!("step.id, step.returns_at", "AND step.run = $1 AND step.returns_at <= $2 ORDER BY step.position");
+    const STEPS: &str =
+        returning!("step.id, step.returns_at", later than "$2", "AND step.run = $1 AND step.returns_at <= $2 ORDER BY step.position");
     // Another node may have done it since, or a person decided.
     let steps: Vec<(String, i64)> = sqlx::query_as(STEPS).bind(&run.0).bind(now.as_microsecond()).fetch_all(&mut *connection).await?;
     if steps.is_empty() || !take_up(connection, run, now).await? {

@@ -52,6 +52,7 @@ mod people;
 mod playbook_errors;
 mod recovery;
 mod reload;
+mod rollback;
 mod secrets;
 mod shipped;
 mod signals;

@@ -32,7 +32,14 @@ pub struct Offer {
 
 /// What the steps of a run did, the last first: in this order it is undone.
 pub fn offers(playbook: &Playbook, run: &RunRecord, steps: &[StepRecord], now: Timestamp) -> Vec<Offer> {
-    steps.iter().rev().filter_map(|record| offer(playbook, run, (steps, record), now)).collect()
+    let mut offers: Vec<_> = steps.iter().rev().filter_map(|record| offer(playbook, run, (steps, record), now)).collect();
+    // What is undone by itself waits for what came after it.
+    let mut latest = None;
+    for offer in offers.iter_mut().filter(|offer| offer.returns_at.is_some()) {
+        latest = latest.max(offer.returns_at);
+        offer.returns_at = latest;
+    }
+    offers
 }
 
 /// Why nothing of a run is undone now, whatever it did.
@@ -63,11 +70,12 @@ pub fn choose(offers: &[Offer], named: &[String]) -> Result<Vec<(String, u32)>, 
 fn offer(playbook: &Playbook, run: &RunRecord, (steps, record): (&[StepRecord], &StepRecord), now: Timestamp) -> Option<Offer> {
     let entry = actions::find(&record.action)?;
     let is_done = record.state == StepState::Succeeded || record.may_have_happened();
-    if record.class == Class::Read || entry.tells || !is_done {
-        return None;
-    }
     let (written, _) = machine::find(playbook, steps, &record.id)?;
     let rollback = written.rollback.as_ref();
+    // That people were told is not undone, unless the author knows how.
+    if record.class == Class::Read || entry.tells && rollback.is_none() || !is_done {
+        return None;
+    }
     let last = last_attempt(steps, record);
     let round = last.map_or(0, |(round, _)| round).max(record.decided.as_ref().map_or(0, |decided| decided.round)) + 1;
     let refused = refused(rollback, run, (record, last.map(|(_, undoing)| undoing)), now);

@@ -20,7 +20,7 @@ steps:
   - {id: one, action: http.request, with: {url: \"https://x/\"}, rollback: {action: http.request, with: {url: \"https://y/\"}, expires: 10m, after: 5m}}
   - {id: two, action: http.request, with: {url: \"https://x/\"}, rollback: {action: http.request, with: {url: \"https://y/\"}}}
   - {id: three, action: http.request, with: {url: \"https://x/\"}}
-  - {id: look, action: subscription.get, with: {customer_tenant_id: t, subscription_id: s}}
+  - {id: look, action: subscription.get, with: {customer_tenant_id: \"${alert.id}\", subscription_id: \"${alert.id}\"}}
   - {id: tell, action: notify, with: {channels: [\"log:default\"], text: x}}
 ";
 

@@ -2,6 +2,7 @@
 //!
 //! - `points`: every place in an action's way, for every class of action.
 //! - `nested`: inside everything that steps can stand in, and inside windows and schedules, at every commit.
+//! - `undone`: while what a run did is undone after its end, at every commit.
 //! - `mistakes`: the product with one safeguard taken away, and the check that notices.
 //! - `syscalls`: no named places, but each call of the system that writes: killed at it, or told by it that the disk is full or broken.
 //!
@@ -12,6 +13,7 @@ mod nested;
 mod points;
 mod scenes;
 mod syscalls;
+mod undone;
 
 use std::{
     collections::VecDeque,
@@ -203,7 +205,10 @@ async fn windows_hit(lab: &Lab) -> usize {
 async fn at_rest(store: &Store, expected: usize) -> bool {
     let rows = store.alerts(&AlertFilter::default()).await.expect("list alerts");
     let runs = if rows.is_empty() { store.runs(&RunFilter::default()).await.expect("list runs").len() } else { rows.len() };
-    runs >= expected && rows.iter().all(|row| row.outcome != "received") && store.open_runs().await.expect("list runs").is_empty()
+    runs >= expected
+        && rows.iter().all(|row| row.outcome != "received")
+        && store.open_runs().await.expect("list runs").is_empty()
+        && store.next_return().await.expect("look for returns").is_none()
 }
 
 /// The marks that steps left at the simulator's Slack, in the order of their first appearance, each with how often it was left.
