@@ -205,6 +205,8 @@ mod approval_tests;
 #[cfg(test)]
 mod node_tests;
 #[cfg(test)]
+mod rollback_tests;
+#[cfg(test)]
 mod server_tests;
 #[cfg(test)]
 mod tests;
