@@ -78,7 +78,7 @@ enum Command {
     /// What came, and what became of it.
     #[command(subcommand)]
     Alerts(alerts::Alerts),
-    /// What playbooks did, step by step; begin one by hand, cancel one, or settle what nobody knows.
+    /// What playbooks did, step by step; begin one by hand, cancel one, settle what nobody knows, or undo what one did.
     #[command(subcommand)]
     Runs(runs::Runs),
     /// What people are asked: look at the exact plan, and agree to it or not.
