@@ -43,7 +43,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("adapters", "alert bus connections duration expression failpoints lifecycle net problem retry secret store telemetry"),
     // The edge.
     ("web", "adapters approval engine lifecycle people playbook run secret store telemetry"),
-    ("config", "actions adapters bus channels connections duration engine net people playbook problem secret store telemetry web"),
+    ("config", "adapters bus channels connections engine net people playbook problem secret store telemetry web"),
     ("app", "actions adapters bus channels config connections engine lifecycle net playbook problem store telemetry web"),
     (
         "trial",

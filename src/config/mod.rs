@@ -1,10 +1,8 @@
 //! The settings: `quell.yaml`, with `QUELL_…` variables above it ([`variables`]). Read once, at the start.
 //!
-//! What is wrong is told as a whole ([`mod@faults`]), with the places that [`source`] knows. What can be set, editors know from [`schema`],
-//! for which [`forms`] describes what is the store's and the engine's.
+//! What is wrong is told as a whole ([`mod@faults`]), with the places that [`source`] knows. What can be set, editors know from [`schema`].
 
 mod faults;
-mod forms;
 mod schema;
 mod source;
 mod variables;
@@ -37,7 +35,6 @@ pub struct Config {
     /// What carries alerts: `embedded`, or a broker.
     pub bus: rabbitmq::Settings,
     /// Where the journal is.
-    #[schemars(with = "forms::Store")]
     pub store: StoreConfig,
     /// Where alerts come from.
     #[schemars(schema_with = "schema::adapters")]
@@ -50,10 +47,8 @@ pub struct Config {
     /// What playbooks may send as `secret("name")`, each as `${env:NAME}` or `${file:/path}`.
     pub secrets: Secrets,
     /// The site's limits.
-    #[schemars(with = "forms::Guardrails")]
     pub guardrails: Guardrails,
     /// Whom the site asks where a guardrail wants a person's word.
-    #[schemars(with = "forms::SiteApprovals")]
     pub approvals: SiteApprovals,
     /// The people who may look at approvals and answer them.
     pub users: People,

@@ -33,6 +33,7 @@ mod writer;
 
 use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sqlx::AnyPool;
 use tokio::sync::Notify;
@@ -78,7 +79,7 @@ pub struct Store {
 }
 
 /// Where the journal is.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
     /// `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`.
