@@ -20,6 +20,7 @@ use crate::{
         lab::Lab,
         long::{is_long, seed},
         ports::free_port,
+        postgres::shared_schema,
     },
 };
 
@@ -40,6 +41,12 @@ const ORDEAL: Ordeal = Ordeal { messages: 2_500, kills: 100, nodes: 1, pause: 0.
 /// Times that the long form repeats the short one.
 const LONG: u64 = 25;
 
+/// On two nodes with a PostgreSQL: 30 kills, and 5,000 in the long form. What a dead node left waits for the end of its lease.
+const ON_TWO_NODES: Ordeal = Ordeal { messages: 800, kills: 30, nodes: 2, pause: 0..900 };
+
+/// Times that the long form repeats that.
+const LONG_ON_TWO_NODES: u64 = 167;
+
 /// The share of what is applied that is not answered.
 const LOST_ANSWERS: f64 = 0.3;
 
@@ -51,7 +58,7 @@ const CUSTOMERS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_at_random_moments_loses_nothing_and_doubles_nothing() {
-    for round in 0..rounds() {
+    for round in 0..rounds(LONG) {
         let seed = Seed::of(round);
         let lab = Lab::on_broker(&shared_url(), seed.options()).await;
         survive(lab, &seed, ORDEAL).await;
@@ -60,15 +67,24 @@ async fn kill_9_at_random_moments_loses_nothing_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_embedded_bus_kill_9_loses_nothing_and_doubles_nothing() {
-    for round in 0..rounds() {
+    for round in 0..rounds(LONG) {
         let seed = Seed::of(round);
         let lab = Lab::new("url: embedded", seed.options()).await;
         survive(lab, &seed, ORDEAL).await;
     }
 }
 
-fn rounds() -> u64 {
-    if is_long() { LONG } else { 1 }
+#[tokio::test(flavor = "multi_thread")]
+async fn on_two_nodes_kill_9_of_either_loses_nothing_and_doubles_nothing() {
+    for round in 0..rounds(LONG_ON_TWO_NODES) {
+        let seed = Seed::of(round);
+        let lab = Lab::on_broker(&shared_url(), seed.options()).await.with_journal_in(&shared_schema().await);
+        survive(lab, &seed, ON_TWO_NODES).await;
+    }
+}
+
+fn rounds(long: u64) -> u64 {
+    if is_long() { long } else { 1 }
 }
 
 /// What the answers lost and the moments of the kills come from.

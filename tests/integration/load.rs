@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, time::Duration};
 
 use quell::{
-    run::RunState,
+    run::{AttemptOutcome, RunState, StepState},
     store::{AlertRow, Store, Timeline},
 };
 use quell_simulator::{AlertSeed, Notify, Options, Simulator};
@@ -137,7 +137,7 @@ pub(crate) async fn holds(lab: &Lab, store: &Store, load: &Load, found: &(Vec<Al
     for run in runs {
         let alert = alerts.iter().find(|row| Some(row.number) == run.run.alert).expect("the run's alert");
         let too_late = run.run.state == RunState::NoAction && load.rivals.contains(&alert.id);
-        let left_to_a_person = run.run.state == RunState::Indeterminate && load.tickets.contains(&alert.id);
+        let left_to_a_person = run.run.state == RunState::Indeterminate && (load.tickets.contains(&alert.id) || is_refused_in_doubt(run));
         assert!(run.run.state == RunState::Done || too_late || left_to_a_person, "{run:#?}");
     }
 
@@ -161,6 +161,17 @@ pub(crate) async fn holds(lab: &Lab, store: &Store, load: &Load, found: &(Vec<Al
     assert!(untold.iter().all(|row| in_doubt.contains(&row.number)), "who did not get through to the other side says so: {untold:#?}");
     assert!(untold.len() * 2 <= load.tickets.len(), "{} of {} tickets were not told", untold.len(), load.tickets.len());
     world::agrees(&lab.simulator, load, found);
+}
+
+/// A plan with an Azure subscription that no alert is about cannot be suspended; if that was answered and the answer was lost, a person decides.
+fn is_refused_in_doubt(run: &Timeline) -> bool {
+    let in_doubt = run.steps.iter().find(|step| step.state == StepState::Indeterminate);
+    in_doubt.is_some_and(|step| {
+        let outcomes = || run.attempts.iter().filter(|(id, _)| *id == step.id).filter_map(|(_, attempt)| attempt.outcome);
+        step.action == "subscription.suspend"
+            && outcomes().any(|outcome| outcome == AttemptOutcome::Unknown)
+            && outcomes().any(|outcome| outcome == AttemptOutcome::Rejected)
+    })
 }
 
 fn text(value: &Value) -> String {
