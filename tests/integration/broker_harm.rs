@@ -112,7 +112,6 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stderr, reason = "with the seed a failure can be repeated")]
 async fn killed_again_and_again_while_alerts_come_it_loses_none_that_was_answered() {
     let (times, seed) = (if is_long() { 20 } else { 4 }, seed());
     eprintln!("seed: QUELL_TEST_SEED={seed}");

@@ -71,7 +71,7 @@ async fn survive(lab: Lab, proxy: &TcpProxy, round: u64) {
         let spoilt = if dice.u8(..4) == 0 { Network::BlackHole } else { Network::ResetAfter(dice.usize(..LONGEST)) };
         proxy.set(spoilt).await;
         let sent = send(&lab, alert, proxy);
-        let (_, ()) = tokio::join!(sent, async {
+        tokio::join!(sent, async {
             tokio::time::sleep(Duration::from_millis(dice.u64(20..400))).await;
             proxy.cut();
             proxy.set(Network::Pass).await;

@@ -50,7 +50,6 @@ steps:
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stderr, reason = "the figure is what the test is for")]
 async fn ten_thousand_unfinished_runs_go_on_within_two_seconds_of_a_start_after_kill_9() {
     let lab = Lab::new("url: embedded", Options::default()).await;
     for (name, text) in PLAYBOOKS {

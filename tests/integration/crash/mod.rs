@@ -30,7 +30,7 @@ use serde_json::Value;
 
 use crate::{
     equation::Equation,
-    support::lab::{Lab, timelines},
+    support::lab::{Lab, Quell, timelines},
 };
 
 /// Makes alerts from what is in the simulator's world.
@@ -121,16 +121,21 @@ impl Ordeal {
         crash.into_iter().chain(self.mistake.map(|mistake| ("QUELL_MISTAKE", mistake))).collect()
     }
 
+    /// Starts it with what is to happen to it.
+    fn begin(&self, lab: &Lab) -> Quell {
+        match &self.inject {
+            Some(inject) => lab.start_traced(inject),
+            None => lab.start_armed(&[], &self.variables(true)),
+        }
+    }
+
     /// Goes through it. Starts again after a death; a sender comes back until it is told that its alert was taken.
     async fn undergo(self) -> Result<Aftermath, String> {
         let lab = self.installation().await;
         let alerts = self.alerts.as_ref().map(|alerts| alerts(&lab)).unwrap_or_default();
         let mut to_send: VecDeque<&Value> = alerts.iter().collect();
         let mut handed_over: Vec<String> = Vec::new();
-        let mut quell = match &self.inject {
-            Some(inject) => lab.start_traced(inject),
-            None => lab.start_armed(&[], &self.variables(true)),
-        };
+        let mut quell = self.begin(&lab);
         let (mut died, mut store, mut calm) = (None, None, None);
         let begun = Instant::now();
         loop {

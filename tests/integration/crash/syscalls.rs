@@ -28,7 +28,6 @@ const SOME: usize = 40;
 const PERSON: Duration = Duration::from_secs(12);
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stderr, reason = "the figures are what the test is for")]
 async fn killed_at_any_call_that_writes_one_run_comes_out_even() {
     let calls = calls(&WRITING).await;
     eprintln!("{} places: {calls:?}", calls.values().sum::<usize>());
@@ -38,7 +37,6 @@ async fn killed_at_any_call_that_writes_one_run_comes_out_even() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stderr, reason = "the figures are what the test is for")]
 async fn where_the_disk_fails_at_any_write_nothing_is_lost_and_nothing_is_done_unwritten() {
     let calls = calls(&TO_DISK).await;
     eprintln!("{} places: {calls:?}", calls.values().sum::<usize>());
