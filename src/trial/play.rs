@@ -196,16 +196,20 @@ impl Play<'_> {
         let by = Decider { person: "operator".to_owned(), who: "operator".to_owned(), reason: "the test says so".to_owned() };
         for run in self.store().runs(&RunFilter::default()).await? {
             let steps = self.store().progress(&run.id).await?.map(|progress| progress.steps).unwrap_or_default();
+            let mut undone = Vec::new();
             for (record, (after, keeps)) in steps.iter().filter_map(|step| Some((step, self.operation_on(step)?))) {
                 let at = record.ended_at.and_then(|ended| ended.checked_add(after.0).ok()).unwrap_or(Timestamp::MAX);
                 if at > now {
                     next = Some(next.map_or(at, |next| next.min(at)));
                 } else if keeps {
                     self.store().keep_done(&run.id, vec![record.id.clone()], &by).await?;
-                } else if self.store().roll_back(&run.id, vec![(record.id.clone(), 1)], &by).await? {
-                    // What is undone now is begun now.
-                    next = Some(now);
+                } else {
+                    undone.push((record.id.clone(), 1));
                 }
+            }
+            if self.store().roll_back(&run.id, undone, &by).await? {
+                // What is undone now is begun now.
+                next = Some(now);
             }
         }
         Ok(next)
