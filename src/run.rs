@@ -185,7 +185,7 @@ pub struct RunRecord {
     /// When a person let it go on after one of its steps had been in doubt; its time limits count from there.
     pub resumed_at: Option<Timestamp>,
     /// How it had ended before it was taken up again to undo what its steps did. Nothing else of it goes on then.
-    pub ended_as: Option<Ending>,
+    pub ended_as: Option<Box<Ending>>,
     /// Whether it is to end as soon as nothing of it is under way.
     pub cancel: bool,
 }
@@ -225,7 +225,7 @@ pub struct StepRecord {
     /// When what it did is undone by itself, unless somebody decides before.
     pub returns_at: Option<Timestamp>,
     /// What was decided about what it did.
-    pub decided: Option<Decided>,
+    pub decided: Option<Box<Decided>>,
 }
 
 /// An attempt at a step as recorded.
@@ -293,12 +293,12 @@ impl StepRecord {
 
     /// The how-manieth time somebody has decided that it is undone; nothing if nobody has, or it stays.
     pub fn undo_round(&self) -> Option<u32> {
-        self.decided.as_ref().filter(|decided| decided.ruling == Ruling::Undo).map(|decided| decided.round)
+        self.decided.as_deref().filter(|decided| decided.ruling == Ruling::Undo).map(|decided| decided.round)
     }
 
     /// Who decided that what it did stays.
     pub fn kept(&self) -> Option<&Decided> {
-        self.decided.as_ref().filter(|decided| decided.ruling == Ruling::Keep)
+        self.decided.as_deref().filter(|decided| decided.ruling == Ruling::Keep)
     }
 
     /// The name under which the step is recorded that undoes it in that round.

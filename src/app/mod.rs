@@ -26,7 +26,7 @@ use crate::{
     config::Config,
     engine::{Acting, Engine, KillSwitch, teller::Teller},
     lifecycle::{Stop, Tasks},
-    playbook::Library,
+    playbook::{Library, Shelf},
     store::{Act, Lock, Store},
     telemetry::{Metrics, signals::Signals},
     web::{Approvals, Behind, Readiness, Runs, Web},
@@ -92,10 +92,8 @@ impl App {
             hooks.extend(adapter.hook);
             polls.extend(adapter.task);
         }
-        let people = Arc::new(config.users.clone());
-        let approvals = Approvals { store: store.clone(), people: Arc::clone(&people) };
-        let runs = Runs { store: store.clone(), people, shelf: reloader.shelf().clone() };
-        let behind = behind(hooks, metrics.clone(), readiness.subscribe(), (playbooks, approvals, runs));
+        let approvals = Approvals { store: store.clone(), people: Arc::new(config.users.clone()) };
+        let behind = behind(hooks, metrics.clone(), readiness.subscribe(), (playbooks, approvals, reloader.shelf().clone()));
         let web = Web::bind(&config.web, behind).await?;
         let address = web.address();
 
@@ -173,13 +171,14 @@ fn behind(
     hooks: Vec<Hook>,
     metrics: Metrics,
     health: watch::Receiver<Health>,
-    (playbooks, approvals, runs): (Handle, Approvals, Runs),
+    (playbooks, approvals, shelf): (Handle, Approvals, Shelf),
 ) -> Behind {
     let Handle { state, reload } = playbooks;
     let ready = move || {
         let Health { store, bus, consuming } = *health.borrow();
         Readiness { bus, store, consuming, playbooks: state.borrow().clone() }
     };
+    let runs = Runs { store: approvals.store.clone(), people: Arc::clone(&approvals.people), shelf };
     Behind { hooks, metrics, ready: Arc::new(ready), reload, approvals, runs }
 }
 

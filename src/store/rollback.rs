@@ -221,7 +221,7 @@ async fn take_up(connection: &mut AnyConnection, run: &RunId, now: Timestamp) ->
         return Ok(false);
     }
     // What it ended as first is how it ends again, however often it is taken up.
-    let ended_as = found.ended_as.unwrap_or(Ending { state: found.state, reason: found.reason });
+    let ended_as = found.ended_as.unwrap_or_else(|| Box::new(Ending { state: found.state, reason: found.reason }));
     let query =
         "UPDATE run SET state = 'ready', reason = '', due_at = $2, ended_at = NULL, touched = TRUE, resumed_at = $2, cancel = FALSE,
                                 ended_as = $3

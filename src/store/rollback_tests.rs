@@ -58,7 +58,7 @@ async fn a_run_is_taken_up_once_however_many_ask(it: Fixture) {
     assert_ne!(both.0.unwrap(), both.1.unwrap());
     let found = read(&store, &run).await;
     assert_eq!((found.state, found.cancel, found.ended_at), (RunState::Ready, false, None));
-    assert_eq!(found.ended_as, Some(Ending { state: RunState::Done, reason: "as it was".to_owned() }));
+    assert_eq!(found.ended_as, Some(Box::new(Ending { state: RunState::Done, reason: "as it was".to_owned() })));
     assert!(steps(&store, &run).await.iter().all(|step| step.undo_round() == Some(1)));
     assert_eq!(store.requesters(&run).await.unwrap(), ["mina"], "who asks does not approve it");
     assert_eq!(store.audited(0, 9).await.unwrap().iter().filter(|it| it.what == "run.rollback").count(), 1);

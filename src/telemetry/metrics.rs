@@ -55,6 +55,7 @@ impl Metrics {
     ///
     /// # Errors
     /// Two metrics have the same name, which a test rules out.
+    #[expect(clippy::too_many_lines, reason = "a list, with a line for each metric")]
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some("quell".to_owned()), None)?;
         let make = Maker(&registry);

@@ -173,30 +173,13 @@ impl Signals {
     /// A run that was taken up again to undo what it did has ended.
     pub fn rolled_back(&self, run: &RunId, playbook: &str, state: RunState, reason: &str) {
         self.0.rollbacks.with_label_values(&[playbook, state.as_str()]).inc();
-        self.tell_end(run, playbook, state, reason);
+        tell_end(run, playbook, state, reason);
     }
 
     /// A run ended.
     pub fn run_ended(&self, run: &RunId, playbook: &str, state: RunState, reason: &str) {
         self.0.runs.with_label_values(&[playbook, state.as_str()]).inc();
-        self.tell_end(run, playbook, state, reason);
-    }
-
-    fn tell_end(&self, run: &RunId, playbook: &str, state: RunState, reason: &str) {
-        match state {
-            RunState::Indeterminate => error!(run.id = %run, playbook, reason, "run {run} of {playbook} waits for a person: {reason}"),
-            RunState::Failed => warn!(run.id = %run, playbook, reason, "run {run} of {playbook} failed: {reason}"),
-            RunState::Ready
-            | RunState::Waiting
-            | RunState::Queued
-            | RunState::Done
-            | RunState::NoAction
-            | RunState::Rejected
-            | RunState::Expired
-            | RunState::Cancelled => {
-                info!(run.id = %run, playbook, reason, "run {run} of {playbook} ended: {state}");
-            }
-        }
+        tell_end(run, playbook, state, reason);
     }
 
     /// A step ended.
@@ -290,5 +273,22 @@ impl Signals {
     /// A poll failed; its cursor did not move and it is tried again.
     pub fn poll_failed(&self, adapter: &str, reason: &str, again_in: Duration) {
         warn!(adapter, reason, "poll {adapter} failed and is tried again in {again_in:?}: {reason}");
+    }
+}
+
+fn tell_end(run: &RunId, playbook: &str, state: RunState, reason: &str) {
+    match state {
+        RunState::Indeterminate => error!(run.id = %run, playbook, reason, "run {run} of {playbook} waits for a person: {reason}"),
+        RunState::Failed => warn!(run.id = %run, playbook, reason, "run {run} of {playbook} failed: {reason}"),
+        RunState::Ready
+        | RunState::Waiting
+        | RunState::Queued
+        | RunState::Done
+        | RunState::NoAction
+        | RunState::Rejected
+        | RunState::Expired
+        | RunState::Cancelled => {
+            info!(run.id = %run, playbook, reason, "run {run} of {playbook} ended: {state}");
+        }
     }
 }

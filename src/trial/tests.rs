@@ -219,6 +219,8 @@ fn a_name_that_is_not_there_is_a_problem() {
         ("lookups: {customer: {}}, expect: {runs: 1}", "there is no table `customer`"),
         ("crash: {after_call: suspendd}, expect: {runs: 1}", "`crash`: there is no step `suspendd`"),
         ("approvals: {tell: approved}, expect: {runs: 1}", "`approvals`: there is no step `tell`"),
+        ("rollback: {tell: 1h}, expect: {runs: 1}", "`rollback`: there is no step `tell`"),
+        ("keep: {suspend: 1h}, expect: {runs: 1}", "`keep`: there is no step `suspend`"),
         ("expect: {steps: {tel: failed}}", "did you mean `tell`?"),
         ("expect: {calls: [{action: notifi}]}", "did you mean `notify`?"),
         ("expect: {never_calls: [subscription.suspnd]}", "did you mean `subscription.suspend`?"),

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const USERS: &str = "
 users:
@@ -256,7 +256,11 @@ async fn an_operator_undoes_and_keeps_by_the_api_and_nobody_else_does() {
         (opa, &"/api/v1/runs/none/rollback".to_owned(), reason, 404, "not_found"),
     ] {
         let (got, answer) = ask(token, path, body).await;
-        assert_eq!((got, answer["error"]["code"].as_str().or(answer["code"].as_str())), (status, Some(code)), "{path} {body}: {answer}");
+        assert_eq!(
+            (got, answer["error"]["code"].as_str().or_else(|| answer["code"].as_str())),
+            (status, Some(code)),
+            "{path} {body}: {answer}"
+        );
     }
     let reply = client().get(lab.url(&rollback)).bearer_auth(ann).send().await.unwrap();
     let offered: Value = serde_json::from_str(&reply.text().await.unwrap()).unwrap();

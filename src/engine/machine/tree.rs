@@ -339,9 +339,9 @@ proptest! {
         }
         for step in steps.iter_mut().filter(|step| step.has_acted() && !step.id.contains(".rollback")) {
             let decided = Decided { ruling: Ruling::Undo, round: 1, who: String::new(), reason: String::new(), at: start() };
-            step.decided = Some(decided);
+            step.decided = Some(Box::new(decided));
         }
-        let taken_up = RunRecord { ended_as: Some(Ending { state, reason: String::new() }), ..run() };
+        let taken_up = RunRecord { ended_as: Some(Box::new(Ending { state, reason: String::new() })), ..run() };
         let (ended, after) = play_on(&playbook, (taken_up, steps.clone()), &more);
         prop_assert_eq!(&after[..steps.len()], &steps[..], "what had ended is changed");
         let undoing = &after[steps.len()..];

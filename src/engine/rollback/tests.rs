@@ -41,7 +41,7 @@ fn of(id: &str, state: StepState) -> StepRecord {
 
 fn asked(id: &str, round: u32) -> StepRecord {
     let decided = Decided { ruling: Ruling::Undo, round, who: "mina".to_owned(), reason: "theirs".to_owned(), at: start() };
-    StepRecord { decided: Some(decided), ..of(id, StepState::Succeeded) }
+    StepRecord { decided: Some(Box::new(decided)), ..of(id, StepState::Succeeded) }
 }
 
 fn ended(state: RunState) -> RunRecord {
@@ -123,14 +123,14 @@ fn what_is_undone_by_itself_says_when_until_somebody_decides() {
     let offer = |record: &StepRecord| offers(&playbook(), &ended(RunState::Done), std::slice::from_ref(record), start()).remove(0);
     assert_eq!(offer(&done).returns_at, Some(after(300)));
     let decided = Decided { ruling: Ruling::Keep, round: 0, who: "mina".to_owned(), reason: "a miner".to_owned(), at: start() };
-    done.decided = Some(decided);
+    done.decided = Some(Box::new(decided));
     let kept = offer(&done);
     assert_eq!((kept.returns_at, kept.kept.map(|it| it.who), kept.refused), (None, Some("mina".to_owned()), None));
 }
 
 /// A run that ended so, and was taken up again.
 fn taken_up(state: RunState, reason: &str) -> RunRecord {
-    RunRecord { ended_as: Some(Ending { state, reason: reason.to_owned() }), ..run() }
+    RunRecord { ended_as: Some(Box::new(Ending { state, reason: reason.to_owned() })), ..run() }
 }
 
 fn what_comes(run: &RunRecord, steps: &[StepRecord], at: i64) -> String {
@@ -198,7 +198,7 @@ fn what_a_person_keeps_is_not_undone_by_a_step_that_fails_either() {
     let text = PLAYBOOK.replace("{id: three, action: http.request,", "{id: three, on_error: rollback, action: http.request,");
     let playbook = Playbook::parse(&Sandbox::new(), Path::new("p.yaml"), &text).unwrap().0;
     let decided = Decided { ruling: Ruling::Keep, round: 0, who: "mina".to_owned(), reason: "a miner".to_owned(), at: start() };
-    let kept = StepRecord { decided: Some(decided), ..of("two", StepState::Succeeded) };
+    let kept = StepRecord { decided: Some(Box::new(decided)), ..of("two", StepState::Succeeded) };
     let steps = [of("one", StepState::Succeeded), kept, of("three", StepState::Failed)];
     let Next::Work(tasks, _) = next(&playbook, &run(), &steps, after(1)) else { panic!("nothing is undone") };
     assert_eq!(tasks[0].path(), "one.rollback");
