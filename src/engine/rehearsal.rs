@@ -1,17 +1,22 @@
 //! An engine that is moved by hand, on a clock that stands still. What it decides and does is what the running engine decides and does:
-//! it has the same decider, driver and journal, and lacks only the tasks that wait for the world.
+//! it has the same decider, schedules, driver and journal, and lacks only the tasks that wait for the world.
 
 use std::future::Future;
 
 use jiff::Timestamp;
 
-use super::{Engine, driver::Driver};
+use super::{
+    Engine,
+    driver::Driver,
+    schedules::{Schedules, Ticked},
+};
 use crate::{lifecycle::Stop, store::StoreError};
 
 /// An engine that is moved by hand.
 pub struct Rehearsal {
     engine: Engine,
     driver: Driver,
+    schedules: Schedules,
     stop: Stop,
 }
 
@@ -25,12 +30,27 @@ impl Rehearsal {
     /// An engine at rest.
     pub fn new(engine: Engine, stop: Stop) -> Self {
         let driver = Driver::new(&engine, stop.clone());
-        Self { engine, driver, stop }
+        let schedules = Schedules::new(engine.clone());
+        Self { engine, driver, schedules, stop }
     }
 
     /// Lets the program die: what it knew besides the journal is forgotten.
     pub fn crash(&mut self) {
         self.driver = Driver::new(&self.engine, self.stop.clone());
+        self.schedules = Schedules::new(self.engine.clone());
+    }
+
+    /// Looks at the schedules as of a moment: begins the runs whose time has come, and returns what became of each.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    pub async fn tick(&mut self, now: Timestamp) -> Result<Vec<Ticked>, StoreError> {
+        self.schedules.look(now).await
+    }
+
+    /// The next time of a schedule, as of the last look; `None` where there is no schedule.
+    pub fn next_tick(&self) -> Option<Timestamp> {
+        self.schedules.next()
     }
 
     /// Does everything that there is to do at this moment, or until `death` comes; says whether it did all.

@@ -18,6 +18,15 @@ use crate::{
     store::{Begun, NewRun, StoreError},
 };
 
+/// What became of a time of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ticked {
+    /// What became of its run.
+    Run(Begun),
+    /// An expression failed in a sentence, so that there is no run.
+    Failed(String),
+}
+
 /// Begins the runs of schedules.
 pub(super) struct Schedules {
     engine: Engine,
@@ -50,7 +59,7 @@ impl Schedules {
     pub(super) async fn run(mut self, begun: Arc<Notify>, stop: Stop) {
         loop {
             match self.look(self.engine.store.clock().now()).await {
-                Ok(0) => {}
+                Ok(ticked) if ticked.is_empty() => {}
                 Ok(_) => begun.notify_one(),
                 Err(error) => self.engine.signals.store_failed(&error.to_string()),
             }
@@ -60,24 +69,30 @@ impl Schedules {
         }
     }
 
-    /// Begins what is due; returns how many runs began.
-    pub(super) async fn look(&mut self, now: Timestamp) -> Result<usize, StoreError> {
+    /// Begins what is due; returns what became of each time that came.
+    pub(super) async fn look(&mut self, now: Timestamp) -> Result<Vec<Ticked>, StoreError> {
         if !self.engine.store.has_duty("schedules").await? {
             // Whoever has it moves on what is known here.
             self.known.clear();
-            return Ok(0);
+            return Ok(Vec::new());
         }
         let library = self.engine.shelf.current();
-        let mut begun = 0;
+        let mut ticked = Vec::new();
         for playbook in &library.playbooks {
             let Trigger::Schedule(schedule) = &playbook.trigger else { continue };
-            begun += match playbook.mode {
-                Mode::Disabled => self.forget(playbook).await.map(|()| 0)?,
-                Mode::Shadow | Mode::Enforce => self.see_to(playbook, schedule, now).await?,
-            };
+            match playbook.mode {
+                Mode::Disabled => self.forget(playbook).await?,
+                Mode::Shadow | Mode::Enforce => ticked.extend(self.see_to(playbook, schedule, now).await?),
+            }
         }
         self.known.retain(|name, _| library.get(name).is_some());
-        Ok(begun)
+        Ok(ticked)
+    }
+
+    /// The next time of any schedule, as of the last look.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        let next = |known: &Known| if let Known::Next(_, next) = known { *next } else { None };
+        self.known.values().filter_map(next).min()
     }
 
     /// What a playbook misses while it is disabled, it was meant to miss.
@@ -89,42 +104,48 @@ impl Schedules {
         Ok(())
     }
 
-    async fn see_to(&mut self, playbook: &Playbook, schedule: &Schedule, now: Timestamp) -> Result<usize, StoreError> {
+    async fn see_to(&mut self, playbook: &Playbook, schedule: &Schedule, now: Timestamp) -> Result<Vec<Ticked>, StoreError> {
         let times = written(schedule);
         if let Some(Known::Next(known, next)) = self.known.get(&playbook.name)
             && *known == times
             && next.is_none_or(|next| next > now)
         {
-            return Ok(0);
+            return Ok(Vec::new());
         }
         let store = self.engine.store.clone();
         // Times that were written otherwise, or not at all, until now were not missed.
         let last = store.schedule(&playbook.name).await?.and_then(|(known, last)| (known == times).then_some(last));
         let due = last.map(|last| ticks(schedule, last, now)).unwrap_or_default();
         let next = schedule.next_after(last.map_or(now, |last| last.max(now)));
-        let runs = self.new_runs(playbook, &due, now);
+        let (runs, failed) = self.new_runs(playbook, &due, now);
+        let mut ticked: Vec<Ticked> = failed.into_iter().map(Ticked::Failed).collect();
         if last.is_none() || last.and_then(|last| schedule.next_after(last)).is_some_and(|first| first <= now) {
             failpoints::crash("ticks_due");
             let became = store.advance_schedule(&playbook.name, &times, now, runs.clone()).await?;
             failpoints::crash("ticks_begun");
             self.report(&runs, &became);
+            ticked.extend(became.into_iter().map(Ticked::Run));
         }
         self.known.insert(playbook.name.clone(), Known::Next(times, next));
-        Ok(runs.len())
+        Ok(ticked)
     }
 
-    fn new_runs(&self, playbook: &Playbook, due: &[Timestamp], now: Timestamp) -> Vec<NewRun> {
-        let mut runs = Vec::with_capacity(due.len());
+    /// The runs of the times that are due, and why there is none for the others.
+    fn new_runs(&self, playbook: &Playbook, due: &[Timestamp], now: Timestamp) -> (Vec<NewRun>, Vec<String>) {
+        let (mut runs, mut failed) = (Vec::with_capacity(due.len()), Vec::new());
         for tick in due {
             let occasion = format!("tick:{tick}");
             match decide::start(playbook, occasion.clone(), json!({ "scheduled_at": tick }), now) {
                 Ok(run) if self.engine.acting == Acting::DryRun => runs.push(NewRun { mode: Mode::Shadow, ..run }),
                 Ok(run) => runs.push(run),
                 // It would fail again each second, so this time is over.
-                Err(error) => self.engine.signals.playbook_failed(&playbook.name, &occasion, &error.to_string()),
+                Err(error) => {
+                    self.engine.signals.playbook_failed(&playbook.name, &occasion, &error.to_string());
+                    failed.push(error.to_string());
+                }
             }
         }
-        runs
+        (runs, failed)
     }
 
     fn report(&self, runs: &[NewRun], became: &[Begun]) {

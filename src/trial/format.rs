@@ -66,7 +66,7 @@ pub(super) struct Test {
     /// Begins a run of a `manual` playbook with these.
     #[serde(default)]
     pub(super) inputs: Option<Map<String, Value>>,
-    /// When the test begins; alone, it begins a run of a schedule.
+    /// When the test begins. A time of a schedule that this is begins its run.
     #[serde(default)]
     #[schemars(with = "String")]
     pub(super) at: Option<Timestamp>,
@@ -95,7 +95,10 @@ pub(super) struct Test {
     /// When the program dies.
     #[serde(default)]
     pub(super) crash: Option<Crash>,
-    /// For how long time runs on; until nothing is left to do, if left out.
+    /// While the program does not run.
+    #[serde(default)]
+    pub(super) down: Option<Down>,
+    /// For how long time runs on, and schedules begin runs; until nothing is left to do, if left out.
     #[serde(default)]
     pub(super) advance: Option<Span>,
     #[serde(default)]
@@ -177,6 +180,16 @@ pub(super) enum Crash {
     BeforeCall(String),
     /// At the first call of that step, after it had its effect.
     AfterCall(String),
+}
+
+/// While the program does not run. What came meanwhile, it finds when it is started.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Down {
+    /// How long after the start of the test.
+    #[serde(default)]
+    pub(super) after: Span,
+    pub(super) lasts: Span,
 }
 
 /// What must come of it.

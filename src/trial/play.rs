@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     format::Answer,
-    scenario::Scenario,
+    scenario::{Scenario, just_before},
     world::{Made, OnStage, World, id_of},
 };
 use crate::{
@@ -22,14 +22,14 @@ use crate::{
     clock::Clock,
     connections::Connections,
     duration::Span,
-    engine::{Acting, Engine, Rehearsal, decide},
+    engine::{Acting, Engine, Rehearsal, decide, schedules::Ticked},
     expression::Scope,
     lifecycle::Tasks,
     net::{Net, NetConfig},
     playbook::{Library, Playbook, Shelf, Verdict},
     run::{RunRecord, StepRecord},
     secret::{Secret, Secrets},
-    store::{AlertFilter, ApprovalFilter, Arrival, Decider, Received, RunFilter, Store},
+    store::{AlertFilter, ApprovalFilter, Arrival, Begun, Decider, Received, RunFilter, Store},
     telemetry::{Metrics, signals::Signals},
 };
 
@@ -38,7 +38,7 @@ use crate::{
 pub(super) struct Played {
     /// Every run with its steps, in the order in which they began.
     pub(super) runs: Vec<(RunRecord, Vec<StepRecord>)>,
-    /// What became of each alert: `matched`, `held`, `error` or `no_match`.
+    /// What became of each alert: `matched`, `held`, `error` or `no_match`; and of what was to begin without one and did not.
     pub(super) alerts: Vec<String>,
     pub(super) calls: Vec<Made>,
     /// The rules that held a step back.
@@ -96,7 +96,17 @@ pub(super) async fn play(scenario: &Scenario, playbook: Arc<Playbook>, library: 
         signals: Signals::new(metrics.clone()),
     };
     let rehearsal = Rehearsal::new(engine, tasks.stop());
-    let mut play = Play { scenario, playbook: &playbook, rehearsal, world, clock, arrived: 0, begun: 0 };
+    let mut play = Play {
+        scenario,
+        playbook: &playbook,
+        rehearsal,
+        world,
+        clock,
+        arrived: 0,
+        begun: 0,
+        is_down_ahead: scenario.down.is_some(),
+        not_begun: Vec::new(),
+    };
     play.run_on().await?;
     let played = play.gather(&playbook, &metrics).await?;
     drop((play, store));
@@ -113,8 +123,12 @@ struct Play<'a> {
     playbook: &'a Playbook,
     /// How many alerts have come so far.
     arrived: usize,
-    /// How many runs were begun without an alert so far.
+    /// How many runs people were to begin so far.
     begun: usize,
+    /// Whether the program has yet to be down.
+    is_down_ahead: bool,
+    /// What was to begin without an alert and did not: what that came to, and why.
+    not_begun: Vec<(&'static str, String)>,
 }
 
 impl Play<'_> {
@@ -123,10 +137,12 @@ impl Play<'_> {
     }
 
     async fn run_on(&mut self) -> anyhow::Result<()> {
-        let end = self.scenario.start.checked_add(self.scenario.advance).unwrap_or(Timestamp::MAX);
+        self.rehearsal.tick(just_before(self.scenario.start)).await?;
         loop {
+            self.be_down();
             self.take_in().await?;
             self.begin().await?;
+            self.tick().await?;
             if !self.rehearsal.settle(self.world.death()).await? {
                 self.rehearsal.crash();
                 continue;
@@ -135,13 +151,44 @@ impl Play<'_> {
             let operated = self.operate().await?;
             let coming = self.scenario.arrivals.get(self.arrived).map(|(at, _)| *at);
             let beginning = self.scenario.begins.get(self.begun).map(|(at, _)| *at);
-            let next = [coming, beginning, answered, operated, self.rehearsal.next_due().await?].into_iter().flatten().min();
+            let ticking = self.rehearsal.next_tick().filter(|next| *next <= self.scenario.ticks_until);
+            let next = [coming, beginning, answered, operated, ticking, self.rehearsal.next_due().await?].into_iter().flatten().min();
             match next {
-                Some(next) if next <= end => self.clock.advance_to(next),
+                Some(next) if next <= self.scenario.end => self.clock.advance_to(next),
                 Some(_) | None => break,
             }
         }
         Ok(())
+    }
+
+    /// Where time has come into the while in which the program does not run, or has passed it, that while is over and the program starts anew.
+    fn be_down(&mut self) {
+        let Some((_, until)) = self.scenario.down.filter(|(from, _)| self.is_down_ahead && *from <= self.clock.now()) else { return };
+        self.is_down_ahead = false;
+        self.rehearsal.crash();
+        self.clock.advance_to(until);
+    }
+
+    /// Lets the schedule begin the runs whose time has come.
+    async fn tick(&mut self) -> anyhow::Result<()> {
+        let now = self.clock.now();
+        if now > self.scenario.ticks_until {
+            return Ok(());
+        }
+        for ticked in self.rehearsal.tick(now).await? {
+            match ticked {
+                Ticked::Run(begun) => self.note(begun),
+                Ticked::Failed(why) => self.not_begun.push(("error", format!("error: {why}"))),
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, begun: Begun) {
+        match begun {
+            Begun::Held(detail) => self.not_begun.push(("held", format!("held: {detail}"))),
+            Begun::New | Begun::Known => {}
+        }
     }
 
     /// The alerts whose time has come.
@@ -156,14 +203,19 @@ impl Play<'_> {
         Ok(())
     }
 
-    /// Begins the runs whose time has come.
+    /// Begins the runs that people begin, as their time comes.
     async fn begin(&mut self) -> anyhow::Result<()> {
         let now = self.clock.now();
         while let Some((at, inputs)) = self.scenario.begins.get(self.begun).filter(|(at, _)| *at <= now) {
             self.begun += 1;
             let inputs = self.playbook.take_inputs(inputs).map_err(anyhow::Error::msg)?;
-            let run = decide::start(self.playbook, format!("test:{at}"), inputs, now)?;
-            self.store().begin(run).await?;
+            match decide::start(self.playbook, format!("test:{at}"), inputs, now) {
+                Ok(run) => {
+                    let begun = self.store().begin(run).await?;
+                    self.note(begun);
+                }
+                Err(why) => self.not_begun.push(("error", format!("error: {why}"))),
+            }
         }
         Ok(())
     }
@@ -244,6 +296,10 @@ impl Play<'_> {
             played.explanations.extend(kept.map(|(_, verdict, detail, _)| format!("{verdict}: {detail}")));
             explain(playbook, &Alert::from_event(&row.event)?, row.is_revision, &mut played);
             played.alerts.push(row.outcome);
+        }
+        for (outcome, why) in &self.not_begun {
+            played.alerts.push((*outcome).to_owned());
+            played.explanations.push(why.clone());
         }
         let shown = String::from_utf8(metrics.render()?)?;
         let rules = shown.lines().filter_map(|line| line.strip_prefix("quell_guardrail_holds_total{rule=\"")?.split('"').next());

@@ -7,7 +7,14 @@ use serde_json::{Map, Value, json};
 use serde_yaml::Spanned;
 
 use super::format::{self, Answer, Coming, Crash, Defaults, Expect, Lookups, Mock, OneOrMany, Repeat, Test, Tests};
-use crate::{alert::Alert, duration::Span, engine::Guardrails, problem::Problem, run::Mode};
+use crate::{
+    alert::Alert,
+    duration::Span,
+    engine::Guardrails,
+    playbook::{Playbook, Trigger},
+    problem::Problem,
+    run::Mode,
+};
 
 /// One thing to try.
 #[derive(Debug, Clone)]
@@ -17,7 +24,7 @@ pub(super) struct Scenario {
     pub(super) start: Timestamp,
     /// When each alert comes.
     pub(super) arrivals: Vec<(Timestamp, Alert)>,
-    /// When a person or the clock begins a run, and what it is given.
+    /// When a person begins a run, and what it is given.
     pub(super) begins: Vec<(Timestamp, Value)>,
     pub(super) lookups: Lookups,
     /// What secrets stand for, by name.
@@ -28,8 +35,12 @@ pub(super) struct Scenario {
     pub(super) rollback: BTreeMap<String, Span>,
     pub(super) keep: BTreeMap<String, Span>,
     pub(super) crash: Option<Crash>,
-    /// How long time runs on.
-    pub(super) advance: Duration,
+    /// From when until when the program does not run.
+    pub(super) down: Option<(Timestamp, Timestamp)>,
+    /// Until when schedules begin runs.
+    pub(super) ticks_until: Timestamp,
+    /// Until when time runs on.
+    pub(super) end: Timestamp,
     pub(super) mode: Mode,
     pub(super) guardrails: Guardrails,
     pub(super) expect: Expect,
@@ -44,40 +55,46 @@ const LONGEST: Duration = Duration::from_hours(400 * 24);
 /// More combinations than this are a mistake, and would take minutes.
 const MOST_COMBINATIONS: usize = 1_000;
 
-/// As many as one rehearsal can take in at once without being a load test.
+/// As many alerts, or times of a schedule, as one rehearsal can take in without being a load test.
 const MOST_ALERTS: usize = 1_000;
 
 /// Everything that a file asks to be tried.
 ///
 /// # Errors
 /// The first test that makes no sense, with its place.
-pub(super) fn scenarios(tests: &Tests, path: &Path, text: &str) -> Result<Vec<Scenario>, Box<Problem>> {
+pub(super) fn scenarios(tests: &Tests, playbook: &Playbook, path: &Path, text: &str) -> Result<Vec<Scenario>, Box<Problem>> {
     let mut scenarios = Vec::new();
     for Spanned { value: test, referenced, .. } in &tests.all {
         let refused = |why: String| Box::new(format::at(path, text, referenced, format!("the test `{}`: {why}", test.name)));
         for variation in combinations(test).map_err(refused)? {
-            let scenario = scenario(&tests.defaults, test, &variation).map_err(refused)?;
+            let scenario = scenario(&tests.defaults, (test, playbook), &variation).map_err(refused)?;
             scenarios.push(Scenario { line: referenced.line(), ..scenario });
         }
     }
     Ok(scenarios)
 }
 
-fn scenario(defaults: &Defaults, test: &Test, variation: &[(&String, &Value)]) -> Result<Scenario, String> {
+fn scenario(defaults: &Defaults, (test, playbook): (&Test, &Playbook), variation: &[(&String, &Value)]) -> Result<Scenario, String> {
     let start = test.at.or_else(|| START.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH);
-    let by_hand = test.inputs.is_some() || test.at.is_some() && test.alert.is_none() && test.alerts.is_empty();
     if test.alert.is_some() && !test.alerts.is_empty() {
         return Err("it has both `alert` and `alerts`".to_owned());
     }
-    if by_hand && (test.alert.is_some() || !test.alerts.is_empty()) {
-        return Err("it has both alerts and `inputs`; a run is begun by one or the other".to_owned());
+    fits_trigger(test, &playbook.trigger, start)?;
+    if let (Some(down), Some(advance)) = (test.down, test.advance)
+        && down.after.0.saturating_add(down.lasts.0) > advance.0
+    {
+        return Err("`down` does not end within `advance`".to_owned());
     }
     let repeat = test.repeat.unwrap_or_else(|| Repeat { times: 1, every: Span::default() });
     let moments: Vec<Timestamp> = (0..repeat.times).map(|turn| later(start, repeat.every.0.saturating_mul(turn))).collect();
     let once = [Coming { after: Span::default(), alert: test.alert.clone().unwrap_or_default(), revision: false }];
     let comings = if test.alerts.is_empty() { &once[..] } else { &test.alerts };
-    let arrivals = if by_hand { Vec::new() } else { arriving(defaults, comings, &moments, variation)? };
-    let begins = if by_hand { moments.iter().map(|at| (*at, given(test, *at))).collect() } else { Vec::new() };
+    let (arrivals, begins) = match &playbook.trigger {
+        Trigger::Alert(_) => (arriving(defaults, comings, &moments, variation)?, Vec::new()),
+        Trigger::Manual => (Vec::new(), moments.iter().map(|at| (*at, json!(test.inputs.clone().unwrap_or_default()))).collect()),
+        Trigger::Schedule(_) => (Vec::new(), Vec::new()),
+    };
+    let end = later(start, test.advance.map_or(LONGEST, |span| span.0));
     let mut lookups = defaults.lookups.clone();
     lookups.extend(test.lookups.clone());
     let mut secrets = defaults.secrets.clone();
@@ -98,7 +115,10 @@ fn scenario(defaults: &Defaults, test: &Test, variation: &[(&String, &Value)]) -
         rollback: test.rollback.clone(),
         keep: test.keep.clone(),
         crash: test.crash.clone(),
-        advance: test.advance.map_or(LONGEST, |span| span.0),
+        down: test.down.map(|down| (later(start, down.after.0), later(start, down.after.0.saturating_add(down.lasts.0)))),
+        // A schedule has no last time, and would go on for as long as a test lets it.
+        ticks_until: if test.advance.is_some() { end } else { start },
+        end,
         // A playbook is tried for what it does, whether or not it is switched on already.
         mode: test.mode.or(defaults.mode).unwrap_or(Mode::Enforce),
         guardrails: test.guardrails.clone().or_else(|| defaults.guardrails.clone()).unwrap_or_default(),
@@ -106,9 +126,42 @@ fn scenario(defaults: &Defaults, test: &Test, variation: &[(&String, &Value)]) -
     })
 }
 
-/// What a run is given that no alert begins: by a person what the test says, by a schedule its time.
-fn given(test: &Test, at: Timestamp) -> Value {
-    test.inputs.clone().map_or_else(|| json!({"scheduled_at": at}), |inputs| json!(inputs))
+/// Whether what begins runs in a test can begin one of its playbook.
+///
+/// # Errors
+/// Why it cannot, in a sentence.
+fn fits_trigger(test: &Test, trigger: &Trigger, start: Timestamp) -> Result<(), String> {
+    let (has_alerts, has_inputs) = (test.alert.is_some() || !test.alerts.is_empty(), test.inputs.is_some());
+    match trigger {
+        Trigger::Alert(_) if has_inputs => Err("it has `inputs`, and an alert begins this playbook".to_owned()),
+        Trigger::Manual if has_alerts => Err("it has an alert, and a person begins this playbook, with `inputs`".to_owned()),
+        Trigger::Schedule(_) if has_alerts || has_inputs || test.repeat.is_some() => {
+            Err("a schedule begins this playbook: say when with `at` and `advance`, without `alert`, `alerts`, `inputs` and `repeat`"
+                .to_owned())
+        }
+        Trigger::Schedule(_) if test.advance.is_none() && test.down.is_some() => {
+            Err("it has `down`, and no `advance`, which says how long the schedule goes on".to_owned())
+        }
+        Trigger::Schedule(schedule) if test.advance.is_none() => match schedule.next_after(just_before(start)) {
+            Some(time) if time == start => Ok(()),
+            Some(time) => {
+                Err(format!("{start} is no time of the schedule, the next is {time}; begin with `at` then, or go there with `advance`"))
+            }
+            None => Err(format!("the schedule has no time at {start} or later")),
+        },
+        Trigger::Schedule(schedule) => {
+            let end = later(start, test.advance.map_or(Duration::ZERO, |span| span.0));
+            let times = std::iter::successors(schedule.next_after(just_before(start)), |time| schedule.next_after(*time));
+            let count = times.take_while(|time| *time <= end).take(MOST_ALERTS + 1).count();
+            if count > MOST_ALERTS { Err(format!("the schedule has more than {MOST_ALERTS} times within `advance`")) } else { Ok(()) }
+        }
+        Trigger::Alert(_) | Trigger::Manual => Ok(()),
+    }
+}
+
+/// What the program that a test begins with has seen to: all times before the test.
+pub(super) fn just_before(start: Timestamp) -> Timestamp {
+    start.checked_sub(Duration::from_micros(1)).unwrap_or(Timestamp::MIN)
 }
 
 /// Every combination of what varies; one without anything where nothing does.

@@ -199,7 +199,7 @@ impl File {
             let told = |why: String| Box::new(format::at(path, text, referenced, format!("the test `{}`: {why}", test.name)));
             names::check(test, &playbook, library).map_err(told)?;
         }
-        let scenarios = scenarios(&tests, path, text)?;
+        let scenarios = scenarios(&tests, &playbook, path, text)?;
         Ok(Self { path: path.to_owned(), playbook, scenarios })
     }
 }

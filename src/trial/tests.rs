@@ -271,3 +271,85 @@ async fn a_secret_is_made_up_or_stated_and_shows_as_its_name() {
         assert!(problems.iter().any(|it| it.message.contains(part)), "{problems:?}");
     }
 }
+
+const SCHEDULED: &str = "\
+playbook: digest
+timeout: 3d
+trigger: {schedule: {cron: \"0 7 * * 1-5\", timezone: Europe/Berlin, catch_up: CATCH_UP}}
+vars: {thursday: \"${ if inputs.scheduled_at.contains(`-05T`) { 1 / 0 } else { 1 } }\"}
+concurrency: {key: digest, strategy: STRATEGY}
+steps:
+  - {id: rest, wait: {for: REST}}
+  - {id: tell, action: notify, with: {channels: [\"slack:secops\"], text: \"it is ${inputs.scheduled_at}\"}}
+";
+
+/// The differences of one test of a playbook that a schedule begins, or why it cannot be tried.
+async fn ticking((catch_up, strategy): (&str, &str), rest: &str, test: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let playbook = SCHEDULED.replace("CATCH_UP", catch_up).replace("STRATEGY", strategy).replace("REST", rest);
+    fs::write(folder.path().join("digest.yaml"), playbook).unwrap();
+    fs::write(folder.path().join("digest.test.yaml"), format!("tests:\n  - {{name: t, {test}}}\n")).unwrap();
+    let suite = Suite::load(folder.path()).unwrap();
+    let mut shown: Vec<String> = suite.problems.iter().map(ToString::to_string).collect();
+    let report = suite.run(&Chosen::default()).await.unwrap();
+    shown.extend(report.tried.into_iter().flat_map(|it| it.differences));
+    shown.join("\n")
+}
+
+#[tokio::test]
+async fn a_schedule_begins_a_run_at_each_of_its_times_that_a_test_comes_to() {
+    // 2026-03-02 is a Monday; in Berlin it is an hour later until the clocks change on the 29th, and then two.
+    let told = |times: &[&str]| {
+        let calls: Vec<String> = times.iter().map(|time| format!("{{step: tell, with: {{text: 'it is {time}'}}}}")).collect();
+        format!("expect: {{outcome: done, runs: {}, calls: [{}]}}", times.len(), calls.join(", "))
+    };
+    let monday = "2026-03-02T06:00:00Z";
+    for test in [
+        format!("at: 2026-03-02T06:00:00Z, {}", told(&[monday])),
+        format!("at: 2026-03-02T06:00:00Z, advance: 1h, {}", told(&[monday])),
+        format!("at: 2026-03-02T05:00:00Z, advance: 61m, {}", told(&[monday])),
+        format!("at: 2026-03-02T05:00:00Z, advance: 26h, {}", told(&[monday, "2026-03-03T06:00:00Z"])),
+        format!("at: 2026-03-27T07:00:00Z, advance: 4d, {}", told(&["2026-03-30T05:00:00Z", "2026-03-31T05:00:00Z"])),
+        "at: 2026-03-02T06:00:01Z, advance: 1h, expect: {runs: 0}".to_owned(),
+        "at: 2026-03-02T06:00:00Z, advance: 25h, mode: disabled, expect: {runs: 0}".to_owned(),
+    ] {
+        assert_eq!(ticking(("last", "skip"), "1s", &test).await, "", "{test}");
+    }
+}
+
+#[tokio::test]
+async fn a_time_that_is_held_or_whose_expression_fails_is_told() {
+    let two = "at: 2026-03-02T06:00:00Z, advance: 30h";
+    let held = format!("{two}, expect: {{runs: 1, explanation: concurrency, outcome: done}}");
+    assert_eq!(ticking(("last", "skip"), "26h", &held).await, "");
+    let failed = "at: 2026-03-05T06:00:00Z, expect: {outcome: error, explanation: division by zero}";
+    assert_eq!(ticking(("last", "skip"), "1s", failed).await, "");
+}
+
+#[tokio::test]
+async fn what_a_schedule_misses_while_the_program_is_down_is_caught_up_as_it_says() {
+    let test = |runs: usize| format!("at: 2026-03-09T05:30:00Z, down: {{after: 0s, lasts: 73h}}, advance: 74h, expect: {{runs: {runs}}}");
+    for (catch_up, runs) in [("skip", 0), ("last", 1), ("all", 4)] {
+        assert_eq!(ticking((catch_up, "queue"), "1s", &test(runs)).await, "", "{catch_up}");
+    }
+    let late = "at: 2026-03-09T05:30:00Z, down: {after: 10m, lasts: 2h}, advance: 3h, \
+                expect: {runs: 1, calls: [{step: tell, with: {text: 'it is 2026-03-09T06:00:00Z'}}]}";
+    assert_eq!(ticking(("last", "skip"), "1s", late).await, "");
+}
+
+#[tokio::test]
+async fn a_test_that_begins_a_scheduled_playbook_otherwise_is_a_problem() {
+    for (test, why) in [
+        ("at: 2026-03-02T06:01:00Z, expect: {runs: 1}", "is no time of the schedule, the next is 2026-03-03T06:00:00Z"),
+        ("expect: {runs: 1}", "is no time of the schedule, the next is 2026-03-02T06:00:00Z"),
+        ("alert: {kind: x}, expect: {runs: 1}", "a schedule begins this playbook"),
+        ("inputs: {}, at: 2026-03-02T06:00:00Z, expect: {runs: 1}", "a schedule begins this playbook"),
+        ("at: 2026-03-02T06:00:00Z, repeat: {times: 2}, expect: {runs: 2}", "a schedule begins this playbook"),
+        ("at: 2026-03-02T06:00:00Z, down: {lasts: 1h}, expect: {runs: 1}", "no `advance`"),
+        ("at: 2026-03-02T06:00:00Z, down: {lasts: 2h}, advance: 1h, expect: {runs: 1}", "does not end within `advance`"),
+        ("at: 2026-03-02T06:00:00Z, advance: 2000d, expect: {runs: 1}", "more than 1000 times within `advance`"),
+    ] {
+        let shown = ticking(("last", "skip"), "1s", test).await;
+        assert!(shown.contains(why) && shown.contains("digest.test.yaml:2:"), "{test}\n{shown}");
+    }
+}
