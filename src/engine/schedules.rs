@@ -11,11 +11,12 @@ use tokio::sync::Notify;
 
 use super::{Acting, Engine, decide};
 use crate::{
+    expression::ExpressionError,
     failpoints,
     lifecycle::Stop,
     playbook::{CatchUp, Playbook, Schedule, Trigger},
     run::Mode,
-    store::{Begun, NewRun, StoreError},
+    store::{Begun, NewRun, StoreError, TICK},
 };
 
 /// What became of a time of a schedule.
@@ -134,13 +135,12 @@ impl Schedules {
     fn new_runs(&self, playbook: &Playbook, due: &[Timestamp], now: Timestamp) -> (Vec<NewRun>, Vec<String>) {
         let (mut runs, mut failed) = (Vec::with_capacity(due.len()), Vec::new());
         for tick in due {
-            let occasion = format!("tick:{tick}");
-            match decide::start(playbook, occasion.clone(), json!({ "scheduled_at": tick }), now) {
+            match run_at(playbook, *tick, now) {
                 Ok(run) if self.engine.acting == Acting::DryRun => runs.push(NewRun { mode: Mode::Shadow, ..run }),
                 Ok(run) => runs.push(run),
                 // It would fail again each second, so this time is over.
                 Err(error) => {
-                    self.engine.signals.playbook_failed(&playbook.name, &occasion, &error.to_string());
+                    self.engine.signals.playbook_failed(&playbook.name, &occasion(*tick), &error.to_string());
                     failed.push(error.to_string());
                 }
             }
@@ -157,6 +157,18 @@ impl Schedules {
             }
         }
     }
+}
+
+/// The run of a time of a schedule.
+///
+/// # Errors
+/// Its variables or the key of a window cannot be computed.
+pub fn run_at(playbook: &Playbook, tick: Timestamp, now: Timestamp) -> Result<NewRun, ExpressionError> {
+    decide::start(playbook, occasion(tick), json!({ "scheduled_at": tick }), now)
+}
+
+fn occasion(tick: Timestamp) -> String {
+    format!("{TICK}{tick}")
 }
 
 /// The times of a schedule as they are written.
@@ -192,7 +204,8 @@ fn latest(schedule: &Schedule, after: Timestamp, until: Timestamp, most: usize) 
     }
 }
 
-fn between(schedule: &Schedule, after: Timestamp, until: Timestamp) -> Vec<Timestamp> {
+/// The times after one moment and up to another, the oldest first.
+pub fn between(schedule: &Schedule, after: Timestamp, until: Timestamp) -> Vec<Timestamp> {
     let mut found = Vec::new();
     let mut moment = after;
     while let Some(next) = schedule.next_after(moment).filter(|next| *next > moment && *next <= until) {

@@ -7,7 +7,7 @@ use sqlx::Row;
 
 use super::{Store, StoreError, rows, rows::Flag, runs, windows};
 use crate::{
-    run::{Mode, RunRecord, StepRecord},
+    run::{Mode, RunId, RunRecord, StepRecord},
     window::{Seen, Windows},
 };
 
@@ -25,6 +25,9 @@ pub struct Past {
     /// Its runs with their steps.
     pub runs: Vec<(RunRecord, Vec<StepRecord>)>,
 }
+
+/// How the occasion of a run begins that a schedule began; its time follows.
+pub const TICK: &str = "tick:";
 
 /// A while in the past.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +72,20 @@ impl Store {
             Ok(Past { number, is_revision, stored_at: rows::time(stored_at)?, event, decisions, runs })
         });
         past.collect()
+    }
+
+    /// The runs that schedules began for their times within a while: the time, the playbook and the run, in order.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn ticked(&self, within: While) -> Result<Vec<(Timestamp, String, RunId)>, StoreError> {
+        let query = "SELECT occasion, playbook, id FROM run WHERE alert IS NULL AND occasion LIKE $1";
+        let found: Vec<(String, String, String)> = sqlx::query_as(query).bind(format!("{TICK}%")).fetch_all(&self.readers).await?;
+        let time = |occasion: &str| occasion.strip_prefix(TICK)?.parse::<Timestamp>().ok();
+        let ticked = found.into_iter().filter_map(|(occasion, playbook, run)| Some((time(&occasion)?, playbook, RunId(run))));
+        let mut ticked: Vec<_> = ticked.filter(|(at, ..)| within.since <= *at && *at < within.until).collect();
+        ticked.sort();
+        Ok(ticked)
     }
 
     /// The alert of that number and what became of it.

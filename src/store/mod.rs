@@ -47,7 +47,7 @@ pub use audit::{Act, Audited, Chain};
 pub use begin::{Begun, NewRun};
 pub use database::file_of;
 pub use errors::PlaybookError;
-pub use history::{Past, While};
+pub use history::{Past, TICK, While};
 pub use intents::{Guard, Held, Intent};
 pub use lock::Lock;
 pub use quarantine::{QuarantineRow, QuarantineState, Rejected};

@@ -136,7 +136,7 @@ async fn a_backtest_of_an_edited_playbook_shows_exactly_the_difference() {
 
     for (format, expected) in [
         ("text", "3 destructive calls would be new, 1 of them on what is protected"),
-        ("markdown", "<summary><b>1 alerts lose their notification</b></summary>"),
+        ("markdown", "<summary><b>1 alerts or times of schedules lose their notification</b></summary>"),
     ] {
         let output = lab.quell(&["backtest", "--since", "1d", "--format", format]);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -1,4 +1,4 @@
-//! What would be different for one alert. Calls are compared whichever playbook makes them, so that work which moved from one playbook to
+//! What would be different for one alert, or one time of a schedule. Calls are compared whichever playbook makes them, so that work which moved from one playbook to
 //! another is no difference.
 
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
-    replay::Replayed,
+    replay::{Occasion, Replayed},
     report::{Item, Report},
 };
 use crate::{
@@ -17,8 +17,8 @@ use crate::{
 
 /// Finds the differences and puts them into the report.
 pub(super) fn compare(it: &Replayed, report: &mut Report) {
-    let is_quiet = it.runs.is_empty() && it.joined.is_empty() && it.errors.is_empty() && it.past.runs.is_empty();
-    if is_quiet && it.past.decisions.is_empty() {
+    let is_quiet = it.runs.is_empty() && it.joined.is_empty() && it.errors.is_empty() && it.was.runs.is_empty();
+    if is_quiet && it.was.decisions.is_empty() {
         return;
     }
     destructive(it, report);
@@ -42,7 +42,7 @@ pub(super) fn is_destructive(action: &str) -> bool {
 }
 
 fn destructive(it: &Replayed, report: &mut Report) {
-    let recorded = || it.past.runs.iter().flat_map(|(run, steps)| steps.iter().map(move |step| (run, step)));
+    let recorded = || it.was.runs.iter().flat_map(|(run, steps)| steps.iter().map(move |step| (run, step)));
     let recorded = || recorded().filter(|(_, step)| is_destructive(&step.action));
     let foreseen = || it.runs.iter().flat_map(|run| run.calls.iter().map(move |call| (run, call))).filter(|(_, call)| call.destructive);
     let made: BTreeMap<_, _> =
@@ -73,10 +73,10 @@ fn destructive(it: &Replayed, report: &mut Report) {
 }
 
 fn notifications(it: &Replayed, report: &mut Report) {
-    let steps = || it.past.runs.iter().flat_map(|(run, steps)| steps.iter().map(move |step| (run, step)));
+    let steps = || it.was.runs.iter().flat_map(|(run, steps)| steps.iter().map(move |step| (run, step)));
     let told = steps().find(|(_, step)| step.action == NOTIFY && was_made(step)).map(|(run, _)| &run.playbook);
     let tells = it.runs.iter().find(|run| run.calls.iter().any(|call| call.action == NOTIFY && call.is_made()));
-    let is_joined = !it.joined.is_empty() || it.past.decisions.iter().any(|(_, verdict, _)| verdict == "joined");
+    let is_joined = !it.joined.is_empty() || it.was.decisions.iter().any(|(_, verdict, _)| verdict == "joined");
     match (told, tells) {
         (None, Some(run)) if !is_joined => {
             report.differences.gain_notification.push(item(it, &run.run.playbook, String::new()));
@@ -90,11 +90,16 @@ fn notifications(it: &Replayed, report: &mut Report) {
 }
 
 fn runs(it: &Replayed, report: &mut Report) {
-    let then = it.past.decisions.iter().find(|(_, verdict, _)| verdict == "run" || verdict == "joined").map(|(playbook, ..)| playbook);
+    let then = it.was.decisions.iter().find(|(_, verdict, _)| verdict == "run" || verdict == "joined").map(|(playbook, ..)| playbook);
     let now = it.runs.first().map(|run| &run.run.playbook).or_else(|| it.joined.first());
+    let differences = &mut report.differences;
+    let (gain, lose) = match it.occasion {
+        Occasion::Alert(_) => (&mut differences.gain_run, &mut differences.lose_run),
+        Occasion::Time(_) => (&mut differences.gain_time, &mut differences.lose_time),
+    };
     match (then, now) {
-        (None, Some(playbook)) => report.differences.gain_run.push(item(it, playbook, String::new())),
-        (Some(playbook), None) => report.differences.lose_run.push(item(it, playbook, why_none(it, playbook))),
+        (None, Some(playbook)) => gain.push(item(it, playbook, String::new())),
+        (Some(playbook), None) => lose.push(item(it, playbook, why_none(it, playbook))),
         (None, None) | (Some(_), Some(_)) => {}
     }
 }
@@ -106,8 +111,8 @@ fn why_none(it: &Replayed, playbook: &str) -> String {
 
 fn failures(it: &Replayed, report: &mut Report) {
     let failed_before = |playbook: &str| {
-        let decided = it.past.decisions.iter().any(|(name, verdict, _)| name == playbook && verdict == "error");
-        decided || it.past.runs.iter().any(|(run, _)| run.playbook == playbook && run.state == RunState::Failed)
+        let decided = it.was.decisions.iter().any(|(name, verdict, _)| name == playbook && verdict == "error");
+        decided || it.was.runs.iter().any(|(run, _)| run.playbook == playbook && run.state == RunState::Failed)
     };
     for foreseen in it.runs.iter().filter(|foreseen| foreseen.fails() && !failed_before(&foreseen.run.playbook)) {
         report.differences.newly_failing.push(item(it, &foreseen.run.playbook, foreseen.run.reason.clone()));
@@ -123,7 +128,7 @@ fn is_known(it: &Replayed) -> bool {
 }
 
 fn item(it: &Replayed, playbook: &str, what: String) -> Item {
-    Item { alert: it.past.number, id: it.id.clone(), playbook: playbook.to_owned(), what, held: None }
+    Item { id: it.id.clone(), playbook: playbook.to_owned(), what, ..Item::of(it.occasion) }
 }
 
 /// A call as people name it: the action and what it is done to. Two calls of one name are the same call.

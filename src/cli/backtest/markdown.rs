@@ -3,15 +3,12 @@
 use super::{
     super::output,
     report::Report,
-    text::{heading, line, more, numbers},
+    text::{counted, heading, line, more, numbers},
 };
 
 pub(super) fn print(report: &Report) {
-    let (since, until) = (report.within.since, report.within.until);
-    let mut lines = vec![
-        "### Backtest\n".to_owned(),
-        format!("{} alerts from {since} to {until}; {} of them no playbook answers.\n", report.alerts, report.unanswered),
-    ];
+    let (since, until) = (report.within.since.to_string(), report.within.until.to_string());
+    let mut lines = vec!["### Backtest\n".to_owned(), format!("{}.\n", counted(report, &since, &until))];
     let differences: Vec<_> = report.differences.all().into_iter().filter(|(list, _)| list.count > 0).collect();
     if differences.is_empty() {
         lines.push("**No difference from what was done.**\n".to_owned());

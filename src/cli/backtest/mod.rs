@@ -1,14 +1,18 @@
-//! `quell backtest`: what the playbooks on disk would have done with the alerts in the journal, beside what was done.
+//! `quell backtest`: what the playbooks on disk would have done with the alerts in the journal and at the times of their schedules, beside
+//! what was done.
 //!
-//! Alerts are read in pages ([`pipeline`]), matched, played to their end in order ([`replay`]) and compared with what is recorded
-//! ([`compare`]); a [`report::Report`] counts, and `text`, `markdown` and `json` print it. Nothing is sent and nothing is written.
+//! Alerts are read in pages, the times of schedules between them ([`clockwork`], [`pipeline`]), matched, played to their end in order
+//! ([`replay`]) and compared with what is recorded ([`compare`]); a [`report::Report`] counts, and `text`, `markdown` and `json` print it. Nothing is sent and nothing is written.
 
+mod clockwork;
 mod compare;
 mod json;
 mod markdown;
 mod pipeline;
 mod replay;
 mod report;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::{path::PathBuf, sync::Arc};
@@ -42,7 +46,8 @@ pub(super) struct Backtest {
 
 const AFTER_HELP: &str = "\
 Reads are answered as they were answered then, changes are taken to succeed. A run that needs an answer that nobody was given is told as
-one that cannot be foreseen, and nothing is concluded from it.";
+one that cannot be foreseen, and nothing is concluded from it. Schedules are replayed as if the program had run all the time: when it did
+not, the journal does not say. Windows and limits hold at the beginning what the time before has left in them.";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -90,18 +95,4 @@ fn moment(text: &str) -> Result<Timestamp, String> {
     let wrong = |_: String| format!("`{text}` is no time; write `60d`, `2026-03-02` or `2026-03-02T04:11:09Z`");
     let ago = Span::parse(text).map_err(wrong)?;
     Timestamp::now().checked_sub(ago.0).map_err(|error| error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_times_days_and_how_long_ago() {
-        assert_eq!(moment("2026-03-02T04:11:09Z").unwrap().to_string(), "2026-03-02T04:11:09Z");
-        assert!(moment("2026-03-02").is_ok());
-        let hour = Timestamp::now().duration_since(moment("1h").unwrap()).as_secs_f64().round();
-        assert!((3600.0..3660.0).contains(&hour), "{hour}");
-        assert!(moment("yesterday").unwrap_err().contains("`60d`"));
-    }
 }

@@ -1,4 +1,4 @@
-//! Alerts in the order in which they came: windows let runs begin or hold them back, and those that begin are played to their end.
+//! Alerts in the order in which they came, and the times of schedules between them: windows let runs begin or hold them back, and those that begin are played to their end.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -13,22 +13,44 @@ use crate::{
     alert::Alert,
     engine::foresight::{self, Foreseen, Outlook, Recorded, Subject, Tally},
     playbook::Playbook,
-    run::{RunId, StepRecord},
-    store::{NewRun, Past, Verdict},
+    run::{RunId, RunRecord, StepRecord},
+    store::{NewRun, Verdict},
     window::{Admission, Memory, admit},
 };
 
-/// An alert with what the playbooks say to it.
+/// What runs answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Occasion {
+    /// The alert of that number.
+    Alert(i64),
+    /// That time of a schedule.
+    Time(Timestamp),
+}
+
+/// What is recorded of an occasion.
+#[derive(Default)]
+pub(super) struct Was {
+    /// By playbook: the verdict's word and its detail.
+    pub(super) decisions: Vec<(String, String, String)>,
+    pub(super) runs: Vec<(RunRecord, Vec<StepRecord>)>,
+}
+
+/// An occasion with what the playbooks say to it.
 pub(super) struct Matched {
-    pub(super) past: Past,
-    pub(super) alert: Result<Alert, String>,
+    pub(super) occasion: Occasion,
+    pub(super) at: Timestamp,
+    pub(super) was: Was,
+    /// None for a time of a schedule; or why an alert cannot be read.
+    pub(super) alert: Result<Option<Alert>, String>,
     pub(super) verdicts: Vec<Verdict>,
 }
 
-/// What became of an alert in the replay.
+/// What became of an occasion in the replay.
 pub(super) struct Replayed {
-    pub(super) past: Past,
-    /// The alert's own id.
+    pub(super) occasion: Occasion,
+    pub(super) at: Timestamp,
+    pub(super) was: Was,
+    /// The alert's own id; empty for a time of a schedule.
     pub(super) id: String,
     pub(super) runs: Vec<Foreseen>,
     /// The playbooks whose run for other alerts answers this one, too.
@@ -46,7 +68,7 @@ pub(super) struct Replay {
     /// When runs that hold a place end.
     ends: BTreeSet<(Timestamp, RunId)>,
     playbooks: HashMap<String, Arc<Playbook>>,
-    /// Alerts whose runs wait for others to join, and those behind them.
+    /// Alerts whose runs wait for others to join, and what came after them.
     waiting: VecDeque<Waiting>,
     /// By the run that gathers them: the further alerts of a group.
     gathered: HashMap<RunId, Vec<Value>>,
@@ -55,7 +77,7 @@ pub(super) struct Replay {
 
 struct Waiting {
     replayed: Replayed,
-    alert: Alert,
+    alert: Option<Alert>,
     seen: Value,
     /// The runs that gather alerts, and when each begins.
     gathering: Vec<(NewRun, Timestamp)>,
@@ -77,17 +99,16 @@ impl Replay {
         }
     }
 
-    pub(super) fn take(&mut self, Matched { past, alert, verdicts }: Matched) {
-        let now = past.stored_at;
+    pub(super) fn take(&mut self, Matched { occasion, at: now, was, alert, verdicts }: Matched) {
         self.pass(now);
         let alert = match alert {
             Ok(alert) => alert,
-            Err(why) => return self.report.unreadable(past.number, why),
+            Err(why) => return self.report.unreadable((occasion, now), why),
         };
         // Most alerts meet no playbook.
         let seen = if verdicts.is_empty() { Value::Null } else { serde_json::to_value(&alert).unwrap_or_default() };
-        let id = alert.id.clone();
-        let replayed = Replayed { past, id, runs: Vec::new(), joined: Vec::new(), held: Vec::new(), errors: Vec::new() };
+        let id = alert.as_ref().map(|alert| alert.id.clone()).unwrap_or_default();
+        let replayed = Replayed { occasion, at: now, was, id, runs: Vec::new(), joined: Vec::new(), held: Vec::new(), errors: Vec::new() };
         let mut it = Waiting { replayed, alert, seen, gathering: Vec::new() };
         for verdict in verdicts {
             match verdict {
@@ -125,17 +146,19 @@ impl Replay {
 
     fn begin(&mut self, it: &mut Waiting, new: &NewRun, at: Timestamp) {
         let Some(playbook) = self.playbooks.get(&new.playbook).cloned() else { return };
-        let alerts: Vec<Value> = std::iter::once(it.seen.clone()).chain(self.gathered.remove(&new.id).unwrap_or_default()).collect();
+        let first = it.alert.is_some().then(|| it.seen.clone());
+        let alerts: Vec<Value> = first.into_iter().chain(self.gathered.remove(&new.id).unwrap_or_default()).collect();
         let alerts = Value::Array(alerts);
-        let run = foresight::run_of(new, Some(it.replayed.past.number), at);
-        let recorded: Vec<StepRecord> = it.replayed.past.runs.iter().flat_map(|(_, steps)| steps).cloned().collect();
+        let number = if let Occasion::Alert(number) = it.replayed.occasion { Some(number) } else { None };
+        let run = foresight::run_of(new, number, at);
+        let recorded: Vec<StepRecord> = it.replayed.was.runs.iter().flat_map(|(_, steps)| steps).cloned().collect();
         let outlook = Outlook {
             guardrails: &self.job.guardrails,
             site: &self.job.site,
             answers: &Recorded(&recorded),
             approvals: self.job.approvals,
         };
-        let subject = Subject { playbook: &playbook, run: &run, alert: Some(&it.alert), seen: &it.seen, alerts: &alerts };
+        let subject = Subject { playbook: &playbook, run: &run, alert: it.alert.as_ref(), seen: &it.seen, alerts: &alerts };
         let foreseen = foresight::foresee(subject, outlook, &mut self.tally);
         if new.windows.concurrency.is_some() {
             self.ends.insert((foreseen.run.ended_at.unwrap_or(at), new.id.clone()));
@@ -156,7 +179,7 @@ impl Replay {
         }
     }
 
-    /// Counts the alerts about which everything is known by then, in order.
+    /// Counts the occasions about which everything is known by then, in order.
     fn release(&mut self, now: Option<Timestamp>) {
         while let Some(mut first) = self.waiting.pop_front() {
             if first.gathering.iter().any(|(_, due)| now.is_some_and(|now| *due > now)) {
@@ -166,8 +189,11 @@ impl Replay {
             for (new, due) in std::mem::take(&mut first.gathering) {
                 self.begin(&mut first, &new, due);
             }
-            self.report.count(&first.replayed);
-            compare::compare(&first.replayed, &mut self.report);
+            // What came before the period only left something in windows and limits.
+            if first.replayed.at >= self.job.within.since {
+                self.report.count(&first.replayed);
+                compare::compare(&first.replayed, &mut self.report);
+            }
         }
     }
 }

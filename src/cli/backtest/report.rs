@@ -1,12 +1,18 @@
 //! What a backtest counts: by playbook, and the differences from what was done.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{compare, pipeline::Job, replay::Replayed};
+use super::{
+    compare,
+    pipeline::Job,
+    replay::{Occasion, Replayed},
+};
 use crate::{
     engine::foresight::{Fate, NOTIFY},
+    playbook::{Playbook, Trigger},
     store::While,
 };
 
@@ -16,6 +22,8 @@ pub(super) struct Report {
     pub(super) alerts: u64,
     /// Alerts that no playbook answers.
     pub(super) unanswered: u64,
+    /// Times of schedules.
+    pub(super) times: u64,
     pub(super) playbooks: BTreeMap<String, Counts>,
     pub(super) differences: Differences,
     /// How many files of playbooks cannot be used.
@@ -72,6 +80,9 @@ pub(super) struct Differences {
     pub(super) lose_notification: List,
     pub(super) gain_run: List,
     pub(super) lose_run: List,
+    /// Times of schedules that would begin a run, and for which none is recorded.
+    pub(super) gain_time: List,
+    pub(super) lose_time: List,
     /// Playbooks that would fail, or could not be told to match, and did not.
     pub(super) newly_failing: List,
     /// Runs about which nothing is concluded.
@@ -91,7 +102,10 @@ pub(super) struct List {
 /// One case.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Item {
-    pub(super) alert: i64,
+    /// The number of the alert.
+    pub(super) alert: Option<i64>,
+    /// The time of the schedule, where no alert is answered.
+    pub(super) time: Option<Timestamp>,
     pub(super) id: String,
     pub(super) playbook: String,
     pub(super) what: String,
@@ -101,6 +115,15 @@ pub(super) struct Item {
 
 /// What fits a comment on a pull request.
 const SHOWN: usize = 20;
+
+impl Item {
+    pub(super) fn of(occasion: Occasion) -> Self {
+        match occasion {
+            Occasion::Alert(number) => Self { alert: Some(number), ..Self::default() },
+            Occasion::Time(at) => Self { time: Some(at), ..Self::default() },
+        }
+    }
+}
 
 impl List {
     pub(super) fn push(&mut self, item: Item) {
@@ -114,14 +137,19 @@ impl List {
 
 impl Differences {
     /// Every kind with what it says of a number of cases.
-    pub(super) fn all(&self) -> [(&List, &'static str); 9] {
+    pub(super) fn all(&self) -> [(&List, &'static str); 11] {
         [
             (&self.newly_destructive, "destructive calls would be new"),
             (&self.no_longer_destructive, "destructive calls would no longer be made"),
-            (&self.gain_notification, "alerts gain a notification"),
-            (&self.lose_notification, "alerts lose their notification"),
+            (&self.gain_notification, "alerts or times of schedules gain a notification"),
+            (&self.lose_notification, "alerts or times of schedules lose their notification"),
             (&self.gain_run, "alerts would be answered that were not"),
             (&self.lose_run, "alerts would no longer be answered"),
+            (
+                &self.gain_time,
+                "times of schedules would begin a run that is not in the journal; whether anything ran then, it does not say",
+            ),
+            (&self.lose_time, "times of schedules would no longer begin their run"),
             (&self.newly_failing, "runs would fail that did not"),
             (&self.unclear, "runs cannot be foreseen to their end"),
             (&self.unreadable, "alerts cannot be read"),
@@ -132,9 +160,15 @@ impl Differences {
 impl Report {
     pub(super) fn new(job: &Job) -> Self {
         let counts = |mode: &str| Counts { mode: mode.to_owned(), ..Counts::default() };
-        let alerted = job.library.playbooks.iter().filter(|playbook| playbook.trigger.alert().is_some());
-        let playbooks = alerted.map(|playbook| (playbook.name.clone(), counts(playbook.mode.as_str()))).collect();
-        Self { within: job.within, alerts: 0, unanswered: 0, playbooks, differences: Differences::default(), refused: 0 }
+        let is_replayed = |playbook: &&Arc<Playbook>| !matches!(playbook.trigger, Trigger::Manual);
+        let playbooks = job
+            .library
+            .playbooks
+            .iter()
+            .filter(is_replayed)
+            .map(|playbook| (playbook.name.clone(), counts(playbook.mode.as_str())))
+            .collect();
+        Self { within: job.within, alerts: 0, unanswered: 0, times: 0, playbooks, differences: Differences::default(), refused: 0 }
     }
 
     /// Whether a person should look before this is used.
@@ -142,15 +176,23 @@ impl Report {
         self.refused > 0 || self.differences.newly_failing.count > 0
     }
 
-    pub(super) fn unreadable(&mut self, alert: i64, what: String) {
-        self.alerts += 1;
-        self.differences.unreadable.push(Item { alert, what, ..Item::default() });
+    /// Counts an alert that cannot be read, unless it came before the period.
+    pub(super) fn unreadable(&mut self, (occasion, at): (Occasion, Timestamp), what: String) {
+        if at >= self.within.since {
+            self.alerts += 1;
+            self.differences.unreadable.push(Item { what, ..Item::of(occasion) });
+        }
     }
 
-    /// Counts what became of an alert.
+    /// Counts what became of an alert, or of a time of a schedule.
     pub(super) fn count(&mut self, it: &Replayed) {
-        self.alerts += 1;
-        self.unanswered += u64::from(it.runs.is_empty() && it.joined.is_empty() && it.held.is_empty() && it.errors.is_empty());
+        match it.occasion {
+            Occasion::Alert(_) => {
+                self.alerts += 1;
+                self.unanswered += u64::from(it.runs.is_empty() && it.joined.is_empty() && it.held.is_empty() && it.errors.is_empty());
+            }
+            Occasion::Time(_) => self.times += 1,
+        }
         for foreseen in &it.runs {
             let counts = self.of(&foreseen.run.playbook);
             counts.matched += 1;
@@ -189,7 +231,7 @@ impl Report {
         for (playbook, _) in &it.errors {
             self.of(playbook).errors += 1;
         }
-        for (run, steps) in &it.past.runs {
+        for (run, steps) in &it.was.runs {
             let counts = self.of(&run.playbook);
             counts.was.runs += 1;
             for step in steps.iter().filter(|step| compare::was_made(step)) {

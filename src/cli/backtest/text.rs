@@ -9,7 +9,7 @@ use super::{
 
 pub(super) fn print(report: &Report) {
     let (since, until) = (output::time(report.within.since), output::time(report.within.until));
-    output::print(&format!("{} alerts from {since} to {until}; {} of them no playbook answers\n", report.alerts, report.unanswered));
+    output::print(&format!("{}\n", counted(report, &since, &until)));
     let mut table = output::table(&[
         "playbook",
         "mode",
@@ -43,6 +43,12 @@ pub(super) fn print(report: &Report) {
     }
 }
 
+/// What was replayed.
+pub(super) fn counted(report: &Report, since: &str, until: &str) -> String {
+    let alerts = format!("{} alerts from {since} to {until}; {} of them no playbook answers", report.alerts, report.unanswered);
+    if report.times == 0 { alerts } else { format!("{alerts}; {} times of schedules", report.times) }
+}
+
 /// The numbers of a playbook, from how often it matched on; what was done then stands in brackets where it is another number.
 pub(super) fn numbers(counts: &Counts) -> [String; 8] {
     let with = |now: u64, was: u64| if now == was { now.to_string() } else { format!("{now} (was {was})") };
@@ -73,7 +79,11 @@ pub(super) fn line(item: &Item) -> String {
     let held = item.held.map(|rule| format!("held back: {rule}")).unwrap_or_default();
     let rest = [item.playbook.as_str(), item.what.as_str(), held.as_str()];
     let rest = rest.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
-    format!("#{} {} {rest}", item.alert, item.id)
+    match (item.alert, item.time) {
+        (Some(number), _) => format!("#{number} {} {rest}", item.id),
+        (None, Some(time)) => format!("{time} {rest}"),
+        (None, None) => rest,
+    }
 }
 
 /// How many cases are not shown.
