@@ -11,6 +11,7 @@ mod convert;
 mod error;
 mod functions;
 pub mod limits;
+mod lookups;
 mod masks;
 mod names;
 mod program;
@@ -21,6 +22,7 @@ mod template;
 
 pub use error::ExpressionError;
 pub use functions::{FUNCTIONS, Function, Pattern, RHAI_FUNCTIONS, is_in_range};
+pub use lookups::Lookups;
 pub use names::{Chain, calls, chains, declared};
 pub use program::{Expression, Script};
 pub use sandbox::Sandbox;

@@ -97,6 +97,18 @@ pub fn calls(text: &str, function: &str) -> Vec<(String, Range<usize>)> {
     starts.collect()
 }
 
+/// How often a function is called, whatever it is given; where it is made does not count.
+pub(super) fn count_calls(text: &str, function: &str) -> usize {
+    let tokens: Vec<_> = tokens(text).map(|(token, _)| token).collect();
+    let is_call = |two: &&[Token]| matches!(two, [Token::Word(word), Token::Open] if word == function);
+    tokens.windows(2).filter(is_call).count()
+}
+
+/// The texts that stand in an expression, without their quotes.
+pub(super) fn constants(text: &str) -> impl Iterator<Item = String> {
+    tokens(text).filter_map(|(token, _)| if let Token::Text(constant) = token { Some(constant) } else { None })
+}
+
 /// The byte at which a function is called first, whatever it is given.
 pub(super) fn first_call(text: &str, function: &str) -> Option<usize> {
     let tokens: Vec<_> = tokens(text).collect();

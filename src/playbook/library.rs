@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     digest::sha256,
-    expression::{Sandbox, Table, Tables},
+    expression::{Lookups, Sandbox, Table, Tables},
     problem::{Place, Problem, Severity},
     run::Mode,
 };
@@ -67,8 +67,9 @@ impl Library {
         library.sources = edited;
         library.load_tables(folder, &files);
         library.load_functions(folder, &files);
-        library.load_playbooks(&files);
-        library.report_unused_tables(folder);
+        if let Some(lookups) = library.load_playbooks(&files) {
+            library.report_unused_tables(folder, &lookups);
+        }
         library.index();
         library.tests = files.into_iter().filter(|path| is_test(path)).collect();
         library
@@ -189,7 +190,8 @@ impl Library {
         }
     }
 
-    fn load_playbooks(&mut self, files: &[PathBuf]) {
+    /// Returns which tables are read, if all files can be read.
+    fn load_playbooks(&mut self, files: &[PathBuf]) -> Option<Lookups> {
         let (mut drafts, mut broken): (Vec<Draft>, Vec<String>) = (Vec::new(), Vec::new());
         for path in files.iter().filter(|path| is_playbook(path)) {
             let Some(text) = self.read(path) else { continue };
@@ -208,17 +210,18 @@ impl Library {
                 }
             }
         }
+        let mut lookups = Lookups::default();
+        self.lib.iter().for_each(|text| lookups.add(text));
+        drafts.iter().for_each(|draft| lookups.extend(draft.lookups.clone()));
         let (playbooks, problems) = Linking::new(drafts, &broken, &self.lib).finish();
         self.playbooks = playbooks;
         self.problems.extend(problems);
+        self.problems.iter().all(|problem| problem.severity == Severity::Warning).then_some(lookups)
     }
 
-    /// Warns of tables whose name no expression gives to `lookup`.
-    fn report_unused_tables(&mut self, folder: &Path) {
-        let is_code = |path: &Path| is_playbook(path) || has_extension(path, "rhai");
-        let texts: Vec<&String> = self.sources.iter().filter(|(path, _)| is_code(path)).map(|(_, text)| text).collect();
-        let is_used = |name: &str| texts.iter().any(|text| names_table(text, name));
-        let unused: Vec<String> = self.sandbox.tables().filter(|name| !is_used(name)).map(ToOwned::to_owned).collect();
+    /// Warns of tables that no expression reads.
+    fn report_unused_tables(&mut self, folder: &Path, lookups: &Lookups) {
+        let unused: Vec<String> = self.sandbox.tables().filter(|name| !lookups.may_read(name)).map(ToOwned::to_owned).collect();
         for name in unused {
             let path = folder.join("tables").join(format!("{name}.csv"));
             let help = format!("read it with `lookup(\"{name}\", key)`, or take the file away");
@@ -276,22 +279,6 @@ pub fn is_test(path: &Path) -> bool {
 
 fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|it| it == extension)
-}
-
-/// Whether a text of a table's name stands in a text that looks something up.
-fn names_table(text: &str, name: &str) -> bool {
-    let is_quote = |c: char| matches!(c, '"' | '\'' | '`' | '\\');
-    let mut places = text.match_indices(name).map(|(at, _)| (text.get(..at), text.get(at + name.len()..)));
-    let is_quoted = |(before, after): (Option<&str>, Option<&str>)| {
-        before.is_some_and(|it| it.ends_with(is_quote)) && after.is_some_and(|it| it.starts_with(is_quote))
-    };
-    text.contains("lookup") && places.any(is_quoted)
-}
-
-/// Where a text stands first.
-pub(super) fn text_place(path: &Path, text: &str, wanted: &str) -> Place {
-    let start = text.find(wanted).unwrap_or_default();
-    place_in(path, text, &(start..start + wanted.len()))
 }
 
 fn name_place(path: &Path, text: &str, name: &str) -> Place {

@@ -117,6 +117,62 @@ fn a_table_that_nobody_reads_is_a_warning_on_it() {
 }
 
 #[test]
+fn only_an_expression_reads_a_table_and_neither_a_comment_nor_a_word() {
+    let table = (
+        "tables/people.csv",
+        "id,name
+1,ann
+",
+    );
+    let other = (
+        "tables/other.csv",
+        "id,name
+1,ann
+",
+    );
+    let reads_other = "script: 'lookup(\"other\", \"1\")?.name ?? \"\"'";
+    let in_lib = "fn name_of(id) { lookup(\"people\", id)?.name ?? \"\" }\n";
+    let in_passing = "fn name_in(table, id) { lookup(table, id)?.name ?? \"\" } // for \"people\"\n";
+    for (step, lib, is_used) in [
+        (reads_other.to_owned(), "", false),
+        (format!("{reads_other} # lookup(\"people\", 1)"), "", false),
+        ("action: log, with: {message: '\"people\" ${lookup(\"other\", \"1\")?.name ?? \"people\"}'}".to_owned(), "", false),
+        (format!("if: '/* \"people\" */ true', {reads_other}"), "// lookup(\"people\", 1)\n", false),
+        (reads_other.to_owned(), in_passing, false),
+        (reads_other.to_owned(), in_lib, true),
+        ("script: 'name_in(\"people\", \"1\") + lookup(\"other\", \"1\")?.name'".to_owned(), in_passing, true),
+        (format!("if: 'lookup(\"people\", alert.id) != ()', {reads_other}"), "", true),
+    ] {
+        let text = format!(
+            "playbook: a\ntrigger: {{alert: {{match: {{kind: noise}}}}}}\nsteps:\n  - {{id: c, {}}}\n",
+            step.split(" #").next().unwrap()
+        );
+        let text = if step.contains('#') { format!("# {step}\n{text}") } else { text };
+        let library = load(&[("a.yaml", &text), table, other, ("lib/x.rhai", lib)]);
+        let told = said(&library);
+        assert_eq!(told.iter().all(|it| !it.contains("P0034")), is_used, "{step}\n{lib}\n{told:#?}");
+        assert_eq!(told.len(), usize::from(!is_used), "{told:#?}");
+    }
+    let broken = load(&[("a.yaml", "playbook: a\n"), table]);
+    assert!(!said(&broken).iter().any(|it| it.contains("P0034")), "what cannot be read may read it");
+}
+
+#[test]
+fn what_the_site_does_not_have_is_shown_where_the_step_names_it() {
+    let text = "playbook: a # tells slack:soc and uses \"key\"\ndescription: For slack:soc\nmode: enforce\n\
+                trigger: {alert: {match: {kind: noise}}}\nsteps:\n\
+                \x20 - {id: x, action: http.request, with: {url: 'https://soc.example/', method: POST, body: {id: tell, channels: [slack:soc], key: '\"key\"'}}}\n\
+                \x20 - id: tell\n    action: notify\n    with: {title: slack:soc, text: x, channels: [slack:ok, slack:soc]}\n\
+                \x20 - {id: post, action: http.request, with: {url: 'https://soc.example/', method: POST, headers: {Authorization: 'Bearer ${secret(\"key\")}'}}}\n";
+    let mut library = load(&[("a.yaml", text)]);
+    library.check_channels(|channel| if channel == "slack:ok" { Ok(()) } else { Err("no such channel".to_owned()) });
+    library.check_secrets(|_| Err((crate::problem::Severity::Error, "no such secret".to_owned())));
+    let told = said(&library);
+    assert!(told.iter().any(|it| it.starts_with("P0026 a.yaml:9:60 step `tell`")), "{told:#?}");
+    assert!(told.iter().any(|it| it.starts_with("P0013 a.yaml:10:113") && it.contains("step `post`")), "{told:#?}");
+}
+
+#[test]
 fn a_playbook_for_every_alert_that_calls_a_destructive_one_is_a_warning() {
     let suspend = "action: subscription.suspend, with: {customer_tenant_id: 11111111-aaaa-4aaa-8aaa-000000000001, subscription_id: 22222222-bbbb-4bbb-8bbb-000000000002}";
     let called = format!("playbook: b\ntrigger: {{manual: {{}}}}\nsteps: [{{id: s, {suspend}}}]\n");

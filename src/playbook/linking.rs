@@ -65,7 +65,7 @@ impl<'a> Linking<'a> {
         if let Some(done) = self.done.get(name) {
             return done.clone();
         }
-        let Draft { mut playbook, warnings, calls } = self.drafts.remove(name)?;
+        let Draft { mut playbook, warnings, calls, .. } = self.drafts.remove(name)?;
         self.problems.extend(warnings);
         self.way.push(name.to_owned());
         let mut is_sound = true;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     digest::sha256,
-    expression::Sandbox,
+    expression::{Lookups, Sandbox},
     problem::{Problem, Severity},
     run::Mode,
 };
@@ -52,6 +52,8 @@ pub(super) struct Draft {
     pub(super) playbook: Playbook,
     pub(super) warnings: Vec<Problem>,
     pub(super) calls: Vec<CallSite>,
+    /// The tables that its expressions read.
+    pub(super) lookups: Lookups,
 }
 
 /// What a playbook may be called, for a sentence.
@@ -82,10 +84,10 @@ pub(super) fn draft(sandbox: &Sandbox, path: &Path, text: &str) -> Result<Draft,
             None
         }
     };
-    let (problems, calls) = reader.into_parts();
+    let (problems, calls, lookups) = reader.into_parts();
     let is_sound = problems.iter().all(|it| it.severity == Severity::Warning);
     match playbook {
-        Some(playbook) if is_sound => Ok(Draft { playbook, warnings: problems, calls }),
+        Some(playbook) if is_sound => Ok(Draft { playbook, warnings: problems, calls, lookups }),
         Some(_) | None => Err(problems),
     }
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     actions::CATALOG,
     duration::Span,
-    expression::{Expression, ExpressionError, Sandbox, Script, Template},
+    expression::{Expression, ExpressionError, Lookups, Sandbox, Script, Template},
     problem::{Fix, Place, Problem, did_you_mean, only_near},
 };
 
@@ -26,6 +26,8 @@ pub(super) struct Reader<'a> {
     problems: Vec<Problem>,
     /// The calls of other playbooks that were read.
     pub(super) calls: Vec<CallSite>,
+    /// The tables that expressions read.
+    lookups: Lookups,
 }
 
 /// A call of another playbook, as far as it can be checked once that is known.
@@ -60,13 +62,13 @@ pub(super) struct Fields<'n> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(sandbox: &'a Sandbox, path: &'a Path, text: &'a str) -> Self {
-        Self { sandbox, path, text, problems: Vec::new(), calls: Vec::new() }
+        Self { sandbox, path, text, problems: Vec::new(), calls: Vec::new(), lookups: Lookups::default() }
     }
 
-    /// Everything that was reported, in the order of the file, and the calls that were read.
-    pub(super) fn into_parts(mut self) -> (Vec<Problem>, Vec<CallSite>) {
+    /// Everything that was reported, in the order of the file, the calls that were read, and the tables that expressions read.
+    pub(super) fn into_parts(mut self) -> (Vec<Problem>, Vec<CallSite>, Lookups) {
         self.problems.sort_by_key(|it| it.place.span.start);
-        (self.problems, self.calls)
+        (self.problems, self.calls, self.lookups)
     }
 
     /// What a piece of work would report, without reporting it.
@@ -286,6 +288,7 @@ impl<'a> Reader<'a> {
 
     /// Looking for what was meant by each wrong name takes time, so it ends where nothing more is reported.
     fn check_names(&mut self, node: &Node, text: &str, start: usize, visible: &Visible) {
+        self.lookups.add(text);
         if !self.is_full() {
             visible.check(self, node, text, start);
         }

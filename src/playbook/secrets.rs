@@ -6,9 +6,9 @@ use super::{
     Body, Library, Playbook, Step,
     arguments::Arguments,
     codes,
-    library::text_place,
     node::{Key, Kind, Node},
     reader::Reader,
+    site::place_in_step,
 };
 use crate::{
     actions::Entry,
@@ -17,6 +17,9 @@ use crate::{
 
 /// Headers that carry nothing but what gives access.
 const SECRET_HEADERS: &[&str] = &["authorization", "proxy-authorization", "cookie", "x-api-key"];
+
+/// Where secrets stand in a step.
+const SENT: [&[&str]; 3] = [&["with"], &["rollback"], &["verify"]];
 
 /// How a secret is named.
 const HELP: &str = "put it under `secrets` in quell.yaml, and write `${ secret(\"name\") }` in its place";
@@ -58,7 +61,9 @@ impl Library {
             let steps = playbook.every_step();
             for (step, name) in steps.iter().flat_map(|step| of_step(step).into_iter().map(move |name| (step, name))) {
                 if let Err((severity, why)) = check(name) {
-                    let place = text_place(&playbook.path, &playbook.text, &format!("\"{name}\""));
+                    let named = format!("\"{name}\"");
+                    let is_it = |text: &str| text.contains("secret") && text.contains(&named);
+                    let place = place_in_step(playbook, &step.id, &SENT, &is_it);
                     let message = format!("step `{}` cannot be sent: {why}", step.id);
                     self.problems.push(Problem { severity, ..Problem::error(codes::UNKNOWN_REFERENCE, message, place) });
                 }

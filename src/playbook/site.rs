@@ -2,7 +2,11 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{Body, Library, OwnLimit, Playbook, Step, codes, library::text_place, reader::place_in};
+use super::{
+    Body, Library, OwnLimit, Playbook, Step, codes,
+    node::{self, Kind, Node},
+    reader::place_in,
+};
 use crate::{
     actions::Pattern,
     problem::{Place, Problem},
@@ -15,8 +19,8 @@ impl Library {
         for playbook in &self.playbooks {
             for step in playbook.every_step() {
                 for (channel, why) in channels(step).into_iter().filter_map(|channel| Some((channel, check(channel).err()?))) {
-                    let place = text_place(&playbook.path, &playbook.text, channel);
                     let message = format!("step `{}` cannot tell anybody: {why}", step.id);
+                    let place = place_in_step(playbook, &step.id, &CHANNELS, &|text| text == channel);
                     self.problems.push(Problem::warning(codes::UNKNOWN_CHANNEL, message, place));
                 }
             }
@@ -33,6 +37,43 @@ impl Library {
             }
             self.problems.extend(playbook.guardrails.iter().filter_map(|own| looser(playbook, own, site_limits)));
         }
+    }
+}
+
+/// Where channels stand in a step.
+const CHANNELS: [&[&str]; 2] = [&["with", "channels"], &["approval", "channels"]];
+
+/// Where a step holds such a text, below one of those keys inside of others.
+pub(super) fn place_in_step(playbook: &Playbook, id: &str, below: &[&[&str]], is_it: &impl Fn(&str) -> bool) -> Place {
+    // It was read before, so only a mistake of ours leads to the beginning of the file.
+    let place = node::parse(&playbook.text).ok().and_then(|root| {
+        let step = step_of(&root, id)?;
+        let parts = below.iter().filter_map(|keys| keys.iter().try_fold(step, |part, key| part.entry(key)));
+        let inside = parts.into_iter().find_map(|part| text_in(part, is_it));
+        Some(inside.unwrap_or(step).place())
+    });
+    place_in(&playbook.path, &playbook.text, &place.unwrap_or_default())
+}
+
+/// The step of that id below a node. What a step is given may have an `id` of its own, and is no step.
+fn step_of<'n>(node: &'n Node, id: &str) -> Option<&'n Node> {
+    match &node.kind {
+        Kind::Map(_) if node.entry("id").and_then(Node::as_text) == Some(id) => Some(node),
+        Kind::Map(entries) => {
+            let is_given = |name: &str| matches!(name, "with" | "inputs" | "vars" | "output");
+            entries.iter().filter(|(key, _)| !is_given(&key.name)).find_map(|(_, value)| step_of(value, id))
+        }
+        Kind::List(items) => items.iter().find_map(|item| step_of(item, id)),
+        Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) => None,
+    }
+}
+
+fn text_in<'n>(node: &'n Node, is_it: &impl Fn(&str) -> bool) -> Option<&'n Node> {
+    match &node.kind {
+        Kind::Text(text) => is_it(text).then_some(node),
+        Kind::Map(entries) => entries.iter().find_map(|(_, value)| text_in(value, is_it)),
+        Kind::List(items) => items.iter().find_map(|item| text_in(item, is_it)),
+        Kind::Null | Kind::Bool(_) | Kind::Number(_) => None,
     }
 }
 

@@ -22,7 +22,7 @@ fn clauses(matches: &Value) -> Vec<Clause> {
     let mut reader = Reader::new(&sandbox, Path::new("p.yaml"), &text);
     let Kind::Map(entries) = node::parse(&text).unwrap().kind else { panic!("`{text}` is no map") };
     let clauses = entries.iter().flat_map(|(key, value)| Clause::read(&mut reader, &key.name, value)).collect();
-    let (problems, _calls) = reader.into_parts();
+    let (problems, _calls, _lookups) = reader.into_parts();
     assert!(problems.is_empty(), "`{text}`: {problems:?}");
     clauses
 }
