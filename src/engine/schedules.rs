@@ -16,7 +16,7 @@ use crate::{
     lifecycle::Stop,
     playbook::{CatchUp, Playbook, Schedule, Trigger},
     run::Mode,
-    store::{Begun, NewRun, StoreError, TICK},
+    store::{Begun, NewRun, StoreError, TICK, TickFailure},
 };
 
 /// What became of a time of a schedule.
@@ -119,12 +119,16 @@ impl Schedules {
         let due = last.map(|last| ticks(schedule, last, now)).unwrap_or_default();
         let next = schedule.next_after(last.map_or(now, |last| last.max(now)));
         let (runs, failed) = self.new_runs(playbook, &due, now);
-        let mut ticked: Vec<Ticked> = failed.into_iter().map(Ticked::Failed).collect();
+        let mut ticked = Vec::new();
         if last.is_none() || last.and_then(|last| schedule.next_after(last)).is_some_and(|first| first <= now) {
             failpoints::crash("ticks_due");
-            let became = store.advance_schedule(&playbook.name, &times, now, runs.clone()).await?;
+            let became = store.advance_schedule(&playbook.name, (&times, now), runs.clone(), failed.clone()).await?;
             failpoints::crash("ticks_begun");
             self.report(&runs, &became);
+            for TickFailure { occasion, detail, .. } in failed {
+                self.engine.signals.playbook_failed(&playbook.name, &occasion, &detail);
+                ticked.push(Ticked::Failed(detail));
+            }
             ticked.extend(became.into_iter().map(Ticked::Run));
         }
         self.known.insert(playbook.name.clone(), Known::Next(times, next));
@@ -132,7 +136,7 @@ impl Schedules {
     }
 
     /// The runs of the times that are due, and why there is none for the others.
-    fn new_runs(&self, playbook: &Playbook, due: &[Timestamp], now: Timestamp) -> (Vec<NewRun>, Vec<String>) {
+    fn new_runs(&self, playbook: &Playbook, due: &[Timestamp], now: Timestamp) -> (Vec<NewRun>, Vec<TickFailure>) {
         let (mut runs, mut failed) = (Vec::with_capacity(due.len()), Vec::new());
         for tick in due {
             match run_at(playbook, *tick, now) {
@@ -140,8 +144,7 @@ impl Schedules {
                 Ok(run) => runs.push(run),
                 // It would fail again each second, so this time is over.
                 Err(error) => {
-                    self.engine.signals.playbook_failed(&playbook.name, &occasion(*tick), &error.to_string());
-                    failed.push(error.to_string());
+                    failed.push(TickFailure { hash: playbook.hash.clone(), occasion: occasion(*tick), detail: error.to_string() });
                 }
             }
         }

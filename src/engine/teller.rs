@@ -1,4 +1,5 @@
-//! Tells people that a playbook fails on alerts: once for each error of its text, whatever number of alerts come up against it.
+//! Tells people that a playbook fails on alerts, or when its schedule begins it: once for each error of its text, whatever number of alerts
+//! and times come up against it.
 //!
 //! The decision notes the error; this reads it from the store afterwards, so that a channel that is slow or down holds no alert up, and a
 //! restart forgets nothing. A message may be sent twice if the program ends between the sending and the note; it has the same id then.
@@ -15,7 +16,7 @@ use crate::{
     channels::Notice,
     lifecycle::Stop,
     retry::{Backoff, RetryPolicy},
-    store::{PlaybookError, Store, StoreError},
+    store::{ALERT, PlaybookError, Store, StoreError, TICK},
     telemetry::signals::{Notified, Signals},
 };
 
@@ -104,19 +105,24 @@ impl Teller {
 
 fn notice(error: &PlaybookError) -> Notice {
     let key = format!("playbook_error {} {} {}", error.playbook, error.playbook_hash, error.error);
-    let text = format!(
-        "{}\n\nIt does not answer alerts on which it fails. They are counted, and this is told once for this text of the playbook. \
-         `quell alerts show {}` shows the first of them.",
-        error.detail, error.alert
-    );
+    let once = "They are counted, and this is told once for this text of the playbook.";
+    let alert = error.occasion.strip_prefix(ALERT);
+    let (title, rest, first) = if let Some(number) = alert {
+        let rest = format!("It does not answer alerts on which it fails. {once} `quell alerts show {number}` shows the first of them.");
+        (format!("The playbook {} fails on alerts", error.playbook), rest, ("First alert", format!("#{number}")))
+    } else {
+        let rest = format!("Its schedule begins no run at the times at which it fails. {once}");
+        let time = error.occasion.strip_prefix(TICK).unwrap_or(&error.occasion);
+        (format!("The playbook {} fails when its schedule begins it", error.playbook), rest, ("First time", time.to_owned()))
+    };
     Notice {
         id: Uuid::new_v5(&Uuid::NAMESPACE_OID, key.as_bytes()).to_string(),
-        title: format!("The playbook {} fails on alerts", error.playbook),
-        text,
+        title,
+        text: format!("{}\n\n{rest}", error.detail),
         severity: Severity::High,
         facts: vec![
             ("Playbook".to_owned(), error.playbook.clone()),
-            ("First alert".to_owned(), format!("#{}", error.alert)),
+            (first.0.to_owned(), first.1),
             ("Since".to_owned(), error.first_at.to_string()),
         ],
     }

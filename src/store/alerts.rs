@@ -262,7 +262,7 @@ async fn record_verdict(
         Verdict::Error { playbook, hash, detail } => {
             note(connection, (alert, &playbook), ("error", &detail), None).await?;
             if !playbook.is_empty() {
-                errors::note(connection, (&playbook, &hash), (alert, &detail), now).await?;
+                errors::note(connection, (&playbook, &hash), (&format!("{}{alert}", super::ALERT), &detail), now).await?;
             }
             return Ok(None);
         }

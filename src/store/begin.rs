@@ -152,7 +152,7 @@ pub(super) async fn admit(connection: &mut AnyConnection, run: &NewRun, now: Tim
         Admission::Held { .. } => &run.id,
     };
     for entry in window::entries(&run.windows, &admission, now).into_iter().filter(|_| !failpoints::mistake("windows_forgotten")) {
-        windows::keep(connection, &run.playbook, answers, &entry).await?;
+        windows::keep(connection, (&run.playbook, run.mode), answers, &entry).await?;
     }
     Ok(admission)
 }

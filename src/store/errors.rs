@@ -1,4 +1,4 @@
-//! Errors of playbooks on alerts: each is noted once for a text of the playbook, in the transaction of the decision, and with it how far people
+//! Errors of playbooks on alerts and at the times of schedules: each is noted once for a text of the playbook, in the transaction of the decision, and with it how far people
 //! were told. Telling them is for others.
 
 use jiff::Timestamp;
@@ -14,10 +14,10 @@ pub struct PlaybookError {
     pub playbook_hash: String,
     /// What is the same whenever it comes up.
     pub error: String,
-    /// As it was on the first alert.
+    /// As it was when it came up first.
     pub detail: String,
-    /// The number of that alert.
-    pub alert: i64,
+    /// What was to be answered then: `alert:N` or `tick:TIME`.
+    pub occasion: String,
     pub first_at: Timestamp,
     pub attempts: u32,
     /// The channels that were told.
@@ -70,10 +70,10 @@ impl Store {
 pub(super) async fn note(
     connection: &mut AnyConnection,
     (playbook, hash): (&str, &str),
-    (alert, detail): (i64, &str),
+    (occasion, detail): (&str, &str),
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    let query = "INSERT INTO playbook_error (playbook, playbook_hash, error, detail, alert, first_at, due_at)
+    let query = "INSERT INTO playbook_error (playbook, playbook_hash, error, detail, occasion, first_at, due_at)
                  SELECT $1, $2, $3, $4, $5, $6, $6
                  WHERE (SELECT count(*) FROM playbook_error WHERE playbook = $1 AND playbook_hash = $2) < $7
                  ON CONFLICT DO NOTHING";
@@ -82,7 +82,7 @@ pub(super) async fn note(
         .bind(hash)
         .bind(rows::text(&without_values(detail)))
         .bind(rows::text(detail))
-        .bind(alert)
+        .bind(occasion)
         .bind(now.as_microsecond())
         .bind(MOST_ERRORS)
         .execute(connection)
@@ -105,7 +105,7 @@ fn read(row: &AnyRow) -> Result<PlaybookError, StoreError> {
         playbook_hash: row.try_get("playbook_hash")?,
         error: row.try_get("error")?,
         detail: row.try_get("detail")?,
-        alert: row.try_get("alert")?,
+        occasion: row.try_get("occasion")?,
         first_at: rows::time(row.try_get("first_at")?)?,
         attempts: rows::number(row, "attempts")?,
         told: serde_json::from_str(row.try_get("told")?).unwrap_or_default(),

@@ -26,6 +26,9 @@ pub struct Past {
     pub runs: Vec<(RunRecord, Vec<StepRecord>)>,
 }
 
+/// How the occasion of a run begins that answers one alert; its number follows.
+pub const ALERT: &str = "alert:";
+
 /// How the occasion of a run begins that a schedule began; its time follows.
 pub const TICK: &str = "tick:";
 

@@ -47,13 +47,14 @@ pub use audit::{Act, Audited, Chain};
 pub use begin::{Begun, NewRun};
 pub use database::file_of;
 pub use errors::PlaybookError;
-pub use history::{Past, TICK, While};
+pub use history::{ALERT, Past, TICK, While};
 pub use intents::{Guard, Held, Intent};
 pub use lock::Lock;
 pub use quarantine::{QuarantineRow, QuarantineState, Rejected};
 pub use queue::Queued;
 pub use rollback::Decider;
 pub use runs::{Change, Progress, RunFilter, Standing, Timeline};
+pub use schedules::TickFailure;
 pub use settle::Settled;
 
 use crate::{

@@ -273,7 +273,7 @@ async fn record(connection: &mut AnyConnection, change: &Change, driver: Option<
         sqlx::query("DELETE FROM target_lock WHERE run = $1").bind(&run.id.0).execute(&mut *connection).await?;
     }
     if let (true, Some(key)) = (run.state.is_final(), concurrency) {
-        windows::admit_queued(connection, &playbook, &key, now).await?;
+        windows::admit_queued(connection, (&playbook, run.mode), &key, now).await?;
     }
     Ok(if is_touched { Standing::Touched } else { Standing::Ours })
 }

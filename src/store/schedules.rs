@@ -2,8 +2,18 @@
 
 use jiff::Timestamp;
 
-use super::{Begun, NewRun, Store, StoreError, begin, rows};
+use super::{Begun, NewRun, Store, StoreError, begin, errors, rows};
 use crate::failpoints;
+
+/// A time of a schedule at which an expression failed, so that no run begins.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct TickFailure {
+    /// The hash of the playbook.
+    pub hash: String,
+    pub occasion: String,
+    pub detail: String,
+}
 
 impl Store {
     /// The times of a playbook's schedule as they were written, and up to when they were seen to; `None` before the first time.
@@ -16,7 +26,8 @@ impl Store {
         found.map(|(times, last)| Ok((times, rows::time(last)?))).transpose()
     }
 
-    /// Begins runs of a schedule and remembers that its times up to `last` were seen to, both or neither; durable when this returns.
+    /// Begins runs of a schedule, notes why others cannot begin, and remembers that its times up to `last` were seen to, all or nothing;
+    /// durable when this returns.
     /// Says what became of each run. What was seen to stays so when the clock is set back.
     ///
     /// # Errors
@@ -24,12 +35,12 @@ impl Store {
     pub async fn advance_schedule(
         &self,
         playbook: &str,
-        times: &str,
-        last: Timestamp,
+        (times, last): (&str, Timestamp),
         runs: Vec<NewRun>,
+        failures: Vec<TickFailure>,
     ) -> Result<Vec<Begun>, StoreError> {
         if failpoints::mistake("ticks_before_runs") && !runs.is_empty() {
-            Box::pin(self.advance_schedule(playbook, times, last, Vec::new())).await?;
+            Box::pin(self.advance_schedule(playbook, (times, last), Vec::new(), Vec::new())).await?;
             failpoints::crash("ticks_kept");
         }
         let (playbook, times, now) = (playbook.to_owned(), times.to_owned(), self.clock.now());
@@ -39,6 +50,9 @@ impl Store {
                     let mut begun = Vec::with_capacity(runs.len());
                     for run in &runs {
                         begun.push(begin::begin(connection, run, now).await?);
+                    }
+                    for TickFailure { hash, occasion, detail } in &failures {
+                        errors::note(connection, (&playbook, hash), (occasion, detail), now).await?;
                     }
                     let query = "INSERT INTO schedule (playbook, times, last) VALUES ($1, $2, $3)
                                  ON CONFLICT (playbook) DO UPDATE SET times = excluded.times, last = CASE WHEN schedule.last > excluded.last THEN schedule.last ELSE excluded.last END";

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("upgrade_3.sql"),
     include_str!("upgrade_4.sql"),
     include_str!("upgrade_rollback.sql"),
+    include_str!("upgrade_6.sql"),
 ];
 
 /// The tables of [`FIRST_ON_POSTGRES`].

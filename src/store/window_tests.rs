@@ -133,8 +133,11 @@ async fn a_run_without_an_alert_begins_once(it: Fixture) {
     let tick = || NewRun { occasion: "tick:2026-03-02T04:00:00Z".to_owned(), inputs: json!({"scheduled_at": "x"}), ..new_run("daily") };
     let first = tick();
     let id = first.id.clone();
-    assert_eq!(it.store.advance_schedule("daily", "0 4 * * *", at(5), vec![first, tick()]).await.unwrap(), [Begun::New, Begun::Known]);
-    it.store.advance_schedule("daily", "0 4 * * *", at(3), vec![tick()]).await.unwrap();
+    assert_eq!(
+        it.store.advance_schedule("daily", ("0 4 * * *", at(5)), vec![first, tick()], vec![]).await.unwrap(),
+        [Begun::New, Begun::Known]
+    );
+    it.store.advance_schedule("daily", ("0 4 * * *", at(3)), vec![tick()], vec![]).await.unwrap();
     assert_eq!(it.store.schedule("daily").await.unwrap(), Some(("0 4 * * *".to_owned(), at(5))), "it is never moved back");
     let progress = it.store.progress(&id).await.unwrap().unwrap();
     assert_eq!((progress.run.alert, progress.events.len()), (None, 0));
@@ -153,6 +156,69 @@ on_both! {
     a_later_run_cancels_those_before_it_and_waits_for_their_end,
     a_driver_that_does_not_know_of_a_cancel_lets_go,
     a_run_without_an_alert_begins_once,
+    what_shadow_leaves_in_a_window_holds_no_run_back_that_acts,
+    a_place_that_a_shadow_run_frees_is_no_place_for_a_run_that_acts,
+    groups_of_each_mode_keep_their_own_distance,
+}
+
+/// As [`answered`], for a run of that mode.
+async fn answered_in(store: &Store, mode: Mode, windows: &Windows) -> Option<RunId> {
+    let run = NewRun { mode, windows: windows.clone(), ..new_run("contain") };
+    let run = NewRun { occasion: run.id.0.clone(), ..run };
+    let id = run.id.clone();
+    matches!(store.begin(run).await.unwrap(), Begun::New).then_some(id)
+}
+
+async fn what_shadow_leaves_in_a_window_holds_no_run_back_that_acts(it: Fixture) {
+    let minute = Duration::from_mins(1);
+    let dedup = window::Dedup { key: "k".to_owned(), window: minute };
+    let throttle = window::Throttle { key: "k".to_owned(), max: 1, per: minute };
+    let threshold = window::Threshold { key: "k".to_owned(), count: 2, within: minute };
+    let (one, other) = (Mode::Shadow, Mode::Enforce);
+    for (mode, then) in [(one, other), (other, one)] {
+        let suffix = mode.as_str();
+        let dedup = window::Dedup { key: format!("d{suffix}"), ..dedup.clone() };
+        let throttle = window::Throttle { key: format!("t{suffix}"), ..throttle.clone() };
+        let skip = window::Concurrency { key: format!("c{suffix}"), max: 1, strategy: Places::Skip };
+        for windows in [
+            Windows { dedup: Some(dedup), ..Windows::default() },
+            Windows { throttle: Some(throttle), ..Windows::default() },
+            Windows { concurrency: Some(skip), ..Windows::default() },
+        ] {
+            let begun = [mode, mode, then, then].map(|mode| answered_in(&it.store, mode, &windows));
+            let begun: Vec<bool> = futures_util::future::join_all(begun).await.iter().map(Option::is_some).collect();
+            assert_eq!(begun, [true, false, true, false], "{mode:?} {windows:?}");
+        }
+        let counted = window::Threshold { key: format!("h{suffix}"), ..threshold.clone() };
+        let windows = Windows { threshold: Some(counted), ..Windows::default() };
+        let begun = [mode, then, mode, then].map(|mode| answered_in(&it.store, mode, &windows));
+        let begun: Vec<bool> = futures_util::future::join_all(begun).await.iter().map(Option::is_some).collect();
+        assert_eq!(begun, [false, false, true, true], "{mode:?}: each counts its own");
+    }
+}
+
+async fn a_place_that_a_shadow_run_frees_is_no_place_for_a_run_that_acts(it: Fixture) {
+    let windows = placed(Places::Queue);
+    let acting = answered_in(&it.store, Mode::Enforce, &windows).await.unwrap();
+    let acting_next = answered_in(&it.store, Mode::Enforce, &windows).await.unwrap();
+    let shadow = answered_in(&it.store, Mode::Shadow, &windows).await.unwrap();
+    assert_eq!(read(&it.store, &shadow).await.state, RunState::Ready);
+    end(&it.store, &shadow, RunState::Done).await;
+    assert_eq!(read(&it.store, &acting_next).await.state, RunState::Queued);
+    let cancelling = answered_in(&it.store, Mode::Shadow, &placed(Places::CancelRunning)).await.unwrap();
+    assert!(!read(&it.store, &acting).await.cancel, "{cancelling}");
+    end(&it.store, &acting, RunState::Done).await;
+    assert_eq!(read(&it.store, &acting_next).await.state, RunState::Ready);
+}
+
+async fn groups_of_each_mode_keep_their_own_distance(it: Fixture) {
+    let clock = Clock::standing_at(at(0));
+    let store = it.store.clone().dated_by(clock.clone());
+    let shadow = answered_in(&store, Mode::Shadow, &grouped()).await.unwrap();
+    clock.advance_to(at(30));
+    store.begin_group(&shadow).await.unwrap();
+    let acting = answered_in(&store, Mode::Enforce, &grouped()).await.unwrap();
+    assert_eq!(read(&store, &acting).await.due_at, at(60), "it waits for others, and not for the interval");
 }
 
 /// A database as version 1 left it, with a row in every table.

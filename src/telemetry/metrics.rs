@@ -103,7 +103,11 @@ impl Metrics {
             poll_last_success: make.gauges("poll_last_success_timestamp_seconds", "When a poll last succeeded", &["adapter"])?,
             webhook_requests: make.counters("webhook_requests_total", "Webhook requests by answer", &["adapter", "code"])?,
             store_commit: make.histogram("store_commit_seconds", "How long a commit of the store took", SECONDS)?,
-            playbook_errors: make.counters("playbook_errors_total", "Alerts on which a playbook's expression failed", &["playbook"])?,
+            playbook_errors: make.counters(
+                "playbook_errors_total",
+                "Alerts, and times of schedules, on which a playbook's expression failed",
+                &["playbook"],
+            )?,
             playbook_error_notices: make.counters(
                 "playbook_error_notices_total",
                 "Messages about failing playbooks: sent, failed (tried again), given_up",

@@ -99,6 +99,28 @@ async fn a_channel_that_is_down_holds_no_alert_up_and_is_told_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_fails_when_a_schedule_begins_a_run_is_told_once() {
+    let lab = lab().await;
+    lab.playbook(
+        "minutely",
+        "playbook: minutely\nmode: enforce\ntrigger: {schedule: {cron: '* * * * *', catch_up: all}}\n\
+         vars: {x: '${ 1 / (inputs.scheduled_at.len() - inputs.scheduled_at.len()) }'}\nsteps: [{id: a, action: log, with: {message: x}}]\n",
+    );
+    // Three minutes were missed, and each fails.
+    let store = lab.store().await;
+    let last = store.clock().now() - Duration::from_mins(3);
+    store.advance_schedule("minutely", ("* * * * * UTC", last), Vec::new(), Vec::new()).await.unwrap();
+    let _quell = lab.run().await;
+    let messages = told(&lab, 1).await;
+    assert!(messages[0].contains("The playbook minutely fails when its schedule begins it"), "{messages:?}");
+    assert!(messages[0].contains("`vars.x`: division by zero") && messages[0].contains("First time"), "{messages:?}");
+    let (_, metrics) = lab.get("/metrics").await.unwrap();
+    let line = metrics.lines().find(|line| line.starts_with("quell_playbook_errors_total{playbook=\"minutely\"}")).unwrap();
+    // A minute may have begun meanwhile.
+    assert!(line.ends_with(" 3") || line.ends_with(" 4"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_channel_that_is_not_there_is_refused_at_the_start() {
     let lab = lab().await;
     lab.change_settings("playbook_errors_to: [\"slack:secops\"]", "playbook_errors_to: [\"slack:secop\"]");

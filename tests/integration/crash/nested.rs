@@ -260,7 +260,11 @@ pub(super) fn schedule(marker: Marker, crash_at: Option<String>, mistake: Option
         before: Some(Box::new(|lab| {
             async move {
                 let last = this_hour() - SignedDuration::from_hours(3);
-                lab.store().await.advance_schedule("hourly", "0 * * * * UTC", last, Vec::new()).await.expect("set the schedule");
+                lab.store()
+                    .await
+                    .advance_schedule("hourly", ("0 * * * * UTC", last), Vec::new(), Vec::new())
+                    .await
+                    .expect("set the schedule");
             }
             .boxed()
         })),
