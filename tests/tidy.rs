@@ -23,6 +23,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("people", "secret word"),
     ("approval", "digest people run word"),
     ("window", "duration run"),
+    ("news", "approval run word"),
     // Ground.
     ("lifecycle", ""),
     ("telemetry", "approval run"),
@@ -30,7 +31,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("expression", "alert digest duration problem"),
     ("failpoints", ""),
     // The path of an alert, from its end to its start.
-    ("store", "alert approval clock digest duration failpoints lifecycle people run secret telemetry window"),
+    ("store", "alert approval clock digest duration failpoints lifecycle news people run secret telemetry window"),
     ("connections", "lifecycle net secret store"),
     ("channels", "alert connections net problem secret"),
     ("actions", "alert channels connections net problem run secret"),
@@ -38,13 +39,13 @@ const MAY_USE: &[(&str, &str)] = &[
     ("bus", "alert lifecycle retry secret store"),
     (
         "engine",
-        "actions alert approval bus channels duration expression failpoints lifecycle playbook retry run secret store telemetry window",
+        "actions alert approval bus channels duration expression failpoints lifecycle news playbook retry run secret store telemetry window",
     ),
     ("adapters", "alert bus connections duration expression failpoints lifecycle net problem retry secret store telemetry"),
     // The edge.
     ("web", "adapters approval lifecycle people secret store telemetry"),
-    ("config", "adapters bus connections engine net people problem secret store telemetry web"),
-    ("app", "actions adapters bus channels config connections engine lifecycle net playbook problem store telemetry web"),
+    ("config", "adapters bus connections engine net news people problem secret store telemetry web"),
+    ("app", "actions adapters bus channels config connections engine lifecycle net news playbook problem store telemetry web"),
     (
         "trial",
         "actions alert approval bus channels clock connections duration engine expression lifecycle net playbook problem run secret store telemetry",

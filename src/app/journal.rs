@@ -40,6 +40,7 @@ impl Journal {
         self.metrics.runs_in_progress.set(self.store.runs_in_progress().await?);
         self.metrics.indeterminate_runs.set(self.store.indeterminate_runs().await?);
         self.metrics.approvals_pending.set(self.store.approvals_pending().await?);
+        self.metrics.outbox_waiting.set(self.store.outgoing_waiting().await?);
         let is_stopped = self.switch.thrown().is_some() || self.store.actions_stopped().await?;
         self.metrics.actions_stopped.set(i64::from(is_stopped));
         // After a start the last entry is told of again: its hash stands for all before it.

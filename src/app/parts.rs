@@ -71,11 +71,8 @@ impl Parts {
         let channels = Channels::build(&config.channels, &net);
         let channels = channels.map_err(|errors| faults.extend(errors.iter().map(ToString::to_string))).ok();
         let told = |channels: &Channels| {
-            let named = [
-                ("telemetry.playbook_errors_to", &config.telemetry.playbook_errors_to),
-                ("approvals.channels", &config.approvals.channels),
-            ];
-            let each = named.into_iter().flat_map(|(setting, named)| named.iter().map(move |channel| (setting, channel)));
+            let told = config.telemetry.tell.iter().flat_map(|tell| &tell.to).map(|channel| ("telemetry.tell", channel));
+            let each = told.chain(config.approvals.channels.iter().map(|channel| ("approvals.channels", channel)));
             each.filter_map(|(setting, channel)| Some(format!("`{setting}`: {}", channels.check(channel).err()?))).collect::<Vec<_>>()
         };
         faults.extend(channels.as_ref().map(told).unwrap_or_default());

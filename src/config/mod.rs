@@ -13,7 +13,7 @@ use serde_json::Value;
 use self::variables::Layered;
 use crate::{
     adapters::AdapterConfig, bus::rabbitmq, connections::ConnectionConfig, engine::Guardrails, engine::SiteApprovals, net::NetConfig,
-    people::People, secret::Secrets, store::StoreConfig, telemetry::logs::LogFormat, web::WebConfig,
+    news::Outlet, news::Tell, people::People, secret::Secrets, store::StoreConfig, telemetry::logs::LogFormat, web::WebConfig,
 };
 
 /// Everything that can be set. Without a file everything has its default, which runs on one machine and reaches nothing.
@@ -56,8 +56,8 @@ pub struct TelemetryConfig {
     pub log: String,
     /// Their form.
     pub format: LogFormat,
-    /// The channels that are told when a playbook fails on alerts, once for each error of its text.
-    pub playbook_errors_to: Vec<String>,
+    /// Who is told of what a person should know without having asked.
+    pub tell: Vec<Tell>,
 }
 
 /// Why the settings cannot be used.
@@ -108,11 +108,16 @@ impl Default for Config {
 impl Default for TelemetryConfig {
     fn default() -> Self {
         // The broker's client logs each reconnection several times; ours is enough.
-        Self { log: "info,lapin=off,async_rs=off".to_owned(), format: LogFormat::Auto, playbook_errors_to: Vec::new() }
+        Self { log: "info,lapin=off,async_rs=off".to_owned(), format: LogFormat::Auto, tell: Vec::new() }
     }
 }
 
 impl Config {
+    /// Where news go.
+    pub fn outlet(&self) -> Outlet {
+        Outlet::new(&self.telemetry.tell)
+    }
+
     /// Reads the settings: the named file, else [`DEFAULT_FILE`] if it is there, else the defaults; then the variables.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     alert::Alert,
     failpoints,
+    news::Outlet,
     run::{Mode, RunId},
     window::Admission,
 };
@@ -126,7 +127,8 @@ impl Store {
     /// # Errors
     /// The store cannot be written; nothing of it was taken in, and the messages must not be acknowledged.
     pub async fn take_in(&self, arrivals: Vec<Arrival>) -> Result<Vec<bool>, StoreError> {
-        let now = self.clock.now().as_microsecond();
+        let (at, outlet) = (self.clock.now(), self.outlet.clone());
+        let now = at.as_microsecond();
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
@@ -138,6 +140,7 @@ impl Store {
                             Arrival::Rejected(rejected) => quarantine::insert(connection, rejected, now).await.map(|()| true)?,
                         });
                     }
+                    quarantine::tell(connection, &arrivals, (&outlet, at)).await?;
                     Ok(news)
                 })
             })
@@ -160,7 +163,7 @@ impl Store {
     /// # Errors
     /// The store cannot be written; nothing was decided.
     pub async fn decide(&self, decisions: Vec<Decision>) -> Result<Vec<(i64, NewRun)>, StoreError> {
-        let now = self.clock.now();
+        let (now, outlet) = (self.clock.now(), self.outlet.clone());
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
@@ -178,7 +181,7 @@ impl Store {
                     let mut begun = Vec::new();
                     for decision in decisions.into_iter().filter(|decision| open.contains(&decision.alert)) {
                         for verdict in decision.verdicts {
-                            let run = record_verdict(connection, decision.alert, verdict, now).await?;
+                            let run = record_verdict(connection, decision.alert, verdict, (&outlet, now)).await?;
                             begun.extend(run.map(|run| (decision.alert, run)));
                         }
                     }
@@ -256,13 +259,13 @@ async fn record_verdict(
     connection: &mut AnyConnection,
     alert: i64,
     verdict: Verdict,
-    now: Timestamp,
+    (outlet, now): (&Outlet, Timestamp),
 ) -> Result<Option<NewRun>, sqlx::Error> {
     let run = match verdict {
         Verdict::Error { playbook, hash, detail } => {
             note(connection, (alert, &playbook), ("error", &detail), None).await?;
             if !playbook.is_empty() {
-                errors::note(connection, (&playbook, &hash), (alert, &detail), now).await?;
+                errors::note(connection, (&playbook, &hash), (alert, &detail), (outlet, now)).await?;
             }
             return Ok(None);
         }

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use sqlx::{AnyConnection, Row, any::AnyRow};
 
-use super::{Act, Store, StoreError, approval_notices as notices, audit, rows};
+use super::{Act, Store, StoreError, audit, outbox, rows};
 use crate::{
     approval::{self, Approval, ApprovalId, ApprovalState, Ballot, Choice, Counted, Refused, Silence, Vote},
     run::{RunId, StepRecord},
@@ -151,7 +151,7 @@ pub(super) async fn open(connection: &mut AnyConnection, approval: &Approval) ->
         // The new question says so to the same people.
         close(connection, &ApprovalId(id), (ApprovalState::Void, "the plan changed, and is asked about again"), approval.opened_at).await?;
     }
-    notices::write_opened(connection, approval).await
+    outbox::ask(connection, approval).await
 }
 
 /// Closes what a run asked and nobody needs to answer any more.
@@ -161,7 +161,7 @@ pub(super) async fn close_all(connection: &mut AnyConnection, run: &RunId, now: 
     for (id,) in open {
         let id = ApprovalId(id);
         close(connection, &id, (ApprovalState::Void, "its run has ended"), now).await?;
-        notices::write_decided(connection, &id, ApprovalState::Void, now).await?;
+        outbox::tell_decided(connection, &id, ApprovalState::Void, now).await?;
     }
     Ok(())
 }
@@ -178,7 +178,7 @@ pub(super) async fn close_step(connection: &mut AnyConnection, run: &RunId, step
     for (id,) in open {
         let id = ApprovalId(id);
         close(connection, &id, (state, SILENT), now).await?;
-        notices::write_decided(connection, &id, state, now).await?;
+        outbox::tell_decided(connection, &id, state, now).await?;
     }
     Ok(())
 }
@@ -297,7 +297,7 @@ async fn decide(
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
     close(connection, id, (state, outcome), now).await?;
-    notices::write_decided(connection, id, state, now).await?;
+    outbox::tell_decided(connection, id, state, now).await?;
     let Some(approval) = load(connection, id).await? else { return Ok(()) };
     let (run, now) = (&approval.run.0, now.as_microsecond());
     let query = "UPDATE step SET output = $3 WHERE run = $1 AND id = $2 AND action = 'approval' AND state = 'waiting' AND output = 'null'";

@@ -4,7 +4,6 @@
 //! Reads have connections of their own. One file for each thing that is kept.
 
 mod alerts;
-mod approval_notices;
 mod approvals;
 mod audit;
 mod begin;
@@ -17,6 +16,7 @@ mod kept;
 mod lock;
 mod mounts;
 mod nodes;
+mod outbox;
 mod quarantine;
 mod queue;
 mod rows;
@@ -39,15 +39,14 @@ use tokio::sync::Notify;
 use self::database::Database;
 
 pub use alerts::{AlertFilter, AlertRow, Arrival, Decision, Received, Undecided, Verdict};
-pub use approval_notices::DueNotice;
 pub use approvals::{ApprovalFilter, waits_for};
 pub use audit::{Act, Audited, Chain};
 pub use begin::{Begun, NewRun};
 pub use database::file_of;
-pub use errors::PlaybookError;
 pub use history::{Past, While};
 pub use intents::{Guard, Held, Intent};
 pub use lock::Lock;
+pub use outbox::{Fate, Outgoing};
 pub use quarantine::{QuarantineRow, QuarantineState, Rejected};
 pub use queue::Queued;
 pub use runs::{Change, Progress, RunFilter, Standing, Timeline};
@@ -57,6 +56,7 @@ use crate::{
     clock::Clock,
     duration::Span,
     lifecycle::{Stop, Tasks},
+    news::Outlet,
     secret::Secret,
     telemetry::signals::Signals,
 };
@@ -73,6 +73,8 @@ pub struct Store {
     /// Told when a message was put into the embedded queue.
     queued: Arc<Notify>,
     clock: Clock,
+    /// Where news go.
+    outlet: Outlet,
 }
 
 /// Where the journal is.
@@ -155,7 +157,7 @@ impl Store {
         let Database { writing, reading, heart, name } = Database::open(&at.into()).await?;
         schema::migrate(&writing, &name).await?;
         let writer = writer::start(writing, tasks, signals);
-        Ok(Self { readers: reading, heart, node: None, writer, queued: Arc::default(), clock: Clock::default() })
+        Ok(Self { readers: reading, heart, node: None, writer, queued: Arc::default(), clock: Clock::default(), outlet: Outlet::default() })
     }
 
     /// The same journal, dated by another clock.
@@ -202,6 +204,8 @@ fn lock_path(database: &Path) -> PathBuf {
 mod approval_tests;
 #[cfg(test)]
 mod node_tests;
+#[cfg(test)]
+mod outbox_tests;
 #[cfg(test)]
 mod server_tests;
 #[cfg(test)]

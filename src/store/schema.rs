@@ -6,8 +6,13 @@ use super::{StoreError, dialect::Dialect, unusable};
 use crate::failpoints;
 
 /// One step for each version; number 1 is the first. PostgreSQL begins at step 2, and reads all that follow as SQLite does.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema.sql"), include_str!("upgrade_2.sql"), include_str!("upgrade_3.sql"), include_str!("upgrade_4.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("upgrade_2.sql"),
+    include_str!("upgrade_3.sql"),
+    include_str!("upgrade_4.sql"),
+    include_str!("upgrade_outbox.sql"),
+];
 
 /// The tables of [`FIRST_ON_POSTGRES`].
 const POSTGRES: &str = include_str!("postgres.sql");

@@ -58,6 +58,8 @@ struct Noted {
     attempt: Option<AttemptRecord>,
     /// What people are asked from then on.
     ask: Option<Box<Approval>>,
+    /// Whether a guardrail held the step back for good.
+    held: bool,
 }
 
 /// Why a run is let go.
@@ -124,7 +126,7 @@ impl Driver {
         run.state = machine::abandoned(&steps);
         why.clone_into(&mut run.reason);
         run.ended_at = Some(self.now());
-        match self.store.record(Change { run: run.clone(), step: None, attempt: None, ask: None }).await? {
+        match self.store.record(Change::of(run.clone())).await? {
             Standing::Ours | Standing::Touched => self.signals.run_ended(&run.id, &run.playbook, run.state, &run.reason),
             Standing::Ended => {}
         }
@@ -279,8 +281,8 @@ impl Driver {
 
     async fn record(&self, it: &Driven, recorded: &mut Recorded, noted: Noted) -> Result<(), LetGo> {
         let run = recorded.advanced(&it.playbook, self.now());
-        let Noted { step, attempt, ask } = noted;
-        let standing = self.store.record(Change { run: run.clone(), step: step.clone(), attempt, ask }).await;
+        let Noted { step, attempt, ask, held } = noted;
+        let standing = self.store.record(Change { run: run.clone(), step: step.clone(), attempt, ask, held }).await;
         recorded.is_stale |= !matches!(standing, Ok(Standing::Ours));
         let standing = standing?;
         failpoints::crash("recorded");

@@ -1,0 +1,119 @@
+//! Tests: what people read.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{message::notice, texts::ENGLISH, *};
+use crate::{
+    approval::{ApprovalId, Choice, Planned, Question, Silence, Vote},
+    channels::Notice,
+    news::RunNews,
+    run::RunId,
+};
+
+fn outgoing(news: News) -> Outgoing {
+    Outgoing { id: "n-1".to_owned(), channel: "log:default".to_owned(), attempts: 0, times: 1, news }
+}
+
+/// What is told of a question that stands so.
+fn told(turn: Turn, state: ApprovalState) -> Notice {
+    let planned = |step: &str, unknown: Option<&str>| Planned {
+        step: step.to_owned(),
+        action: "subscription.suspend".to_owned(),
+        with: json!({"subscription_id": "s-1"}),
+        target: None,
+        unknown: unknown.map(ToOwned::to_owned),
+    };
+    let question = Question {
+        playbook: "contain".to_owned(),
+        title: "Suspend Production?".to_owned(),
+        why: "the plan changed".to_owned(),
+        rule: None,
+        plan: vec![planned("suspend", None), planned("later", Some("not known yet"))],
+        groups: vec!["leads".to_owned()],
+        escalate: Vec::new(),
+        quorum: 2,
+        channels: vec!["log:default".to_owned()],
+        requesters: Vec::new(),
+        silence: Silence::Rejects,
+    };
+    let vote = |choice| Vote {
+        person: "ann".to_owned(),
+        choice,
+        reason: "seen it".to_owned(),
+        at: Timestamp::UNIX_EPOCH,
+        hash: "h".to_owned(),
+        via: "test".to_owned(),
+    };
+    let votes = match state {
+        ApprovalState::Approved => vec![vote(Choice::Approve)],
+        ApprovalState::Rejected => vec![vote(Choice::Reject)],
+        ApprovalState::Open | ApprovalState::Expired | ApprovalState::Void => Vec::new(),
+    };
+    let approval = Approval {
+        id: ApprovalId("a-1".to_owned()),
+        run: RunId("r-1".to_owned()),
+        asker: "ask".to_owned(),
+        round: 1,
+        hash: "0123456789abcdef".to_owned(),
+        question,
+        state,
+        outcome: "seen it".to_owned(),
+        opened_at: Timestamp::UNIX_EPOCH,
+        expires_at: Timestamp::UNIX_EPOCH,
+        decided_at: None,
+        votes,
+    };
+    let news = News::Approval { approval: approval.id.clone(), turn };
+    notice(&outgoing(news), Some(&approval), &ENGLISH)
+}
+
+#[test]
+fn a_question_shows_the_exact_plan_and_how_to_answer() {
+    let notice = told(Turn::Opened, ApprovalState::Open);
+    assert_eq!((notice.id.as_str(), notice.title.as_str()), ("n-1", "Approval needed: Suspend Production?"));
+    for shown in [
+        "Why: the plan changed",
+        r#"- suspend: subscription.suspend {"subscription_id":"s-1"}"#,
+        "- later: subscription.suspend — not known yet; you will be asked again",
+        "quell approvals show a-1",
+        "approve a-1 --hash 0123456789abcdef",
+        "POST /api/v1/approvals/a-1/approve",
+    ] {
+        assert!(notice.text.contains(shown), "{shown}: {}", notice.text);
+    }
+    assert!(notice.facts.contains(&("Plan".to_owned(), "0123456789ab".to_owned())));
+    assert!(told(Turn::Escalated, ApprovalState::Open).title.starts_with("Approval still needed"));
+}
+
+#[test]
+fn an_ending_says_who_decided_and_why() {
+    for (state, title, text) in [
+        (ApprovalState::Approved, "Approved: Suspend Production?", "Approved by ann: seen it"),
+        (ApprovalState::Rejected, "Rejected: Suspend Production?", "Rejected by ann: seen it"),
+        (ApprovalState::Expired, "Expired: Suspend Production?", "Nobody decided in time"),
+        (ApprovalState::Void, "No longer needed: Suspend Production?", "Nothing is to be decided any more"),
+    ] {
+        let notice = told(Turn::Decided, state);
+        assert_eq!(notice.title, title);
+        assert!(notice.text.contains(text), "{}", notice.text);
+    }
+}
+
+#[test]
+fn what_happened_often_says_how_often() {
+    let news = News::Quarantined { reason: "malformed".to_owned(), detail: "not an alert: {EOF}".to_owned() };
+    let told = notice(&Outgoing { times: 10_000, ..outgoing(news) }, None, &ENGLISH);
+    assert_eq!(told.title, "What came is not an alert: malformed");
+    assert!(told.text.starts_with("not an alert: {EOF}\n") && told.text.contains("The first of 10000 is shown."), "{}", told.text);
+    assert!(told.facts.contains(&("Occurrences".to_owned(), "10000".to_owned())));
+}
+
+#[test]
+fn a_run_in_doubt_says_what_to_do() {
+    let run = RunNews { run: RunId("r-1".to_owned()), playbook: "contain".to_owned(), alert: None, reason: "no answer".to_owned() };
+    let told = notice(&outgoing(News::RunInDoubt(run)), None, &ENGLISH);
+    assert_eq!(told.title, "A run of contain waits for a person: nobody knows whether a step happened");
+    assert!(told.text.starts_with("no answer\n") && told.text.contains("quell runs settle r-1 --happened"), "{}", told.text);
+    assert_eq!(told.facts, [("Playbook".to_owned(), "contain".to_owned()), ("Run".to_owned(), "r-1".to_owned())]);
+}
