@@ -1,4 +1,4 @@
-//! The words for what leaves: what people are told without having asked for it, and whom the site wants told.
+//! The words for what leaves: what people are told without having asked for it, whom the site wants told, and what other systems learn.
 //!
 //! Plain data, as the store keeps it until it is delivered. What people read of it is written in `engine::outbox`.
 
@@ -83,10 +83,33 @@ pub struct Tell {
     pub to: Vec<String>,
 }
 
-/// Where news go. Cheap to clone.
+/// What other systems are announced. Its word is the routing key, and a part of the type of the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// It was decided which playbooks answer an alert.
+    AlertDecided,
+    /// A run began, or waits for its turn.
+    RunBegun,
+    /// A run ended, or stopped because nobody knows whether a step happened.
+    RunEnded,
+    /// A step ended that may have changed something.
+    StepEnded,
+    /// People are asked.
+    ApprovalOpened,
+    /// It is known how that ended.
+    ApprovalClosed,
+    /// The kill switch was thrown.
+    ActionsStopped,
+    /// It was released.
+    ActionsResumed,
+}
+
+/// Where news and events go. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Outlet {
     tell: Arc<[Tell]>,
+    /// Whether events are announced to other systems.
+    pub announces: bool,
 }
 
 /// How often a channel is told of the same.
@@ -161,9 +184,9 @@ impl News {
 }
 
 impl Outlet {
-    /// One that tells these people.
-    pub fn new(tell: &[Tell]) -> Self {
-        Self { tell: tell.into() }
+    /// One that tells these people, and announces events if that is wanted.
+    pub fn new(tell: &[Tell], announces: bool) -> Self {
+        Self { tell: tell.into(), announces }
     }
 
     /// The channels that are told of a topic, each once.
@@ -179,6 +202,11 @@ fn everything() -> Vec<Topic> {
 
 words! {
     Turn { Opened => "opened", Escalated => "escalated", Decided => "decided" }
+    EventKind {
+        AlertDecided => "alert.decided", RunBegun => "run.begun", RunEnded => "run.ended", StepEnded => "step.ended",
+        ApprovalOpened => "approval.opened", ApprovalClosed => "approval.closed",
+        ActionsStopped => "actions.stopped", ActionsResumed => "actions.resumed",
+    }
     Topic {
         RunInDoubt => "run_in_doubt", RunFailed => "run_failed", StepHeld => "step_held", PlaybookError => "playbook_error",
         ActionsStopped => "actions_stopped", Quarantined => "quarantined",
@@ -193,7 +221,7 @@ mod tests {
     fn a_channel_hears_a_topic_once_however_often_it_is_named() {
         let tell: Vec<Tell> =
             serde_json::from_str(r#"[{"to": ["slack:a"]}, {"of": ["run_failed", "quarantined"], "to": ["slack:b", "slack:a"]}]"#).unwrap();
-        let outlet = Outlet::new(&tell);
+        let outlet = Outlet::new(&tell, false);
         assert_eq!(outlet.told_of(Topic::RunFailed).into_iter().collect::<Vec<_>>(), ["slack:a", "slack:b"]);
         assert_eq!(outlet.told_of(Topic::StepHeld).into_iter().collect::<Vec<_>>(), ["slack:a"]);
         assert!(Outlet::default().told_of(Topic::RunInDoubt).is_empty());

@@ -35,7 +35,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("connections", "lifecycle net secret store"),
     ("channels", "alert connections net problem secret"),
     ("actions", "alert channels connections net problem run secret"),
-    ("playbook", "actions alert digest duration expression problem retry run"),
+    ("playbook", "actions alert approval digest duration expression problem retry run"),
     ("bus", "alert lifecycle retry secret store"),
     (
         "engine",

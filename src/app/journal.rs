@@ -40,7 +40,8 @@ impl Journal {
         self.metrics.runs_in_progress.set(self.store.runs_in_progress().await?);
         self.metrics.indeterminate_runs.set(self.store.indeterminate_runs().await?);
         self.metrics.approvals_pending.set(self.store.approvals_pending().await?);
-        self.metrics.outbox_waiting.set(self.store.outgoing_waiting().await?);
+        self.metrics.outbox_waiting.with_label_values(&["people"]).set(float(self.store.outgoing_waiting().await?));
+        self.metrics.outbox_waiting.with_label_values(&["bus"]).set(float(self.store.events_waiting().await?));
         let is_stopped = self.switch.thrown().is_some() || self.store.actions_stopped().await?;
         self.metrics.actions_stopped.set(i64::from(is_stopped));
         // After a start the last entry is told of again: its hash stands for all before it.
@@ -54,4 +55,9 @@ impl Journal {
         }
         Ok(())
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus counts in floating point; nobody counts so many messages one by one")]
+fn float(number: i64) -> f64 {
+    number as f64
 }

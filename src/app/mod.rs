@@ -22,7 +22,11 @@ use self::{
 use crate::{
     actions::{Services, World},
     adapters::Hook,
-    bus::{Bus, embedded::EmbeddedBus, rabbitmq::RabbitMq},
+    bus::{
+        Bus,
+        embedded::EmbeddedBus,
+        rabbitmq::{Announcer, RabbitMq},
+    },
     config::Config,
     engine::{Acting, Engine, KillSwitch, outbox::Relay},
     lifecycle::{Stop, Tasks},
@@ -101,7 +105,8 @@ impl App {
         let services = Arc::new(Services { net, connections, channels, secrets: config.secrets.clone() });
         // A dry run tells nobody, and what an acting program has to tell is not for it to tell.
         if acting == Acting::AsWritten {
-            let relay = Relay { store: store.clone(), services: Arc::clone(&services), signals: signals.clone() };
+            let announcer = Announcer::start(&config.bus, &tasks);
+            let relay = Relay { store: store.clone(), services: Arc::clone(&services), announcer, signals: signals.clone() };
             tasks.spawn_vital("outbox", relay.run(tasks.stop()));
         }
         let switch = KillSwitch::at(&config.guardrails.stop_file);

@@ -113,9 +113,9 @@ impl Default for TelemetryConfig {
 }
 
 impl Config {
-    /// Where news go.
+    /// Where news and events go.
     pub fn outlet(&self) -> Outlet {
-        Outlet::new(&self.telemetry.tell)
+        Outlet::new(&self.telemetry.tell, self.bus.events.is_some())
     }
 
     /// Reads the settings: the named file, else [`DEFAULT_FILE`] if it is there, else the defaults; then the variables.

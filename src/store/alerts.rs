@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::{AnyConnection, Row, any::AnyRow};
 
 use super::{
-    NewRun, Store, StoreError, begin, errors, quarantine,
+    NewRun, Store, StoreError, begin, errors, events, quarantine,
     quarantine::Rejected,
     rows,
     rows::{Flag, flag},
@@ -184,6 +184,7 @@ impl Store {
                             let run = record_verdict(connection, decision.alert, verdict, (&outlet, now)).await?;
                             begun.extend(run.map(|run| (decision.alert, run)));
                         }
+                        events::decided(connection, decision.alert, (&outlet, now)).await?;
                     }
                     let query = "UPDATE alert SET state = 'decided' WHERE number IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
                     sqlx::query(query).bind(alerts).execute(connection).await?;
@@ -272,7 +273,10 @@ async fn record_verdict(
         Verdict::Run(run) => run,
     };
     match begin::admit(connection, &run, now).await? {
-        Admission::Begin { .. } | Admission::Queue { .. } => return Ok(Some(*run)),
+        Admission::Begin { .. } | Admission::Queue { .. } => {
+            events::begun(connection, &run, (outlet, now)).await?;
+            return Ok(Some(*run));
+        }
         Admission::Join { run: other } => note(connection, (alert, &run.playbook), ("joined", ""), Some(&other)).await?,
         Admission::Held { detail, .. } => note(connection, (alert, &run.playbook), ("held", &detail), None).await?,
     }

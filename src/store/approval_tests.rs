@@ -9,7 +9,7 @@ use super::{
     *,
 };
 use crate::{
-    approval::{Approval, ApprovalId, ApprovalState, Ballot, Choice, Counted, Escalated, Planned, Question, Refused, Silence},
+    approval::{Approval, ApprovalId, ApprovalState, Ballot, Choice, Counted, Escalated, OnTimeout, Planned, Question, Refused},
     clock::Clock,
     people::Role,
     run::{RunId, RunRecord, RunState, StepRecord, StepState},
@@ -37,7 +37,7 @@ fn question(run: &RunId, asker: &str, round: u32, plan: Vec<Planned>) -> Approva
         quorum: 2,
         channels: names("log:default"),
         requesters: names("rita"),
-        silence: Silence::Rejects,
+        on_timeout: OnTimeout::Reject,
     };
     Approval::opened(run, (asker, round), question, (at(0), at(60)))
 }

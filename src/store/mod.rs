@@ -10,6 +10,7 @@ mod begin;
 mod database;
 mod dialect;
 mod errors;
+mod events;
 mod history;
 mod intents;
 mod kept;
@@ -43,6 +44,7 @@ pub use approvals::{ApprovalFilter, waits_for};
 pub use audit::{Act, Audited, Chain};
 pub use begin::{Begun, NewRun};
 pub use database::file_of;
+pub use events::WaitingEvent;
 pub use history::{Past, While};
 pub use intents::{Guard, Held, Intent};
 pub use lock::Lock;
@@ -202,6 +204,8 @@ fn lock_path(database: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod approval_tests;
+#[cfg(test)]
+mod event_tests;
 #[cfg(test)]
 mod node_tests;
 #[cfg(test)]

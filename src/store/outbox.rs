@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::AnyConnection;
 use uuid::Uuid;
 
-use super::{Change, Store, StoreError, rows};
+use super::{Change, Store, StoreError, events, rows};
 use crate::{
     approval::{Approval, ApprovalId, ApprovalState},
     news::{News, Outlet, RunNews, Turn},
@@ -133,12 +133,13 @@ pub(super) async fn tell(
     Ok(())
 }
 
-/// Tells of what becomes of a run. A channel that hears of its end does not hear of the step that was held back at that moment.
+/// Tells and announces what becomes of a run. A channel that hears of its end does not hear of the step that was held back at that moment.
 pub(super) async fn tell_of_change(
     connection: &mut AnyConnection,
     (outlet, now): (&Outlet, Timestamp),
     change: &Change,
 ) -> Result<(), sqlx::Error> {
+    events::changed(connection, change, (outlet, now)).await?;
     let mut told = BTreeSet::new();
     for news in [end_of(&change.run), held(change)].into_iter().flatten() {
         for channel in news.topic().map(|topic| outlet.told_of(topic)).unwrap_or_default() {

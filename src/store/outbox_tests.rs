@@ -22,7 +22,7 @@ fn tell(of: &[Topic], to: &str) -> Tell {
 /// A journal at minute 0 that tells `log:default` everything.
 fn telling(it: &Fixture) -> (Store, Clock) {
     let clock = Clock::standing_at(at(0));
-    (it.store.clone().dated_by(clock.clone()).with_outlet(Outlet::new(&[tell(Topic::ALL, "log:default")])), clock)
+    (it.store.clone().dated_by(clock.clone()).with_outlet(Outlet::new(&[tell(Topic::ALL, "log:default")], false)), clock)
 }
 
 /// What is due, as kind and number of occurrences, and taken with that.
@@ -96,7 +96,7 @@ async fn only_those_are_told_whom_the_site_names_and_nobody_by_default(it: Fixtu
     assert_eq!(rows, (0,));
     let tell =
         [tell(&[Topic::ActionsStopped, Topic::RunFailed], "slack:a"), tell(&[Topic::Quarantined], "slack:b"), tell(Topic::ALL, "slack:a")];
-    let store = it.store.clone().with_outlet(Outlet::new(&tell));
+    let store = it.store.clone().with_outlet(Outlet::new(&tell, false));
     store.stop_actions("mina", "too many").await.unwrap();
     store.stop_actions("jun", "once more").await.unwrap();
     store.resume_actions("mina", "found it").await.unwrap();

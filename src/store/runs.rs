@@ -271,7 +271,7 @@ async fn record(
     if let Some(step) = &change.step {
         write_step(connection, &run.id, step, change.attempt.as_ref()).await?;
         if step.action == "approval" && step.state.is_final() {
-            approvals::close_step(connection, &run.id, step, now).await?;
+            approvals::close_step(connection, &run.id, step, (outlet, now)).await?;
         }
         if !step.may_have_happened() {
             let query = "DELETE FROM target_lock WHERE run = $1 AND step = $2";
@@ -279,10 +279,10 @@ async fn record(
         }
     }
     if let Some(approval) = &change.ask {
-        approvals::open(connection, approval).await?;
+        approvals::open(connection, approval, outlet).await?;
     }
     if run.state.is_final() {
-        approvals::close_all(connection, &run.id, now).await?;
+        approvals::close_all(connection, &run.id, (outlet, now)).await?;
     }
     outbox::tell_of_change(connection, (outlet, now), change).await?;
     if run.state.is_final() && (run.state != RunState::Indeterminate || failpoints::mistake("doubt_unlocks")) {

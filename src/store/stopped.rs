@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{Act, Store, StoreError, audit, outbox};
-use crate::news::News;
+use super::{Act, Store, StoreError, audit, events, outbox};
+use crate::news::{EventKind, News};
 
 impl Store {
     /// Records no more intents but of what only tells people; durable when this returns.
@@ -20,6 +20,7 @@ impl Store {
                     let query = "INSERT INTO stopped (one, who, since, reason) VALUES (1, $1, $2, $3) ON CONFLICT (one) DO NOTHING";
                     let thrown = sqlx::query(query).bind(&who).bind(now.as_microsecond()).bind(&reason).execute(&mut *connection).await?;
                     if thrown.rows_affected() > 0 {
+                        events::switched(connection, EventKind::ActionsStopped, (&who, &reason), (&outlet, now)).await?;
                         outbox::tell(connection, (&outlet, now), &News::ActionsStopped { who, reason }, 1).await?;
                     }
                     audit::write(connection, &act, now).await
@@ -41,6 +42,7 @@ impl Store {
                 Box::pin(async move {
                     let released = sqlx::query("DELETE FROM stopped").execute(&mut *connection).await?;
                     if released.rows_affected() > 0 {
+                        events::switched(connection, EventKind::ActionsResumed, (&who, &reason), (&outlet, now)).await?;
                         outbox::tell(connection, (&outlet, now), &News::ActionsResumed { who, reason }, 1).await?;
                     }
                     audit::write(connection, &act, now).await

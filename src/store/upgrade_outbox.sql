@@ -1,5 +1,5 @@
--- What leaves: messages to people, each for one channel. Written in the transaction of what it tells of, and kept until it is delivered
--- or given up.
+-- What leaves: messages to people, each for one channel, and events for other systems, which have none. Written in the transaction of what
+-- it tells of, and kept until it is delivered or given up; an event that the broker has is gone.
 CREATE TABLE outbox (
     number   INTEGER PRIMARY KEY AUTOINCREMENT,
     -- The same for each repeat, so that a repeat can be recognised.
@@ -20,6 +20,7 @@ CREATE TABLE outbox (
     ended_at INTEGER
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (due_at) WHERE ended_at IS NULL AND channel IS NOT NULL;
+CREATE INDEX outbox_events ON outbox (number) WHERE ended_at IS NULL AND channel IS NULL;
 CREATE INDEX outbox_about ON outbox (about, kind);
 
 INSERT INTO outbox (id, kind, about, channel, payload, times, at, due_at, attempts, error, ended_at)

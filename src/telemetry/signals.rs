@@ -17,6 +17,17 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Signals(pub Metrics);
 
+/// What became of events for other systems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announced<'a> {
+    /// The broker has so many.
+    Sent(usize),
+    /// It does not take them, and is asked again; why.
+    Failed(&'a str),
+    /// So many are not tried again.
+    GivenUp(u64, &'a str),
+}
+
 /// What became of a message to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told<'a> {
@@ -87,6 +98,22 @@ impl Signals {
             Told::Sent => info!(kind, message, channel, "told {channel}: {kind}, message {message}"),
             Told::Failed(why) => warn!(kind, message, channel, why, "told {channel} not yet: {kind}, message {message}: {why}"),
             Told::GivenUp(why) => error!(kind, message, channel, why, "{channel} is not told: {kind}, message {message}: {why}"),
+        }
+    }
+
+    /// Events were to be announced to other systems.
+    pub fn announced(&self, outcome: Announced<'_>) {
+        let count = |word: &str, by: u64| self.0.events.with_label_values(&[word]).inc_by(by);
+        match outcome {
+            Announced::Sent(events) => count("sent", u64::try_from(events).unwrap_or(u64::MAX)),
+            Announced::Failed(why) => {
+                count("failed", 1);
+                warn!(why, "events wait, as the broker does not take them: {why}");
+            }
+            Announced::GivenUp(events, why) => {
+                count("given_up", events);
+                error!(events, why, "{events} events are not announced any more: {why}");
+            }
         }
     }
 

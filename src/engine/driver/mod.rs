@@ -9,7 +9,6 @@ use std::{collections::HashSet, panic::AssertUnwindSafe, path::Path, sync::Arc, 
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 use tracing::error;
 
 use self::driven::{Driven, Recorded, Spot};
@@ -21,7 +20,7 @@ use super::{
 use crate::{
     actions::{Services, Stage},
     alert::Alert,
-    approval::{Approval, ApprovalState},
+    approval::{Approval, Decided},
     failpoints,
     lifecycle::Stop,
     playbook::{Body, Playbook, Shelf},
@@ -290,9 +289,8 @@ impl Driver {
             return Err(LetGo::Taken);
         }
         if let Some(step) = step.filter(|step| step.state.is_final()) {
-            if let Some(decision) = step.output.get("decision").and_then(Value::as_str).filter(|_| step.action == "approval")
-                && let Some(state) = ApprovalState::parse(decision).filter(|_| step.state == StepState::Succeeded)
-            {
+            let is_answered = step.action == "approval" && step.state == StepState::Succeeded;
+            if let Some(state) = Decided::decision_in(&step.output).filter(|_| is_answered) {
                 self.signals.approval_closed(state);
             }
             self.signals.step_ended(&run.id, &step.id, &step.action, step.state);

@@ -1,6 +1,8 @@
-//! The relay of the outbox: one node for all sends what is due, again and later where a channel does not take it, and gives up where that
-//! has no end. What was written with what it tells of is therefore told, whatever dies in between; a repeat carries the same identifier.
+//! The relay of the outbox: one node for all sends what is due, again and later where it is not taken, and gives up where that has no end.
+//! What was written with what it tells of is therefore told, whatever dies in between; a repeat carries the same identifier. Messages go
+//! to people's channels, events ([`event`]) to the broker; neither waits for the other.
 
+mod event;
 mod message;
 mod texts;
 
@@ -11,6 +13,7 @@ use futures_util::future::join_all;
 use crate::{
     actions::{FailureKind, Services},
     approval::{Approval, ApprovalState},
+    bus::rabbitmq::Announcer,
     lifecycle::Stop,
     news::{News, Turn},
     retry::{Backoff, RetryPolicy},
@@ -24,6 +27,8 @@ use crate::{
 pub struct Relay {
     pub store: Store,
     pub services: Arc<Services>,
+    /// Where events are announced; none where they are not.
+    pub announcer: Option<Announcer>,
     pub signals: Signals,
 }
 
@@ -44,6 +49,13 @@ const AGAIN: RetryPolicy =
 impl Relay {
     /// Runs until the program ends.
     pub async fn run(self, stop: Stop) {
+        match &self.announcer {
+            Some(announcer) => drop(tokio::join!(self.tell(&stop), self.announce(announcer, &stop))),
+            None => self.tell(&stop).await,
+        }
+    }
+
+    async fn tell(&self, stop: &Stop) {
         while !stop.is_requested() {
             let sent = match self.send_some().await {
                 Ok(sent) => sent,

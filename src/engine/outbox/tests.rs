@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{message::notice, texts::ENGLISH, *};
 use crate::{
-    approval::{ApprovalId, Choice, Planned, Question, Silence, Vote},
+    approval::{ApprovalId, Choice, OnTimeout, Planned, Question, Vote},
     channels::Notice,
     news::RunNews,
     run::RunId,
@@ -35,7 +35,7 @@ fn told(turn: Turn, state: ApprovalState) -> Notice {
         quorum: 2,
         channels: vec!["log:default".to_owned()],
         requesters: Vec::new(),
-        silence: Silence::Rejects,
+        on_timeout: OnTimeout::Reject,
     };
     let vote = |choice| Vote {
         person: "ann".to_owned(),

@@ -2,10 +2,12 @@
 //!
 //! - `points`: every place in an action's way, for every class of action.
 //! - `nested`: inside everything that steps can stand in, and inside windows and schedules, at every commit.
+//! - `events`: between what happened and the moment when other systems learn of it.
 //! - `mistakes`: the product with one safeguard taken away, and the check that notices.
 //!
 //! How to add a place or a mistake is in `CONTRIBUTING.md`.
 
+mod events;
 mod mistakes;
 mod nested;
 mod points;
