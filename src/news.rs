@@ -112,6 +112,17 @@ pub struct Outlet {
     pub announces: bool,
 }
 
+/// The language of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Language {
+    /// English.
+    #[default]
+    En,
+    /// Korean.
+    Ko,
+}
+
 /// How often a channel is told of the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
@@ -201,6 +212,7 @@ fn everything() -> Vec<Topic> {
 }
 
 words! {
+    Language { En => "en", Ko => "ko" }
     Turn { Opened => "opened", Escalated => "escalated", Decided => "decided" }
     EventKind {
         AlertDecided => "alert.decided", RunBegun => "run.begun", RunEnded => "run.ended", StepEnded => "step.ended",

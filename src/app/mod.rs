@@ -106,7 +106,8 @@ impl App {
         // A dry run tells nobody, and what an acting program has to tell is not for it to tell.
         if acting == Acting::AsWritten {
             let announcer = Announcer::start(&config.bus, &tasks);
-            let relay = Relay { store: store.clone(), services: Arc::clone(&services), announcer, signals: signals.clone() };
+            let language = config.telemetry.language;
+            let relay = Relay { store: store.clone(), services: Arc::clone(&services), announcer, language, signals: signals.clone() };
             tasks.spawn_vital("outbox", relay.run(tasks.stop()));
         }
         let switch = KillSwitch::at(&config.guardrails.stop_file);

@@ -13,7 +13,8 @@ use serde_json::Value;
 use self::variables::Layered;
 use crate::{
     adapters::AdapterConfig, bus::rabbitmq, connections::ConnectionConfig, engine::Guardrails, engine::SiteApprovals, net::NetConfig,
-    news::Outlet, news::Tell, people::People, secret::Secrets, store::StoreConfig, telemetry::logs::LogFormat, web::WebConfig,
+    news::Language, news::Outlet, news::Tell, people::People, secret::Secrets, store::StoreConfig, telemetry::logs::LogFormat,
+    web::WebConfig,
 };
 
 /// Everything that can be set. Without a file everything has its default, which runs on one machine and reaches nothing.
@@ -58,6 +59,8 @@ pub struct TelemetryConfig {
     pub format: LogFormat,
     /// Who is told of what a person should know without having asked.
     pub tell: Vec<Tell>,
+    /// In which language these messages, and those about approvals, are written.
+    pub language: Language,
 }
 
 /// Why the settings cannot be used.
@@ -108,7 +111,7 @@ impl Default for Config {
 impl Default for TelemetryConfig {
     fn default() -> Self {
         // The broker's client logs each reconnection several times; ours is enough.
-        Self { log: "info,lapin=off,async_rs=off".to_owned(), format: LogFormat::Auto, tell: Vec::new() }
+        Self { log: "info,lapin=off,async_rs=off".to_owned(), format: LogFormat::Auto, tell: Vec::new(), language: Language::En }
     }
 }
 

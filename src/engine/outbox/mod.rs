@@ -15,7 +15,7 @@ use crate::{
     approval::{Approval, ApprovalState},
     bus::rabbitmq::Announcer,
     lifecycle::Stop,
-    news::{News, Turn},
+    news::{Language, News, Turn},
     retry::{Backoff, RetryPolicy},
     store::{Fate, Outgoing, Store, StoreError},
     telemetry::signals::{Signals, Told},
@@ -29,6 +29,8 @@ pub struct Relay {
     pub services: Arc<Services>,
     /// Where events are announced; none where they are not.
     pub announcer: Option<Announcer>,
+    /// Of the messages.
+    pub language: Language,
     pub signals: Signals,
 }
 
@@ -86,7 +88,7 @@ impl Relay {
             Ok(approval) => approval,
             Err(why) => return Ok(Fate::GivenUp { why: why.to_owned() }),
         };
-        let notice = message::notice(outgoing, approval.as_ref(), &texts::ENGLISH);
+        let notice = message::notice(outgoing, approval.as_ref(), texts::of(self.language));
         let names = (outgoing.news.kind(), outgoing.id.as_str());
         let Err(failure) = self.services.channels.send(&outgoing.channel, &notice).await else {
             self.signals.told(names, &outgoing.channel, Told::Sent);

@@ -1,5 +1,7 @@
 //! What people read in messages, in each language. A name in braces stands for a value; what is a value stays as it is in every language.
 
+use crate::news::Language;
+
 /// Every text of one language.
 pub(super) struct Texts {
     pub approval_opened: &'static str,
@@ -54,7 +56,15 @@ pub(super) struct Facts {
     pub occurrences: &'static str,
 }
 
-pub(super) const ENGLISH: Texts = Texts {
+/// The texts of a language.
+pub(super) fn of(language: Language) -> &'static Texts {
+    match language {
+        Language::En => &ENGLISH,
+        Language::Ko => &KOREAN,
+    }
+}
+
+const ENGLISH: Texts = Texts {
     approval_opened: "Approval needed: {title}",
     approval_escalated: "Approval still needed: {title}",
     approved: "Approved: {title}",
@@ -109,6 +119,65 @@ pub(super) const ENGLISH: Texts = Texts {
         who: "Who",
         reason: "Reason",
         occurrences: "Occurrences",
+    },
+};
+
+/// Particles that depend on the sound before them are avoided behind values.
+const KOREAN: Texts = Texts {
+    approval_opened: "승인 필요: {title}",
+    approval_escalated: "승인이 아직 필요함: {title}",
+    approved: "승인됨: {title}",
+    rejected: "거부됨: {title}",
+    expired: "기한 만료: {title}",
+    void: "더 이상 필요 없음: {title}",
+    why: "이유: {why}",
+    plan: "동의하면 정확히 다음만 실행됩니다:",
+    empty_plan: "- 현재로서는 질문한 단계 중 실행될 것이 없습니다",
+    unknown: "{why}; 알게 되면 다시 묻습니다",
+    answer: "보기: quell approvals show {id}\n\
+             답하기: quell approvals approve {id} --hash {hash} (또는: reject {id} --hash {hash} --reason \"…\")\n\
+             또는 API: POST /api/v1/approvals/{id}/approve",
+    silent_yes: "기한 안에 아무도 답하지 않았으며, 이는 승인으로 간주됩니다",
+    approved_by: "승인한 사람: {who}",
+    rejected_by: "거부한 사람: {who}",
+    nobody_decided: "기한 안에 아무도 결정하지 않아 아무것도 실행되지 않습니다",
+    nothing_to_decide: "더 이상 결정할 것이 없습니다",
+    run_in_doubt: "{playbook}: 실행이 사람을 기다립니다. 단계가 수행되었는지 알 수 없습니다",
+    run_in_doubt_text: "{reason}\n\n\
+                        실행이 멈췄고 대상은 잠긴 채로 있습니다. 상대 시스템을 확인한 뒤 본 것을 알려 주십시오.\n\
+                        보기: quell runs show {run}\n\
+                        정리하기: quell runs settle {run} --happened --reason \"…\" (또는: --did-not, --give-up)",
+    run_failed: "{playbook}: 실행이 실패했습니다",
+    run_failed_text: "{reason}\n\n보기: quell runs show {run}",
+    step_held: "{playbook}: 단계가 차단되었습니다",
+    step_held_text: "{why}\n\n이 단계는 수행되지 않았고 앞으로도 수행되지 않습니다. 보기: quell runs show {run}",
+    playbook_error: "{playbook}: 플레이북이 경보에서 실패합니다",
+    playbook_error_text: "{detail}\n\n\
+                          실패하는 경보에는 응답하지 않습니다. 횟수는 계속 집계되며, 이 알림은 플레이북의 같은 본문에 대해 한 번만 보냅니다. \
+                          첫 경보 보기: quell alerts show {alert}",
+    actions_stopped: "모든 조치가 중지되었습니다",
+    actions_stopped_text: "사람에게 알리는 것 외에는 아무것도 변경하지 않으며, 대기 중인 것은 조치가 재개되면 계속됩니다.\n\
+                           재개하기: quell resume-actions --reason \"…\"",
+    actions_resumed: "조치가 재개되었습니다",
+    actions_resumed_text: "대기하던 것이 계속됩니다.",
+    quarantined: "경보가 아닌 메시지: {reason}",
+    quarantined_text: "{detail}\n\n사람이 결정할 때까지 원본 그대로 보관합니다. 보기: quell quarantine list",
+    times: "{times}건 중 첫 번째를 표시합니다.",
+    quorum: "{groups} 중 {quorum}명",
+    facts: Facts {
+        asks: "승인 대상",
+        until: "기한",
+        plan: "계획",
+        playbook: "플레이북",
+        run: "실행",
+        approval: "승인",
+        alert: "경보",
+        step: "단계",
+        action: "조치",
+        since: "시작",
+        who: "누가",
+        reason: "이유",
+        occurrences: "횟수",
     },
 };
 
