@@ -99,6 +99,12 @@ impl Asked {
         self.store.due_runs(self.clock.now(), None, 10).await.unwrap() == [self.run.id.clone()]
     }
 
+    /// Who did what, and how the question stood then.
+    async fn audited(&self) -> Vec<(String, String, Value)> {
+        let entries = self.store.audited(0, 10).await.unwrap();
+        entries.into_iter().map(|entry| (entry.who, entry.what, entry.detail["state"].clone())).collect()
+    }
+
     async fn kinds(&self) -> Vec<&'static str> {
         self.store.take_outgoing(10).await.unwrap().into_iter().map(|message| message.news.kind()).collect()
     }
@@ -150,6 +156,7 @@ async fn a_run_that_is_cancelled_asks_nobody_any_more(it: Fixture) {
     let ended = RunRecord { state: RunState::Cancelled, ended_at: Some(at(1)), ..it.run.clone() };
     it.store.record(Change::of(ended)).await.unwrap();
     assert_eq!(it.vote("ann", Choice::Approve).await, Err(Refused::Closed(ApprovalState::Void)));
+    assert_eq!(it.audited().await[1], ("quell".to_owned(), "approval.void".to_owned(), json!("void")));
 }
 
 async fn an_answer_in_time_stands_although_the_driver_did_not_see_it(it: Fixture) {
@@ -170,6 +177,7 @@ async fn what_nobody_answers_expires_with_its_step(it: Fixture) {
     let change = Change { step: Some(expired), ..Change::of(it.run.clone()) };
     assert_eq!(it.store.record(change).await.unwrap(), Standing::Ours);
     assert_eq!(it.state().await, ApprovalState::Expired);
+    assert_eq!(it.audited().await, [("quell".to_owned(), "approval.expire".to_owned(), json!("expired"))]);
 }
 
 async fn two_who_vote_at_once_are_both_counted_and_decide_once(it: Fixture) {
@@ -274,6 +282,7 @@ async fn the_time_of_a_question_is_over_once(it: Fixture) {
     it.clock.advance_to(at(60));
     assert_eq!(it.store.expire(&it.approval.id).await.unwrap().unwrap().state, ApprovalState::Expired);
     assert_eq!(it.output().await["decision"], "expired");
+    assert_eq!(it.audited().await.len(), 1, "and is in the log once");
     assert!(it.it.store.expire(&ApprovalId("x".to_owned())).await.unwrap().is_none());
 }
 

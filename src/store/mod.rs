@@ -26,6 +26,7 @@ mod schedules;
 mod schema;
 mod server;
 mod settle;
+mod stop_file;
 mod stopped;
 mod touch;
 mod windows;

@@ -107,6 +107,35 @@ async fn only_those_are_told_whom_the_site_names_and_nobody_by_default(it: Fixtu
     assert_eq!(told, [("slack:a".to_owned(), stopped), ("slack:a".to_owned(), resumed)]);
 }
 
+async fn a_switch_that_is_thrown_by_hand_is_noted_once_and_one_that_a_command_threw_by_that(it: Fixture) {
+    let (store, _) = telling(&it);
+    let by_hand = Some(("somebody", "wait"));
+    for thrown in [None, by_hand, by_hand, None, None] {
+        store.note_stop_file("f", thrown).await.unwrap();
+    }
+    assert_eq!(due(&store).await, [("actions_stopped", 1), ("actions_resumed", 1)]);
+    store.stop_actions("mina", "a test").await.unwrap();
+    store.note_stop_file("f", Some(("mina", "a test"))).await.unwrap();
+    store.resume_actions("mina", "a test").await.unwrap();
+    store.note_stop_file("f", None).await.unwrap();
+    store.note_stop_file("f", by_hand).await.unwrap();
+    store.resume_actions("mina", "a test").await.unwrap();
+    store.note_stop_file("f", None).await.unwrap();
+    let what: Vec<_> = store.audited(0, 20).await.unwrap().into_iter().map(|entry| format!("{}: {}", entry.who, entry.what)).collect();
+    assert_eq!(
+        what,
+        [
+            "somebody (the file `f`): actions.stop",
+            "somebody (the file `f`): actions.resume",
+            "mina: actions.stop",
+            "mina: actions.resume",
+            "somebody (the file `f`): actions.stop",
+            "mina: actions.resume",
+        ]
+    );
+    assert_eq!(due(&store).await.len(), 4);
+}
+
 async fn an_error_is_told_once_for_a_text_and_five_of_a_text_are(it: Fixture) {
     let (store, _) = telling(&it);
     let mut failures: Vec<(&str, String)> = (0..3).map(|value| ("first", format!("`{value}` is no number"))).collect();
@@ -157,6 +186,7 @@ on_both! {
     the_end_of_a_run_that_needs_a_person_is_told_and_no_other,
     a_step_that_is_held_back_is_told_once_whether_or_not_its_run_ends_with_it,
     only_those_are_told_whom_the_site_names_and_nobody_by_default,
+    a_switch_that_is_thrown_by_hand_is_noted_once_and_one_that_a_command_threw_by_that,
     an_error_is_told_once_for_a_text_and_five_of_a_text_are,
     a_message_is_kept_until_it_is_delivered_or_given_up,
     a_message_that_cannot_be_read_stands_in_nobodys_way,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use sqlx::AnyConnection;
 
 use super::{Act, Arrival, Store, StoreError, audit, outbox, rows};
@@ -81,18 +82,18 @@ impl Store {
         row.map(read).transpose()
     }
 
-    /// Records what a person decided about a held message, and who; says whether it was still held.
+    /// Records what a person decided about a held message, and who, with what else is to be known; says whether it was still held.
     ///
     /// # Errors
     /// The store cannot be written.
-    pub async fn decide_quarantined(&self, number: i64, state: QuarantineState, who: &str) -> Result<bool, StoreError> {
+    pub async fn decide_quarantined(&self, number: i64, state: QuarantineState, who: &str, detail: Value) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let what = match state {
             QuarantineState::Held => "quarantine.hold",
             QuarantineState::Released => "quarantine.release",
             QuarantineState::Dropped => "quarantine.drop",
         };
-        let act = Act { who: who.to_owned(), what, subject: format!("message {number}"), detail: serde_json::Value::Null };
+        let act = Act { who: who.to_owned(), what, subject: format!("message {number}"), detail };
         self.writer
             .write(move |connection| {
                 Box::pin(async move {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Act, Store, StoreError, audit, events, outbox};
+use super::{Act, Store, StoreError, audit, events, outbox, stop_file};
 use crate::news::{EventKind, News};
 
 impl Store {
@@ -40,8 +40,8 @@ impl Store {
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
-                    let released = sqlx::query("DELETE FROM stopped").execute(&mut *connection).await?;
-                    if released.rows_affected() > 0 {
+                    let released = sqlx::query("DELETE FROM stopped").execute(&mut *connection).await?.rows_affected();
+                    if released + stop_file::forget(connection).await? > 0 {
                         events::switched(connection, EventKind::ActionsResumed, (&who, &reason), (&outlet, now)).await?;
                         outbox::tell(connection, (&outlet, now), &News::ActionsResumed { who, reason }, 1).await?;
                     }

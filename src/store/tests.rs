@@ -315,8 +315,8 @@ async fn quarantine_is_decided_once(it: Fixture) {
     it.store.take_in(vec![Arrival::Rejected(rejected)]).await.unwrap();
     let held = it.store.quarantine(true, 10).await.unwrap();
     assert_eq!(held[0].body, b"\0\xff");
-    assert!(it.store.decide_quarantined(held[0].number, QuarantineState::Dropped, "mina").await.unwrap());
-    assert!(!it.store.decide_quarantined(held[0].number, QuarantineState::Released, "mina").await.unwrap());
+    assert!(it.store.decide_quarantined(held[0].number, QuarantineState::Dropped, "mina", json!(null)).await.unwrap());
+    assert!(!it.store.decide_quarantined(held[0].number, QuarantineState::Released, "mina", json!(null)).await.unwrap());
     assert!(it.store.quarantine(true, 10).await.unwrap().is_empty());
 }
 

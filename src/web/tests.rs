@@ -66,7 +66,7 @@ impl Running {
 
 async fn behind(hooks: Vec<Hook>, ready: Ready, tasks: &Tasks) -> Behind {
     let approvals = Approvals { store: Store::open("sqlite::memory:", tasks, None).await.unwrap(), people: Arc::default() };
-    let reload: Reload = Arc::new(|| Box::pin(async { Some(Reloaded::Replaced { playbooks: 2 }) }));
+    let reload: Reload = Arc::new(|_caller| Box::pin(async { Some(Reloaded::Replaced { playbooks: 2 }) }));
     Behind { hooks, metrics: Metrics::new().unwrap(), ready, reload, approvals }
 }
 
