@@ -51,7 +51,10 @@ const MAY_USE: &[(&str, &str)] = &[
         "actions alert approval bus channels clock connections duration engine expression lifecycle net playbook problem run secret store telemetry",
     ),
     ("lsp", "actions adapters app channels config expression lifecycle playbook problem trial"),
-    ("cli", "actions alert app approval bus config duration engine lifecycle lsp people playbook problem run store telemetry trial window"),
+    (
+        "cli",
+        "actions alert app approval bus config digest duration engine lifecycle lsp people playbook problem run store telemetry trial window",
+    ),
 ];
 
 /// Folders whose files are interchangeable, each with the files that all members share; every other file must be in the

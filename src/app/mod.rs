@@ -105,10 +105,7 @@ impl App {
         let services = Arc::new(Services { net, connections, channels, secrets: config.secrets.clone() });
         // A dry run tells nobody, and what an acting program has to tell is not for it to tell.
         if acting == Acting::AsWritten {
-            let announcer = Announcer::start(&config.bus, &tasks);
-            let language = config.telemetry.language;
-            let relay = Relay { store: store.clone(), services: Arc::clone(&services), announcer, language, signals: signals.clone() };
-            tasks.spawn_vital("outbox", relay.run(tasks.stop()));
+            tasks.spawn_vital("outbox", relay(config, &store, (&services, &signals), &tasks).run(tasks.stop()));
         }
         let switch = KillSwitch::at(&config.guardrails.stop_file);
         let journal = Journal { store: store.clone(), switch: switch.clone(), metrics: metrics.clone(), signals: signals.clone() };
@@ -152,6 +149,17 @@ impl App {
         // The store's writer ends when nobody can write any more.
         drop(store);
         tasks.end(PATIENCE).await
+    }
+}
+
+/// Sends what leaves.
+fn relay(config: &Config, store: &Store, (services, signals): (&Arc<Services>, &Signals), tasks: &Tasks) -> Relay {
+    Relay {
+        store: store.clone(),
+        services: Arc::clone(services),
+        announcer: Announcer::start(&config.bus, tasks),
+        language: config.telemetry.language,
+        signals: signals.clone(),
     }
 }
 

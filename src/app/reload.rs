@@ -98,7 +98,7 @@ impl Reloader {
             let mut asker = None;
             tokio::select! {
                 () = stop.requested() => return,
-                Some(asked) = self.asked.recv() => asker = Some(asked),
+                Some(request) = self.asked.recv() => asker = Some(request),
                 () = hung_up(&mut hangup) => {}
                 () = watched.changed() => {
                     if !stop.sleep(QUIET).await {

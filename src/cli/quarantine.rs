@@ -124,7 +124,7 @@ async fn release(desk: &Desk<'_>, (number, identity): (i64, &Identity), mended: 
 /// A mended message with who mended it, who therefore does not decide about it; and what the audit log says of it. What is no alert still
 /// is put on the bus as it is, and comes back.
 fn by(identity: &Identity, mended: Vec<u8>) -> (Vec<u8>, Value) {
-    let detail = json!({"mended": true, "sha256": sha256(&String::from_utf8_lossy(&mended))});
+    let detail = json!({"mended": true, "sha256": sha256(&mended)});
     match Alert::from_event(&mended) {
         Ok(alert) => (alert.to_event_by(&identity.name()), detail),
         Err(_malformed) => (mended, detail),

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use sqlx::AnyConnection;
 use uuid::Uuid;
 
-use super::{Change, NewRun, Store, StoreError, rows};
+use super::{Change, NewRun, Store, StoreError, rows, runs::read_run};
 use crate::{
     approval::{Approval, Choice},
     news::{EventKind, Outlet},
-    run::{Class, RunRecord, StepRecord},
+    run::{Class, RunId, RunRecord, StepRecord},
 };
 
 /// An event that waits for the broker.
@@ -131,6 +131,16 @@ pub(super) async fn changed(connection: &mut AnyConnection, change: &Change, to:
         write(connection, (EventKind::StepEnded, format!("run {}", run.id)), &data, to).await?;
     }
     if run.state.is_final() { ended(connection, run, to).await } else { Ok(()) }
+}
+
+/// A person gave up a run that had stopped because nobody knows whether a step happened.
+pub(super) async fn given_up(connection: &mut AnyConnection, run: &RunId, to: (&Outlet, Timestamp)) -> Result<(), sqlx::Error> {
+    if !to.0.announces {
+        return Ok(());
+    }
+    let row = sqlx::query("SELECT * FROM run WHERE id = $1").bind(&run.0).fetch_one(&mut *connection).await?;
+    let run = read_run(&row).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    ended(connection, &run, to).await
 }
 
 async fn ended(connection: &mut AnyConnection, run: &RunRecord, to: (&Outlet, Timestamp)) -> Result<(), sqlx::Error> {

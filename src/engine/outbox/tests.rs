@@ -141,7 +141,7 @@ fn every_news() -> Vec<News> {
 /// The commands that a text tells people to give; they are the same in every language.
 fn commands(text: &str) -> Vec<&str> {
     let mut found: Vec<_> =
-        text.match_indices("quell ").filter_map(|(at, _)| text[at..].split(['\n', '(']).next()).map(str::trim).collect();
+        text.match_indices("quell ").filter_map(|(at, _)| text.get(at..)?.split(['\n', '(']).next()).map(str::trim).collect();
     found.sort_unstable();
     found
 }
