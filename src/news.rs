@@ -5,6 +5,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{approval::ApprovalId, run::RunId, word::words};
@@ -55,7 +56,7 @@ pub enum Turn {
 }
 
 /// What the site may want somebody told of. Questions are not among it: they name their own channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Topic {
     /// A run waits for a person, because nobody knows whether a step happened.
@@ -73,7 +74,7 @@ pub enum Topic {
 }
 
 /// Whom the site wants told of what.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tell {
     /// Of what; of everything, if it is left out.
@@ -113,7 +114,7 @@ pub struct Outlet {
 }
 
 /// The language of messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Language {
     /// English.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{secret::Secret, word::words};
 
 /// A person, as written under `users:`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct User {
     /// The groups that the person is a member of; approvals ask groups.
@@ -21,8 +22,9 @@ pub struct User {
     pub token: Option<Secret>,
 }
 
-/// Who may vote: `approver` and above, where a group of theirs is asked. Nothing else asks for a role yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+/// Who may vote: `approver` and above, where a group of theirs is asked. Who may have undone what runs did, or keep it, by the API:
+/// `operator` and above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Looks.
@@ -30,14 +32,14 @@ pub enum Role {
     Viewer,
     /// Votes, where a group of theirs is asked.
     Approver,
-    /// Votes as an approver does.
+    /// Votes as an approver does, and decides about what runs did.
     Operator,
-    /// Votes as an approver does.
+    /// As an operator.
     Admin,
 }
 
 /// Everybody whom the settings name.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct People(BTreeMap<String, User>);
 
@@ -98,6 +100,11 @@ impl Role {
     /// Whether it may answer approvals.
     pub fn may_vote(self) -> bool {
         self >= Self::Approver
+    }
+
+    /// Whether it may decide about what runs did.
+    pub fn may_operate(self) -> bool {
+        self >= Self::Operator
     }
 }
 

@@ -129,6 +129,37 @@ pub enum AttemptOutcome {
     Unknown,
 }
 
+/// What is to become of what a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ruling {
+    /// It is undone.
+    Undo,
+    /// It stays, and is not undone by itself any more.
+    Keep,
+}
+
+/// What was decided about what a step did, after it was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Decided {
+    pub ruling: Ruling,
+    /// The how-manieth time that it is to be undone: what failed may be tried again. 0 where it stays.
+    pub round: u32,
+    /// A person, or the playbook whose time for it had come.
+    pub who: String,
+    pub reason: String,
+    pub at: Timestamp,
+}
+
+/// How a run had ended before it was taken up again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Ending {
+    pub state: RunState,
+    pub reason: String,
+}
+
 /// A run as recorded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -153,6 +184,8 @@ pub struct RunRecord {
     pub ended_at: Option<Timestamp>,
     /// When a person let it go on after one of its steps had been in doubt; its time limits count from there.
     pub resumed_at: Option<Timestamp>,
+    /// How it had ended before it was taken up again to undo what its steps did. Nothing else of it goes on then.
+    pub ended_as: Option<Ending>,
     /// Whether it is to end as soon as nothing of it is under way.
     pub cancel: bool,
 }
@@ -189,6 +222,10 @@ pub struct StepRecord {
     pub due_at: Option<Timestamp>,
     pub started_at: Timestamp,
     pub ended_at: Option<Timestamp>,
+    /// When what it did is undone by itself, unless somebody decides before.
+    pub returns_at: Option<Timestamp>,
+    /// What was decided about what it did.
+    pub decided: Option<Decided>,
 }
 
 /// An attempt at a step as recorded.
@@ -253,6 +290,21 @@ impl StepRecord {
     pub fn has_acted(&self) -> bool {
         self.state == StepState::Succeeded && self.first_intent_at.is_some() && self.precondition.is_some()
     }
+
+    /// The how-manieth time somebody has decided that it is undone; nothing if nobody has, or it stays.
+    pub fn undo_round(&self) -> Option<u32> {
+        self.decided.as_ref().filter(|decided| decided.ruling == Ruling::Undo).map(|decided| decided.round)
+    }
+
+    /// Who decided that what it did stays.
+    pub fn kept(&self) -> Option<&Decided> {
+        self.decided.as_ref().filter(|decided| decided.ruling == Ruling::Keep)
+    }
+
+    /// The name under which the step is recorded that undoes it in that round.
+    pub fn undone_by(&self, round: u32) -> String {
+        if round > 1 { format!("{}.rollback.{round}", self.id) } else { format!("{}.rollback", self.id) }
+    }
 }
 
 impl StepState {
@@ -268,6 +320,7 @@ impl StepState {
 words! {
     Class { Read => "read", Idempotent => "idempotent", Keyed => "keyed", Verified => "verified", Unsafe => "unsafe" }
     Mode { Disabled => "disabled", Shadow => "shadow", Enforce => "enforce" }
+    Ruling { Undo => "undo", Keep => "keep" }
     Strategy { Queue => "queue", Skip => "skip", CancelRunning => "cancel_running" }
     RunState {
         Ready => "ready", Waiting => "waiting", Queued => "queued", Done => "done", NoAction => "no_action",

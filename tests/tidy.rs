@@ -43,8 +43,8 @@ const MAY_USE: &[(&str, &str)] = &[
     ),
     ("adapters", "alert bus connections duration expression failpoints lifecycle net problem retry secret store telemetry"),
     // The edge.
-    ("web", "adapters approval lifecycle people secret store telemetry"),
-    ("config", "adapters bus connections engine net news people problem secret store telemetry web"),
+    ("web", "adapters approval engine lifecycle people playbook run secret store telemetry"),
+    ("config", "adapters bus channels connections engine net news people playbook problem secret store telemetry web"),
     ("app", "actions adapters bus channels config connections engine lifecycle net news playbook problem store telemetry web"),
     (
         "trial",

@@ -1,5 +1,8 @@
 //! The names of actions as people group them: `subscription.suspend`, `subscription.*`.
 
+use std::{borrow::Cow, collections::BTreeSet};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error};
 
 use super::CATALOG;
@@ -38,6 +41,19 @@ impl Pattern {
     /// As it was written.
     pub fn text(&self) -> &str {
         &self.0
+    }
+}
+
+impl JsonSchema for Pattern {
+    fn schema_name() -> Cow<'static, str> {
+        "Pattern".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        let names: Vec<_> = CATALOG.iter().filter(|entry| entry.class != Class::Read).map(|entry| entry.name).collect();
+        let group = |name: &&'static str| name.split_once('.').map(|(group, _)| format!("{group}.*"));
+        let groups: BTreeSet<_> = names.iter().filter_map(group).collect();
+        json_schema!({ "anyOf": [{ "enum": names }, { "type": "string", "pattern": "\\*$", "examples": groups }] })
     }
 }
 

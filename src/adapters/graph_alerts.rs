@@ -30,7 +30,6 @@ pub(super) struct GraphAlerts {
     connection: String,
     /// How far back each listing reaches, so that late changes and late arrivals are seen.
     #[serde(default = "a_week")]
-    #[schemars(with = "String")]
     lookback: Span,
 }
 

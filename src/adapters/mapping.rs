@@ -6,7 +6,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     alert::Alert,
@@ -17,6 +17,7 @@ use crate::{
 /// Under `map:`: the name of a field and the expression that gives its value.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(extend("propertyNames" = json!({ "enum": FIELDS })))]
 pub(super) struct MapSettings(BTreeMap<String, Field>);
 
 /// Details may be given one by one, or all by one expression; every other field is one expression.

@@ -18,8 +18,7 @@ mod webhook;
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use anyhow::Context;
-use schemars::{JsonSchema, Schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
@@ -102,17 +101,26 @@ pub struct Adapter {
     pub task: Option<Task>,
 }
 
+/// An adapter cannot be used as configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("adapter `{name}`: {why}")]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct AdapterError {
+    pub name: String,
+    pub why: String,
+}
+
 /// Makes every adapter; starts nothing.
 ///
 /// # Errors
 /// For each adapter that cannot be made: its name, the setting and what to do.
-pub fn build<'a>(configs: impl IntoIterator<Item = &'a AdapterConfig>, around: &Surroundings) -> Result<Vec<Adapter>, Vec<anyhow::Error>> {
+pub fn build<'a>(configs: impl IntoIterator<Item = &'a AdapterConfig>, around: &Surroundings) -> Result<Vec<Adapter>, Vec<AdapterError>> {
     let mut taken = Taken::default();
     let (mut adapters, mut errors) = (Vec::new(), Vec::new());
     for config in configs {
-        match config.build(around, &mut taken).with_context(|| format!("adapter `{}`", config.name)) {
+        match config.build(around, &mut taken) {
             Ok(adapter) => adapters.push(adapter),
-            Err(error) => errors.push(error),
+            Err(error) => errors.push(AdapterError { name: config.name.clone(), why: format!("{error:#}") }),
         }
     }
     if errors.is_empty() { Ok(adapters) } else { Err(errors) }
@@ -178,7 +186,7 @@ pub struct Entry {
     pub summary: &'static str,
     /// Settings that work, as JSON.
     pub example: &'static str,
-    schema: fn() -> Schema,
+    schema: fn(&mut SchemaGenerator) -> Schema,
     prepare: fn(Value) -> Result<Arc<dyn Build>, serde_json::Error>,
 }
 
@@ -188,14 +196,14 @@ impl Entry {
             name: M::TYPE,
             summary: M::SUMMARY,
             example: M::EXAMPLE,
-            schema: || schemars::schema_for!(M),
+            schema: M::json_schema,
             prepare: |settings| Ok(Arc::new(serde_json::from_value::<M>(settings)?)),
         }
     }
 
     /// The JSON Schema of the settings, `name`, `type` and `source` aside.
-    pub fn schema(&self) -> Schema {
-        (self.schema)()
+    pub fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        (self.schema)(generator)
     }
 }
 
@@ -259,7 +267,7 @@ mod tests {
             let mut settings: Map<String, Value> = serde_json::from_str(entry.example).unwrap();
             settings.insert("name".to_owned(), "example".into());
             settings.insert("type".to_owned(), entry.name.into());
-            let known = entry.schema().to_value()["properties"].as_object().unwrap().clone();
+            let known = entry.schema(&mut SchemaGenerator::default()).to_value()["properties"].as_object().unwrap().clone();
             let written = settings.keys().filter(|key| !matches!(key.as_str(), "name" | "type"));
             assert!(written.clone().all(|key| known.contains_key(key)), "{}: the schema knows what the example uses", entry.name);
             AdapterConfig::read(settings).unwrap();

@@ -13,7 +13,7 @@ use crate::{
 /// How often something is fetched. Not more often than each second: no source likes that, and no alert needs it.
 #[derive(Debug, Clone, Copy, JsonSchema)]
 #[schemars(transparent)]
-pub(super) struct Every(#[schemars(with = "String")] pub(super) Duration);
+pub(super) struct Every(#[schemars(with = "Span")] pub(super) Duration);
 
 impl<'de> Deserialize<'de> for Every {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

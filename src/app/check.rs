@@ -6,7 +6,14 @@ use std::{
 };
 
 use super::parts::{Ground, Parts, Unusable};
-use crate::{channels::Channels, config::Config, lifecycle::Tasks, news::Topic, playbook::Library, problem::Severity};
+use crate::{
+    channels::Channels,
+    config::{Config, Fault},
+    lifecycle::Tasks,
+    news::Topic,
+    playbook::Library,
+    problem::Severity,
+};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -14,7 +21,7 @@ pub struct Checked {
     /// The playbooks, and what is wrong with their files.
     pub library: Library,
     /// What is wrong with the settings.
-    pub faults: Vec<String>,
+    pub faults: Vec<Fault>,
     /// What the settings can be used without, and somebody should look at.
     pub advice: Vec<String>,
     /// The channels of the settings, where these can be used.
@@ -56,8 +63,8 @@ fn untold(config: &Config) -> Option<String> {
 }
 
 /// Builds what `quell run` builds, on ground that keeps nothing.
-async fn build(config: &Config, library: &Library) -> Result<Parts, Vec<String>> {
+async fn build(config: &Config, library: &Library) -> Result<Parts, Vec<Fault>> {
     let tasks = Tasks::default();
-    let ground = Ground::in_memory(library, &tasks).await.map_err(|error| vec![format!("{error:#}")])?;
+    let ground = Ground::in_memory(library, &tasks).await.map_err(|error| vec![config.source.fault(&[], format!("{error:#}"))])?;
     Parts::build(config, &ground).map_err(|Unusable(faults)| faults)
 }

@@ -33,7 +33,7 @@ use crate::{
     playbook::Library,
     store::{Act, Lock, Store},
     telemetry::{Metrics, signals::Signals},
-    web::{Approvals, Behind, Readiness, Web},
+    web::{Approvals, Behind, Readiness, Runs, Web},
 };
 
 /// A program that runs.
@@ -97,8 +97,10 @@ impl App {
             hooks.extend(adapter.hook);
             polls.extend(adapter.task);
         }
-        let approvals = Approvals { store: store.clone(), people: Arc::new(config.users.clone()) };
-        let behind = behind(hooks, metrics.clone(), readiness.subscribe(), (playbooks, approvals));
+        let people = Arc::new(config.users.clone());
+        let approvals = Approvals { store: store.clone(), people: Arc::clone(&people) };
+        let runs = Runs { store: store.clone(), people, shelf: reloader.shelf().clone() };
+        let behind = behind(hooks, metrics.clone(), readiness.subscribe(), (playbooks, approvals, runs));
         let web = Web::bind(&config.web, behind).await?;
         let address = web.address();
 
@@ -182,13 +184,18 @@ pub fn open_bus(config: &Config, store: &Store, tasks: &Tasks) -> anyhow::Result
 }
 
 /// What the web shows and passes on.
-fn behind(hooks: Vec<Hook>, metrics: Metrics, health: watch::Receiver<Health>, (playbooks, approvals): (Handle, Approvals)) -> Behind {
+fn behind(
+    hooks: Vec<Hook>,
+    metrics: Metrics,
+    health: watch::Receiver<Health>,
+    (playbooks, approvals, runs): (Handle, Approvals, Runs),
+) -> Behind {
     let Handle { state, reload } = playbooks;
     let ready = move || {
         let Health { store, bus, consuming } = *health.borrow();
         Readiness { bus, store, consuming, playbooks: state.borrow().clone() }
     };
-    Behind { hooks, metrics, ready: Arc::new(ready), reload, approvals }
+    Behind { hooks, metrics, ready: Arc::new(ready), reload, approvals, runs }
 }
 
 async fn watch_health(bus: Arc<dyn Bus>, store: Store, metrics: Metrics, readiness: watch::Sender<Health>, stop: Stop) {

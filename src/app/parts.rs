@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::{
     adapters::{self, Adapter, Surroundings},
     bus::{Bus, embedded::EmbeddedBus},
-    channels::Channels,
-    config::Config,
-    connections::Connections,
+    channels::{ChannelError, Channels},
+    config::{Config, Fault, sentences},
+    connections::{ConnectionError, Connections},
     lifecycle::Tasks,
     net::{Net, NetConfig},
     playbook::Library,
@@ -38,8 +38,8 @@ pub struct Ground<'a> {
 
 /// The settings cannot be used as they are; all that is wrong with them.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", .0.join("\nerror: "))]
-pub struct Unusable(pub Vec<String>);
+#[error("{}", sentences(.0))]
+pub struct Unusable(pub Vec<Fault>);
 
 /// A database that is gone with the process.
 const IN_MEMORY: &str = "sqlite::memory:";
@@ -63,17 +63,21 @@ impl Parts {
     /// Everything that is wrong, but for what cannot be judged before something else is put right.
     pub fn build(config: &Config, ground: &Ground<'_>) -> Result<Self, Unusable> {
         let mut faults = faults_alone(config);
+        let fault = |setting: &[&str], message: String| config.source.fault(setting, message);
         let net = Net::new(&config.net).or_else(|error| {
-            faults.push(format!("`net`: {error}"));
+            faults.push(fault(&["net"], format!("`net`: {error}")));
             Net::new(&NetConfig::default())
         });
-        let net = net.map_err(|error| Unusable(vec![error.to_string()]))?;
+        let net = net.map_err(|error| Unusable(vec![fault(&["net"], error.to_string())]))?;
         let channels = Channels::build(&config.channels, &net);
-        let channels = channels.map_err(|errors| faults.extend(errors.iter().map(ToString::to_string))).ok();
+        let of_channel = |error: &ChannelError| fault(&["channels", &error.name], error.to_string());
+        let channels = channels.map_err(|errors| faults.extend(errors.iter().map(of_channel))).ok();
         let told = |channels: &Channels| {
             let told = config.telemetry.tell.iter().flat_map(|tell| &tell.to).map(|channel| ("telemetry.tell", channel));
             let each = told.chain(config.approvals.channels.iter().map(|channel| ("approvals.channels", channel)));
-            each.filter_map(|(setting, channel)| Some(format!("`{setting}`: {}", channels.check(channel).err()?))).collect::<Vec<_>>()
+            let unknown =
+                |(setting, channel): (&str, &String)| Some(fault(&[], format!("`{setting}`: {}", channels.check(channel).err()?)));
+            each.filter_map(unknown).collect::<Vec<_>>()
         };
         faults.extend(channels.as_ref().map(told).unwrap_or_default());
         let connections = connect(config, &net, ground).map_err(|errors| faults.extend(errors)).ok();
@@ -88,7 +92,8 @@ impl Parts {
         // Without the connections nothing can be said of who reads through them.
         let told = |adapter: &&adapters::AdapterConfig| connections.is_some() || adapter.connection().is_none();
         let adapters = adapters::build(config.adapters.iter().filter(told), &around);
-        let adapters = adapters.map_err(|errors| faults.extend(errors.iter().map(|error| format!("{error:#}")))).ok();
+        let adapters =
+            adapters.map_err(|errors| faults.extend(errors.iter().map(|error| fault(&["adapters", &error.name], error.to_string())))).ok();
         match (connections, channels, adapters) {
             (Some(connections), Some(channels), Some(adapters)) if faults.is_empty() => Ok(Self { net, connections, channels, adapters }),
             (_, _, _) => Err(Unusable(faults)),
@@ -97,10 +102,11 @@ impl Parts {
 }
 
 /// What is wrong with settings that stand for themselves.
-pub(super) fn faults_alone(config: &Config) -> Vec<String> {
+pub(super) fn faults_alone(config: &Config) -> Vec<Fault> {
     let store = store::file_of(config.store.url.expose()).map_err(|error: StoreError| error.to_string());
     let log = logs::check(&config.telemetry.log).map_err(|error| format!("`telemetry.log`: {error}"));
-    config.bus.faults().into_iter().chain(store.err()).chain(log.err()).chain(config.web.fault()).chain(faults_of_people(config)).collect()
+    let all = config.bus.faults().into_iter().chain(store.err()).chain(log.err()).chain(config.web.fault()).chain(faults_of_people(config));
+    all.map(|message| config.source.fault(&[], message)).collect()
 }
 
 /// A question that nobody can answer would stop what it asks about for ever.
@@ -120,16 +126,17 @@ fn faults_of_people(config: &Config) -> Vec<String> {
     faults
 }
 
-fn connect(config: &Config, net: &Net, ground: &Ground<'_>) -> Result<Connections, Vec<String>> {
+fn connect(config: &Config, net: &Net, ground: &Ground<'_>) -> Result<Connections, Vec<Fault>> {
     let connections = Connections::build(&config.connections, net, &ground.store, ground.tasks);
-    let mut connections = connections.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let of_connection = |error: &ConnectionError| config.source.fault(&["connections", &error.name], error.to_string());
+    let mut connections = connections.map_err(|errors| errors.iter().map(of_connection).collect::<Vec<_>>())?;
     let mut faults = Vec::new();
     for adapter in &config.adapters {
         // A name that is not there is told when the adapter is built.
         if let Some(connection) = adapter.connection().filter(|name| connections.named(name).is_some())
             && let Err(error) = connections.assign(&adapter.source, connection)
         {
-            faults.push(format!("adapter `{}`: {error}", adapter.name));
+            faults.push(config.source.fault(&["adapters", &adapter.name], format!("adapter `{}`: {error}", adapter.name)));
         }
     }
     if faults.is_empty() { Ok(connections) } else { Err(faults) }

@@ -45,7 +45,7 @@ fn no_two_types_share_a_name() {
 #[test]
 fn every_setting_says_what_it_is() {
     for entry in CATALOG {
-        let schema = entry.schema().to_value();
+        let schema = entry.schema(&mut SchemaGenerator::default()).to_value();
         let properties = schema["properties"].as_object().cloned().unwrap_or_default();
         for (name, property) in properties {
             assert!(property["description"].is_string(), "{}: {name}", entry.kind);

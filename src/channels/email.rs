@@ -21,7 +21,6 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(super) struct Email {
     /// The server: `smtps://user:password@host` (TLS), `smtp+starttls://…` (TLS after a plain greeting) or `smtp://…` (none).
-    #[schemars(with = "String")]
     smtp: Secret,
     /// The sender, e.g. `Quell <quell@contoso.com>`.
     from: String,

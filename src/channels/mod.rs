@@ -10,7 +10,7 @@ mod teams;
 
 use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc};
 
-use schemars::{JsonSchema, Schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -80,7 +80,7 @@ pub struct ChannelError {
 const ANY: &str = "*";
 
 /// The channel that is there without being configured, so that a first playbook works.
-const DEFAULT: &str = "log:default";
+pub const DEFAULT: &str = "log:default";
 
 impl Channels {
     /// Builds every channel from its settings by `TYPE:NAME`; contacts nobody.
@@ -153,7 +153,7 @@ pub struct Entry {
     pub kind: &'static str,
     pub summary: &'static str,
     pub example: &'static str,
-    schema: fn() -> Schema,
+    schema: fn(&mut SchemaGenerator) -> Schema,
     prepare: Prepare,
 }
 
@@ -163,7 +163,7 @@ impl Entry {
             kind: C::TYPE,
             summary: C::SUMMARY,
             example: C::EXAMPLE,
-            schema: || schemars::schema_for!(C),
+            schema: C::json_schema,
             prepare: |name, settings| {
                 let channel: C = serde_json::from_value(settings).map_err(|error| error.to_string())?;
                 channel.check(name)?;
@@ -173,8 +173,8 @@ impl Entry {
     }
 
     /// The JSON Schema of the settings.
-    pub fn schema(&self) -> Schema {
-        (self.schema)()
+    pub fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        (self.schema)(generator)
     }
 }
 

@@ -12,7 +12,6 @@ use crate::{connections::Failure, secret::Secret};
 #[serde(deny_unknown_fields)]
 pub(super) struct Slack {
     /// The URL of the incoming webhook. Who knows it can post: keep it in a file or the environment.
-    #[schemars(with = "String")]
     url: Secret,
 }
 

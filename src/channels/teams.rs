@@ -16,7 +16,6 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(super) struct Teams {
     /// The URL of the workflow or incoming webhook. Who knows it can post: keep it in a file or the environment.
-    #[schemars(with = "String")]
     url: Secret,
 }
 

@@ -78,7 +78,7 @@ enum Command {
     /// What came, and what became of it.
     #[command(subcommand)]
     Alerts(alerts::Alerts),
-    /// What playbooks did, step by step; begin one by hand, cancel one, or settle what nobody knows.
+    /// What playbooks did, step by step; begin one by hand, cancel one, settle what nobody knows, or undo what one did.
     #[command(subcommand)]
     Runs(runs::Runs),
     /// What people are asked: look at the exact plan, and agree to it or not.
@@ -94,7 +94,7 @@ enum Command {
     /// Who did what, and whether somebody edited it afterwards.
     #[command(subcommand)]
     Audit(audit::Audit),
-    /// Serve an editor over the standard input and output: problems, completion and explanations while a playbook is written.
+    /// Serve an editor over the standard input and output: problems, completion and explanations while playbooks and settings are written.
     Lsp(lsp::Lsp),
     /// Print the JSON Schema of what can be written, for editors.
     Schema {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Exit, output};
 use crate::{
     actions::{self, CATALOG, Entry},
-    playbook,
+    config, playbook,
     problem::did_you_mean,
     trial,
 };
@@ -18,6 +18,8 @@ pub(super) enum Schema {
     Playbook,
     /// The tests of a playbook.
     Test,
+    /// The settings, `quell.yaml`.
+    Config,
 }
 
 #[derive(Debug, Subcommand)]
@@ -35,6 +37,7 @@ impl Schema {
         match self {
             Self::Playbook => output::print_json(&playbook::json_schema()),
             Self::Test => output::print_json(&trial::json_schema()),
+            Self::Config => output::print_json(&config::json_schema()),
         }
     }
 }

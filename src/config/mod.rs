@@ -1,5 +1,10 @@
 //! The settings: `quell.yaml`, with `QUELL_…` variables above it ([`variables`]). Read once, at the start.
+//!
+//! What is wrong is told as a whole ([`mod@faults`]), with the places that [`source`] knows. What can be set, editors know from [`schema`].
 
+mod faults;
+mod schema;
+mod source;
 mod variables;
 
 use std::{
@@ -7,10 +12,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use self::variables::Layered;
+use self::{faults::faults, variables::Layered};
+pub use self::{
+    faults::{Fault, sentences},
+    schema::json_schema,
+    source::Source,
+};
 use crate::{
     adapters::AdapterConfig, bus::rabbitmq, connections::ConnectionConfig, engine::Guardrails, engine::SiteApprovals, net::NetConfig,
     news::Language, news::Outlet, news::Tell, people::People, secret::Secrets, store::StoreConfig, telemetry::logs::LogFormat,
@@ -18,18 +29,21 @@ use crate::{
 };
 
 /// Everything that can be set. Without a file everything has its default, which runs on one machine and reaches nothing.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(title = "Quell settings")]
 pub struct Config {
     /// What carries alerts: `embedded`, or a broker.
     pub bus: rabbitmq::Settings,
     /// Where the journal is.
     pub store: StoreConfig,
     /// Where alerts come from.
+    #[schemars(schema_with = "schema::adapters")]
     pub adapters: Vec<AdapterConfig>,
     /// Outside systems and the credentials for them.
     pub connections: BTreeMap<String, ConnectionConfig>,
     /// Where to notify.
+    #[schemars(schema_with = "schema::channels")]
     pub channels: BTreeMap<String, Value>,
     /// What playbooks may send as `secret("name")`, each as `${env:NAME}` or `${file:/path}`.
     pub secrets: Secrets,
@@ -47,10 +61,13 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// What outgoing calls may reach.
     pub net: NetConfig,
+    /// The text that this was read from.
+    #[serde(skip)]
+    pub source: Source,
 }
 
 /// How the program reports on itself.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetryConfig {
     /// Which log lines are written, e.g. `info,quell=debug`.
@@ -63,10 +80,10 @@ pub struct TelemetryConfig {
     pub language: Language,
 }
 
-/// Why the settings cannot be used.
+/// Everything for which the settings cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(String);
+#[error("{}", sentences(.0))]
+pub struct ConfigError(pub Vec<Fault>);
 
 /// The file that is used when it is there and no other is named.
 pub const DEFAULT_FILE: &str = "quell.yaml";
@@ -104,6 +121,7 @@ impl Default for Config {
             web: WebConfig::default(),
             telemetry: TelemetryConfig::default(),
             net: NetConfig::default(),
+            source: Source::default(),
         }
     }
 }
@@ -124,11 +142,12 @@ impl Config {
     /// Reads the settings: the named file, else [`DEFAULT_FILE`] if it is there, else the defaults; then the variables.
     ///
     /// # Errors
-    /// Says which file, line, key or variable is wrong, why, and what is known instead.
+    /// Says of everything that is wrong where it is, why, and what is known instead.
     pub fn load(file: Option<&Path>, variables: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let found = file.or_else(|| Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists()));
         let text = match found {
-            Some(path) => std::fs::read_to_string(path).map_err(|error| ConfigError(format!("read `{}`: {error}", path.display())))?,
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| ConfigError(vec![Fault { place: None, message: format!("read `{}`: {error}", path.display()) }]))?,
             None => String::new(),
         };
         let name = found.map_or_else(|| DEFAULT_FILE.to_owned(), |path| path.display().to_string());
@@ -140,25 +159,27 @@ impl Config {
     /// # Errors
     /// See [`Config::load`].
     pub fn parse(text: &str, name: &str, variables: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        let in_file = |error: serde_yaml::Error| ConfigError(format!("in `{name}`: {error}"));
         let variables = variables::settings(variables)?;
-        let is_empty = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
-        if variables.is_empty() {
-            return if is_empty { Ok(Self::default()) } else { yaml(text).map_err(in_file) };
+        let source = Source::read(name, text).map_err(|fault| ConfigError(vec![fault]))?;
+        let mut settings = Layered::from(source.to_value());
+        for variable in &variables {
+            settings.set(&variable.path, variable.text.clone());
         }
-        let mut settings = Layered::from(if is_empty { Value::Null } else { yaml(text).map_err(in_file)? });
-        let names = variables.iter().map(|variable| variable.path.join(".")).collect::<Vec<_>>().join("`, `");
-        for variable in variables {
-            settings.set(&variable.path, variable.text);
+        match Self::deserialize(settings.clone()) {
+            Ok(config) => Ok(Self { source, ..config }),
+            Err(error) => Err(ConfigError(faults(&source, settings, &variables, &error))),
         }
-        Self::deserialize(settings).map_err(|error| ConfigError(format!("in `{name}` with the variables for `{names}`: {error}")))
     }
 }
 
-fn yaml<T: DeserializeOwned>(text: &str) -> Result<T, serde_yaml::Error> {
+/// As the settings are read, and the variables that stand for more than a text.
+fn options() -> serde_yaml::Options {
     // An excerpt of the file would show a secret beside the fault.
-    let options = serde_yaml::options! { strict_booleans: true, leading_zero_numbers_as_strings: true, with_snippet: false };
-    serde_yaml::from_str_with_options(text, options)
+    serde_yaml::options! { strict_booleans: true, leading_zero_numbers_as_strings: true, with_snippet: false }
+}
+
+fn yaml<T: DeserializeOwned>(text: &str) -> Result<T, serde_yaml::Error> {
+    serde_yaml::from_str_with_options(text, options())
 }
 
 #[cfg(test)]
@@ -190,11 +211,39 @@ mod tests {
     #[test]
     fn a_misspelt_setting_is_refused_with_its_place() {
         let error = parse("bus:\n  urll: embedded\n", &[]).err().unwrap();
-        assert!(error.contains("quell.yaml") && error.contains("urll") && error.contains("line 2"), "{error}");
+        assert_eq!(error, "quell.yaml:2:3: `bus.urll`: unknown field `urll`; did you mean `url`?");
         let error = parse("", &[("QUELL_BUSS__URL", "x")]).err().unwrap();
         assert!(error.contains("QUELL_BUSS__URL") && error.contains("did you mean `QUELL_BUS__…`"), "{error}");
         let error = parse("", &[("QUELL_BUS__URLL", "x")]).err().unwrap();
         assert!(error.contains("bus.urll"), "{error}");
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_its_place() {
+        let file = "buss: {url: x, prefetch: 1}\nbus:\n  urll: x\n  prefetch: many\nadapters:\n  - {name: a, type: webhook, path: /hooks/a, auth: none, \
+                    pth: x}\n  - name: b\n    type: poll\n  - {type: poll}\nconnections:\n  c: {type: microsoft, tenant_id: t, client_id: 7}\n\
+                    secrets: {one: literal, two: '${env:QUELL_NO_SUCH}'}\nusers:\n  ann: {rolle: admin}\nnet: [x]\nweb: {listen: nowhere}\n";
+        let error = parse(file, &[("QUELL_BUS__DECLARE", "perhaps")]).err().unwrap();
+        let found: Vec<_> = error.split("\nerror: ").collect();
+        let expected = [
+            ("quell.yaml:6:58", "`adapters`: adapter `a`: unknown field `pth`"),
+            ("quell.yaml:7:5", "adapter `b`: missing field `url`"),
+            ("quell.yaml:9:5", "an adapter has no `name`"),
+            ("quell.yaml:2:1", "`bus.declare`: invalid type: string \"perhaps\""),
+            ("quell.yaml:4:3", "`bus.prefetch`: invalid type"),
+            ("quell.yaml:3:3", "`bus.urll`: unknown field `urll`; did you mean `url`?"),
+            ("quell.yaml:1:1", "`buss`: unknown field `buss`; did you mean `bus`?"),
+            ("quell.yaml:11:3", "`connections.c`: it is to be a text"),
+            ("quell.yaml:15:7", "`net`: it is to be a map of settings"),
+            ("quell.yaml:12:11", "`secrets.one`: a secret stands outside of the settings"),
+            ("quell.yaml:12:25", "`secrets.two`: the environment has no `QUELL_NO_SUCH`"),
+            ("quell.yaml:14:9", "`users.ann`: unknown field `rolle`; did you mean `role`?"),
+            ("quell.yaml:16:7", "`web.listen`: invalid socket address"),
+        ];
+        for (place, what) in expected {
+            assert!(found.iter().any(|it| it.starts_with(&format!("{place}: ")) && it.contains(what)), "{place}: {what}\n{found:#?}");
+        }
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
     }
 
     #[test]
@@ -240,13 +289,15 @@ mod tests {
         let connection =
             |secret: &str| format!("connections:\n  c: {{type: microsoft, tenant_id: t, client_id: c, client_secret: {secret}}}\n");
         for (file, variables, reason) in [
-            ("bus:\n  url: amqp://u:hunter2@h\n  urll: x\n".to_owned(), &[][..], "line 3"),
+            ("bus:\n  url: amqp://u:hunter2@h\n  urll: x\n".to_owned(), &[][..], "quell.yaml:3:3"),
             ("bus: {url: 'amqp://u:hunter2${env:QUELL_X@h'}".to_owned(), &[], "has no `}`"),
             ("bus: {url: 'amqp://u:${hunter2}@h'}".to_owned(), &[], "is not a reference"),
             ("bus: {url: 'amqp://u:hunter2@${env:QUELL_NO_SUCH}'}".to_owned(), &[], "QUELL_NO_SUCH"),
-            ("bus: {url: 'amqp://u:hunter2@h', prefetch: [}".to_owned(), &[], "line 1"),
+            ("bus: {url: 'amqp://u:hunter2@h', prefetch: [}".to_owned(), &[], "quell.yaml:1:"),
             (connection("8675309"), &[], "in quotes"),
             (connection("8675309.5"), &[], "in quotes"),
+            (connection("867530986753098675309867530986753098675309"), &[], "in quotes"),
+            (connection("86753098675309867530"), &[], "in quotes"),
             (connection("-8675309"), &[("QUELL_BUS__PREFETCH", "7")], "in quotes"),
             (connection("[hunter2]"), &[], "a text"),
             ("bus: {url: 'amqp://u:hunter2@h'}".to_owned(), &[("QUELL_BUS__PREFETCH", "x")], "bus.prefetch"),

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use serde::{
     Deserializer,
     de::{
-        IntoDeserializer, Visitor,
+        Error as _, IntoDeserializer, Visitor,
         value::{MapAccessDeserializer, MapDeserializer},
     },
     forward_to_deserialize_any,
 };
 use serde_json::{Error, Value};
 
-use super::{ConfigError, SECTIONS, yaml};
+use super::{ConfigError, SECTIONS, faults::Fault, yaml};
 use crate::problem::nearest;
 
 /// A setting that a variable stands for.
@@ -24,6 +24,7 @@ pub(super) struct Variable {
 }
 
 /// Settings of the file with variables above them.
+#[derive(Clone)]
 pub(super) enum Layered {
     Map(BTreeMap<String, Self>),
     /// Anything else, as the file has it.
@@ -51,7 +52,8 @@ pub(super) fn settings(variables: impl Iterator<Item = (String, String)>) -> Res
             found.push(Variable { path, text });
         } else if let Some(meant) = nearest(section, SECTIONS.iter().copied()) {
             let advice = format!("did you mean `QUELL_{}__…`, as in `{meant}`?", meant.to_uppercase());
-            return Err(ConfigError(format!("the variable `{name}` stands for no setting; {advice}")));
+            let message = format!("the variable `{name}` stands for no setting; {advice}");
+            return Err(ConfigError(vec![Fault { place: None, message }]));
         }
     }
     Ok(found)
@@ -70,6 +72,32 @@ impl Layered {
         };
         entries.entry(first.clone()).or_insert(Self::File(Value::Null)).set(rest, text);
         *self = Self::Map(entries);
+    }
+
+    /// Each entry of each section as settings of its own, with its section and its key or number. No setting needs another to be read.
+    pub(super) fn parts(self) -> Vec<(Vec<String>, Self)> {
+        let Self::Map(sections) = self else { return Vec::new() };
+        let mut parts = Vec::new();
+        for (section, content) in sections {
+            for (key, entry) in content.entries(&section) {
+                let settings = Self::Map(BTreeMap::from([(section.clone(), entry)]));
+                parts.push((std::iter::once(section.clone()).chain(key).collect(), settings));
+            }
+        }
+        parts
+    }
+
+    /// The content of a section with one entry at a time; as it is, where it has none.
+    fn entries(self, section: &str) -> Vec<(Option<String>, Self)> {
+        match self {
+            Self::Map(entries) if SECTIONS.contains(&section) => {
+                entries.into_iter().map(|(key, entry)| (Some(key.clone()), Self::Map(BTreeMap::from([(key, entry)])))).collect()
+            }
+            Self::File(Value::Array(items)) => {
+                items.into_iter().enumerate().map(|(at, item)| (Some(at.to_string()), Self::File(Value::Array(vec![item])))).collect()
+            }
+            content @ (Self::Map(_) | Self::File(_) | Self::Variable(_)) => vec![(None, content)],
+        }
     }
 
     /// For where something else than a text is wanted.
@@ -134,7 +162,11 @@ impl<'de> Deserializer<'de> for Layered {
     }
 
     fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
-        self.deserialize_map(visitor)
+        match self.read() {
+            map @ (Self::Map(_) | Self::File(Value::Object(_))) => map.deserialize_any(visitor),
+            // Also a list: it would be taken for the values in the order of the program.
+            Self::File(_) | Self::Variable(_) => Err(Error::custom("it is to be a map of settings")),
+        }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// The limits, as written under `guardrails:`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Guardrails {
     /// Destructive actions that may be carried out without a person's approval: names, or groups such as `subscription.*`.
@@ -32,7 +33,7 @@ pub struct Guardrails {
 }
 
 /// At most so many steps within a while.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
     /// An action, or a group such as `subscription.*`.

@@ -149,6 +149,8 @@ pub(super) fn blank(step: &Step, frame: &Frame<'_>, sight: Sight<'_>, now: Times
         due_at: None,
         started_at: now,
         ended_at: None,
+        returns_at: None,
+        decided: None,
     }
 }
 

@@ -40,9 +40,11 @@ impl Rehearsal {
     pub async fn settle(&self, death: impl Future<Output = ()>) -> Result<bool, StoreError> {
         tokio::pin!(death);
         for _ in 0..MOST_ROUNDS {
+            let now = self.engine.store.clock().now();
             let decided = self.engine.decide_some().await?;
-            let due = self.engine.store.due_runs(self.engine.store.clock().now(), None, AT_ONCE).await?;
-            if decided == 0 && due.is_empty() {
+            let returned = self.engine.store.begin_returns(now).await?.len();
+            let due = self.engine.store.due_runs(now, None, AT_ONCE).await?;
+            if decided == 0 && returned == 0 && due.is_empty() {
                 return Ok(true);
             }
             let driving = futures_util::future::join_all(due.iter().map(|run| self.driver.drive(run)));
@@ -60,7 +62,8 @@ impl Rehearsal {
     /// # Errors
     /// The store cannot be read.
     pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.engine.store.next_due().await
+        let (due, returns) = (self.engine.store.next_due().await?, self.engine.store.next_return().await?);
+        Ok([due, returns].into_iter().flatten().min())
     }
 
     /// The engine.

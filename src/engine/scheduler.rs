@@ -13,6 +13,7 @@ use crate::{
     lifecycle::{Stop, Tasks},
     run::{Mode, RunId},
     store::Store,
+    telemetry::signals::Signals,
 };
 
 /// Gives due runs to the driver.
@@ -24,6 +25,7 @@ pub(super) struct Scheduler {
     tasks: Tasks,
     /// Runs of other modes are left for a program that acts.
     only: Option<Mode>,
+    signals: Signals,
     under_way: Arc<Mutex<HashSet<RunId>>>,
     places: Arc<Semaphore>,
 }
@@ -50,6 +52,7 @@ impl Scheduler {
             begun,
             tasks,
             only,
+            signals: engine.signals.clone(),
             under_way: Arc::default(),
             places: Arc::new(Semaphore::new(RUNS_AT_ONCE)),
         }
@@ -57,11 +60,24 @@ impl Scheduler {
 
     pub(super) async fn run(self, stop: Stop) {
         while !stop.is_requested() {
+            self.begin_returns().await;
             let started = stop.or(self.start_due_runs()).await.unwrap_or_default();
             if started == 0 {
                 // Running out of time is the signal to look again.
                 let _told = stop.or(tokio::time::timeout(LOOK_AGAIN, self.begun.notified())).await;
             }
+        }
+    }
+
+    /// Takes up again what is to be undone by itself; every node may, and one of them does.
+    async fn begin_returns(&self) {
+        // A dry run undoes nothing.
+        if self.only.is_some() || !self.store.is_alive() {
+            return;
+        }
+        match self.store.begin_returns(self.store.clock().now()).await {
+            Ok(begun) => begun.iter().for_each(|(run, playbook)| self.signals.return_begun(run, playbook)),
+            Err(error) => self.signals.store_failed(&error.to_string()),
         }
     }
 

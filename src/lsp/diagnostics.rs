@@ -10,12 +10,14 @@ use gen_lsp_types::{
 use super::{documents::Document, position};
 use crate::{
     playbook::{CODES, Code},
-    problem::{Problem, Severity},
+    problem::{Place, Problem, Severity},
 };
 
 /// What is wrong with an open file.
 pub(super) fn all(uri: &Uri, document: &Document) -> PublishDiagnosticsParams {
-    let diagnostics = document.problems().iter().map(|problem| diagnostic(problem, &document.text)).collect();
+    let problems = document.problems().iter().map(|problem| diagnostic(problem, &document.text));
+    let faults = document.faults().iter().map(|fault| plain(fault.message.clone(), fault.place.as_ref(), &document.text));
+    let diagnostics = problems.chain(faults).collect();
     PublishDiagnosticsParams { uri: uri.clone(), version: Some(document.version), diagnostics }
 }
 
@@ -52,19 +54,30 @@ pub(super) fn mending(params: &CodeActionParams, document: &Document) -> Vec<Cod
 
 fn diagnostic(problem: &Problem, text: &str) -> Diagnostic {
     let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
-    // What is wrong with a whole file is shown at its first line.
-    let span = if problem.place.line == 0 { 0..text.lines().next().unwrap_or_default().len() } else { problem.place.span.clone() };
     let address = CODES.iter().find(|code| code.id == problem.code).and_then(Code::address);
     Diagnostic {
-        range: position::range(text, &span),
         severity: Some(match problem.severity {
             Severity::Error => DiagnosticSeverity::Error,
             Severity::Warning => DiagnosticSeverity::Warning,
         }),
         code: Some(lsp::Code::String(problem.code.to_owned())),
         code_description: address.map(|address| CodeDescription { href: Uri(address) }),
+        ..plain(format!("{}{help}", problem.message), Some(&problem.place), text)
+    }
+}
+
+/// An error without a code.
+fn plain(message: String, place: Option<&Place>, text: &str) -> Diagnostic {
+    // What is wrong with a whole file is shown at its first line.
+    let first_line = || 0..text.lines().next().unwrap_or_default().len();
+    let span = place.filter(|place| place.line > 0).map_or_else(first_line, |place| place.span.clone());
+    Diagnostic {
+        range: position::range(text, &span),
+        severity: Some(DiagnosticSeverity::Error),
+        code: None,
+        code_description: None,
         source: Some("quell".to_owned()),
-        message: format!("{}{help}", problem.message).into(),
+        message: message.into(),
         tags: None,
         related_information: None,
         data: None,

@@ -9,7 +9,7 @@ use std::{
 use gen_lsp_types::Uri;
 use url::Url;
 
-use crate::{app::check::Checked, problem::Problem};
+use crate::{app::check::Checked, config::Fault, problem::Problem};
 
 /// The open files, by the names that the editor gives them.
 #[derive(Debug, Default)]
@@ -33,6 +33,8 @@ pub(super) struct Seen {
     /// Of which text.
     pub(super) version: i32,
     pub(super) problems: Vec<Problem>,
+    /// What is wrong with the settings, where the file has them.
+    pub(super) faults: Vec<Fault>,
     /// The folder, and what the settings give.
     pub(super) checked: Arc<Checked>,
 }
@@ -74,7 +76,16 @@ impl Documents {
 impl Document {
     /// What is wrong, if the text was checked as it is now.
     pub(super) fn problems(&self) -> &[Problem] {
-        self.seen.as_ref().filter(|seen| seen.version == self.version).map_or(&[], |seen| &seen.problems)
+        self.seen_now().map_or(&[], |seen| &seen.problems)
+    }
+
+    /// The same of settings.
+    pub(super) fn faults(&self) -> &[Fault] {
+        self.seen_now().map_or(&[], |seen| &seen.faults)
+    }
+
+    fn seen_now(&self) -> Option<&Seen> {
+        self.seen.as_ref().filter(|seen| seen.version == self.version)
     }
 }
 

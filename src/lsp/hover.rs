@@ -23,7 +23,8 @@ fn about_key(place: &Place<'_>) -> Option<String> {
     let name = place.sketch.name(key)?;
     let allowed = Allowed::at(place.root(), &place.sketch, &around);
     let words: Vec<String> = allowed.words().into_iter().map(|(word, _)| format!("`{word}`")).collect();
-    Some(format!("`{name}`: {}\n\n{}", allowed.description()?, words.join(", ")).trim_end().to_owned())
+    let default = allowed.default_value().map(|value| format!("\n\nIf left out: `{value}`")).unwrap_or_default();
+    Some(format!("`{name}`: {}{default}\n\n{}", allowed.description()?, words.join(", ")).trim_end().to_owned())
 }
 
 fn about_value(place: &Place<'_>) -> Option<String> {

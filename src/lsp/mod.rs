@@ -1,4 +1,4 @@
-//! The language server: editors ask over the standard input and are answered over the standard output, while a playbook is written.
+//! The language server: editors ask over the standard input and are answered over the standard output, while a playbook or settings are written.
 //!
 //! The conversation is in [`server`], its messages in [`wire`]. What is wrong ([`diagnostics`]) is what `quell check` finds in the folder as
 //! the editor has it ([`documents`], [`site`]). What can be typed ([`completion`]) and what it means ([`hover`]) is asked of the JSON [`schema`]

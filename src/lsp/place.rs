@@ -5,13 +5,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{
-    schema::{Allowed, PLAYBOOK, TESTS},
+    schema::{Allowed, Form},
     sketch::{Sketch, Slot, Spot},
 };
-use crate::{
-    app::check::Checked,
-    playbook::{Playbook, is_test},
-};
+use crate::{app::check::Checked, playbook::Playbook};
 
 /// A place in a file.
 pub(super) struct Place<'a> {
@@ -19,24 +16,25 @@ pub(super) struct Place<'a> {
     pub(super) spot: Spot,
     pub(super) offset: usize,
     pub(super) checked: &'a Checked,
+    pub(super) form: Form,
     path: &'a Path,
 }
 
 impl<'a> Place<'a> {
-    pub(super) fn new(path: &'a Path, text: &'a str, offset: usize, checked: &'a Checked) -> Self {
+    pub(super) fn new((path, form): (&'a Path, Form), text: &'a str, offset: usize, checked: &'a Checked) -> Self {
         let sketch = Sketch::of(text);
         let spot = sketch.spot(offset);
-        Self { sketch, spot, offset, checked, path }
+        Self { sketch, spot, offset, checked, form, path }
     }
 
     /// The schema of the whole file.
     pub(super) fn root(&self) -> &'static Value {
-        if self.is_test() { &TESTS } else { &PLAYBOOK }
+        self.form.schema()
     }
 
     /// Whether the file holds tests.
     pub(super) fn is_test(&self) -> bool {
-        is_test(self.path)
+        self.form == Form::Tests
     }
 
     /// What may stand here.
@@ -62,7 +60,7 @@ impl<'a> Place<'a> {
 
     /// Where the expression begins in whose midst the place is.
     pub(super) fn expression(&self) -> Option<usize> {
-        if self.is_test() || self.spot.slot == Slot::Key {
+        if self.form != Form::Playbook || self.spot.slot == Slot::Key {
             return None;
         }
         let begun = self.typed().rfind("${").filter(|at| !self.typed().get(*at..).unwrap_or_default().contains('}'));

@@ -2,19 +2,32 @@
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
+use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::sketch::Sketch;
 use crate::{
+    config,
     playbook::{self, RHAI},
     trial,
 };
+
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Playbook,
+    Tests,
+    Settings,
+}
 
 /// What playbooks hold.
 pub(super) static PLAYBOOK: LazyLock<Value> = LazyLock::new(playbook::json_schema);
 
 /// What test files hold.
-pub(super) static TESTS: LazyLock<Value> = LazyLock::new(trial::json_schema);
+static TESTS: LazyLock<Value> = LazyLock::new(trial::json_schema);
+
+/// What the settings hold.
+static SETTINGS: LazyLock<Value> = LazyLock::new(config::json_schema);
 
 /// What may stand at a place: several schemas, where there is a choice. Those that say more of the same come first.
 #[derive(Debug, Clone, Default)]
@@ -28,22 +41,44 @@ pub(super) struct Offered<'s> {
     pub(super) value: Allowed<'s>,
 }
 
+impl Form {
+    pub(super) fn schema(self) -> &'static Value {
+        match self {
+            Self::Playbook => &PLAYBOOK,
+            Self::Tests => &TESTS,
+            Self::Settings => &SETTINGS,
+        }
+    }
+}
+
 impl<'s> Allowed<'s> {
     /// What may stand inside the keys and items around a place.
     pub(super) fn at(root: &'s Value, sketch: &Sketch<'_>, around: &[usize]) -> Self {
         let mut found = Self::resolved(root, [root]);
         let mut parent = None;
         for knot in around {
+            let beside = |key: &str| sketch.child(parent, key).map(|it| sketch.scalar(it));
             found = match sketch.name(*knot) {
                 Some(name) => {
-                    let beside = |key: &str| sketch.child(parent, key).map(|it| sketch.scalar(it));
-                    Self::resolved(root, found.0.iter().flat_map(|schema| under(schema, name, &beside)))
+                    let of_kind = found.of_kind(&|key| beside(key).filter(|_| key != name));
+                    Self::resolved(root, of_kind.0.iter().flat_map(|schema| under(schema, name, &beside)))
                 }
                 None => found.item(root),
             };
             parent = Some(*knot);
         }
-        found
+        found.of_kind(&|key| sketch.child(parent, key).map(|it| sketch.scalar(it)))
+    }
+
+    /// Of several forms of a map that one of its words tells apart, as `type` does, the one that is written; all, where none is.
+    fn of_kind<'t>(self, inside: &impl Fn(&str) -> Option<&'t str>) -> Self {
+        let is_other = |schema: &&Value| {
+            let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+            let words = properties.filter_map(|(key, value)| Some((inside(key)?, value.get("const")?.as_str()?)));
+            words.into_iter().any(|(written, word)| written != word)
+        };
+        let fitting: Vec<_> = self.0.iter().copied().filter(|schema| !is_other(schema)).collect();
+        if fitting.iter().any(|schema| schema.get("properties").is_some()) { Self(fitting) } else { self }
     }
 
     /// What may be an item of the list that may stand here.
@@ -91,6 +126,11 @@ impl<'s> Allowed<'s> {
                 }
             }
         }
+        for names in self.0.iter().filter_map(|schema| schema.get("propertyNames")) {
+            for name in strings(names, "enum").filter(|name| !present.contains(name)) {
+                offered.push(Offered { name, is_needed: false, value: Self::default() });
+            }
+        }
         offered
     }
 
@@ -115,6 +155,16 @@ impl<'s> Allowed<'s> {
         self.0.iter().find_map(|schema| schema.get("description")?.as_str()).filter(|it| !it.is_empty())
     }
 
+    /// What counts where nothing stands here, as JSON.
+    pub(super) fn default_value(&self) -> Option<String> {
+        let is_something =
+            |value: &&Value| !value.is_null() && *value != &Value::from("") && value.as_array().is_none_or(|it| !it.is_empty());
+        self.0.iter().find_map(|schema| schema.get("default").filter(is_something)).map(|value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        })
+    }
+
     /// Whether a text here is an expression as it stands.
     pub(super) fn is_expression(&self) -> bool {
         self.0.iter().any(|schema| schema.get("contentMediaType").and_then(Value::as_str) == Some(RHAI))
@@ -122,7 +172,8 @@ impl<'s> Allowed<'s> {
 
     /// Whether a map here may have any key.
     pub(super) fn takes_any_key(&self) -> bool {
-        let is_open = |schema: &Value| schema.get("additionalProperties") != Some(&Value::Bool(false));
+        let is_open =
+            |schema: &Value| schema.get("additionalProperties") != Some(&Value::Bool(false)) || schema.get("patternProperties").is_some();
         self.0.iter().any(|schema| strings(schema, "type").any(|it| it == "object") && is_open(schema))
     }
 }
@@ -132,6 +183,9 @@ fn under<'s, 't>(schema: &'s Value, name: &str, beside: &impl Fn(&str) -> Option
     let property = |schema: &'s Value| schema.get("properties").and_then(|it| it.get(name));
     let mut found: Vec<&Value> = property(schema).into_iter().collect();
     if found.is_empty() {
+        let patterns = schema.get("patternProperties").and_then(Value::as_object).into_iter().flatten();
+        let fits = |pattern: &str| Regex::new(pattern).is_ok_and(|it| it.is_match(name));
+        found.extend(patterns.filter(|(pattern, _)| fits(pattern)).map(|(_, value)| value));
         found.extend(schema.get("additionalProperties").filter(|it| it.is_object()));
     }
     // `if` the action is this one, `then` its parameters are these.

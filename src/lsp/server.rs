@@ -23,7 +23,7 @@ use super::{
     site::{Looked, Site},
     wire::Received,
 };
-use crate::app::check::Checked;
+use crate::{app::check::Checked, config::Fault};
 
 /// The server's side of the conversation.
 #[derive(Debug)]
@@ -33,7 +33,8 @@ pub(super) struct Server {
     documents: Documents,
     /// Whether something has changed that no check has begun to look at.
     pub(super) is_stale: bool,
-    faults: Vec<String>,
+    /// What was told of settings that are not open.
+    faults: Vec<Fault>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,7 +168,8 @@ impl Server {
         let Document { path, text, seen, .. } = self.documents.get(&asked.text_document.uri)?;
         let unknown = Checked::default();
         let checked = seen.as_ref().map_or(&unknown, |seen| &seen.checked);
-        Some(ask(&Place::new(path, text, position::offset(text, asked.position), checked)))
+        let form = self.site.form(path);
+        Some(ask(&Place::new((path, form), text, position::offset(text, asked.position), checked)))
     }
 
     /// The check of what is open now.

@@ -68,4 +68,5 @@ codes! {
     SECRET_FLOWS = "P0035": "a secret flows to where it would be shown, kept or logged",
     CALL = "P0036": "a playbook calls one that cannot be called so",
     TESTS = "P0037": "a test file says something that does not exist",
+    NO_RETURN = "P0038": "a step would be undone by itself in a way that cannot happen",
 }

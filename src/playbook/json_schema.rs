@@ -167,7 +167,8 @@ fn step() -> Value {
         object(json!({"else": {"$ref": "#/$defs/steps", "description": "The steps where no case holds"}}), &["else"]),
     ]});
     let undo = object(
-        json!({"action": action_names(), "with": parameters_of_action(), "expires": span("For how long it can be undone")}),
+        json!({"action": action_names(), "with": parameters_of_action(), "expires": span("For how long it can be undone; 30d if left out"),
+               "after": span("How long after it was done it is undone by itself, unless a person keeps it")}),
         &["action"],
     );
     let reads: Vec<_> = CATALOG.iter().filter(|entry| entry.class == Class::Read).map(|entry| entry.name).collect();

@@ -22,7 +22,7 @@ mod library;
 mod linked;
 mod linking;
 mod never;
-mod node;
+pub(crate) mod node;
 mod outline;
 mod parse;
 mod planned;
@@ -42,7 +42,8 @@ mod visible;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use arguments::Arguments;
@@ -177,12 +178,13 @@ pub struct OwnLimit {
 }
 
 /// What follows when a limit is used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum OnExceed {
+    /// The step is not taken.
     #[default]
     Stop,
+    /// People are asked whether it may be taken.
     RequireApproval,
 }
 

@@ -1,6 +1,7 @@
 //! YAML as a tree that remembers where each key and value stands.
 //!
-//! Playbooks are not read straight into structs: that would stop at the first mistake and lose the places of the others.
+//! Playbooks are not read straight into structs: that would stop at the first mistake and lose the places of the others. The settings, which
+//! are, are read here as well, for the places of what is wrong with them.
 
 use std::{fmt, ops::Range};
 
@@ -9,20 +10,20 @@ use serde::{
     de::{MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Number, Value};
-use serde_yaml::{Location, Spanned};
+use serde_yaml::{Location, Options, Spanned};
 
 /// A hand-written playbook has a few kilobytes.
 const MOST_BYTES: usize = 256 * 1024;
 
 /// A value and the bytes that it covers in the text.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
-    pub(super) span: Range<usize>,
-    pub(super) kind: Kind,
+pub(crate) struct Node {
+    pub(crate) span: Range<usize>,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Null,
     Bool(bool),
     Number(Number),
@@ -33,20 +34,20 @@ pub(super) enum Kind {
 
 /// A key of a map and the bytes that it covers.
 #[derive(Debug, Clone)]
-pub(super) struct Key {
-    pub(super) name: String,
-    pub(super) span: Range<usize>,
+pub(crate) struct Key {
+    pub(crate) name: String,
+    pub(crate) span: Range<usize>,
 }
 
 /// Why a text is not YAML, and where.
 #[derive(Debug)]
-pub(super) struct Broken {
-    pub(super) message: String,
-    pub(super) span: Range<usize>,
+pub(crate) struct Broken {
+    pub(crate) message: String,
+    pub(crate) span: Range<usize>,
 }
 
 /// Reads a text, if it is YAML within the limits of a playbook.
-pub(super) fn parse(text: &str) -> Result<Node, Broken> {
+pub(crate) fn parse(text: &str) -> Result<Node, Broken> {
     if text.len() > MOST_BYTES {
         return Err(Broken { message: format!("the file has {} bytes, over {MOST_BYTES}", text.len()), span: 0..0 });
     }
@@ -64,23 +65,34 @@ pub(super) fn parse(text: &str) -> Result<Node, Broken> {
         max_merge_keys: 0,
     };
     let options = serde_yaml::options! { budget: budget, strict_booleans: true };
-    serde_yaml::from_str_with_options(text, options)
-        .map_err(|error| Broken { message: reason(&error), span: error.location().map_or(0..0, |at| place_of(at, text)) })
+    read(text, options).map_err(|broken| match LIMITS.iter().find(|(words, _)| broken.message.contains(words)) {
+        Some((_, meaning)) => {
+            Broken { message: format!("the file is larger, deeper or more repetitive than a playbook needs: {meaning}"), ..broken }
+        }
+        None => broken,
+    })
+}
+
+/// Reads a text, if it is YAML.
+pub(crate) fn read(text: &str, options: Options) -> Result<Node, Broken> {
+    let broken =
+        |error: serde_yaml::Error| Broken { message: reason(&error), span: error.location().map_or(0..0, |at| place_of(at, text)) };
+    serde_yaml::from_str_with_options(text, options).map_err(broken)
 }
 
 impl Node {
     /// The value under a key, where it is a map.
-    pub(super) fn entry(&self, name: &str) -> Option<&Self> {
+    pub(crate) fn entry(&self, name: &str) -> Option<&Self> {
         let Kind::Map(entries) = &self.kind else { return None };
         entries.iter().find(|(key, _)| key.name == name).map(|(_, value)| value)
     }
 
-    pub(super) fn as_text(&self) -> Option<&str> {
+    pub(crate) fn as_text(&self) -> Option<&str> {
         if let Kind::Text(text) = &self.kind { Some(text) } else { None }
     }
 
     /// Whether there is no expression in it.
-    pub(super) fn is_constant(&self) -> bool {
+    pub(crate) fn is_constant(&self) -> bool {
         match &self.kind {
             Kind::Null | Kind::Bool(_) | Kind::Number(_) => true,
             Kind::Text(text) => !text.contains("${"),
@@ -90,7 +102,7 @@ impl Node {
     }
 
     /// The constant that it is, whatever texts in it may mean.
-    pub(super) fn to_value(&self) -> Value {
+    pub(crate) fn to_value(&self) -> Value {
         match &self.kind {
             Kind::Null => Value::Null,
             Kind::Bool(it) => Value::Bool(*it),
@@ -102,7 +114,7 @@ impl Node {
     }
 
     /// Where to point: a map in block style has no bytes of its own, so at its first key.
-    pub(super) fn place(&self) -> Range<usize> {
+    pub(crate) fn place(&self) -> Range<usize> {
         match &self.kind {
             Kind::Map(entries) if self.span.is_empty() => entries.first().map_or_else(|| self.span.clone(), |(key, _)| key.span.clone()),
             Kind::List(items) if self.span.is_empty() => items.first().map_or_else(|| self.span.clone(), Self::place),
@@ -111,7 +123,7 @@ impl Node {
     }
 
     /// What it is, for a sentence.
-    pub(super) fn what(&self) -> &'static str {
+    pub(crate) fn what(&self) -> &'static str {
         match self.kind {
             Kind::Null => "nothing",
             Kind::Bool(_) => "true or false",
@@ -142,9 +154,6 @@ fn reason(error: &serde_yaml::Error) -> String {
     let text = error.without_snippet().to_string();
     let first = text.lines().next().unwrap_or_default();
     let first = first.split(" at line ").next().unwrap_or(first);
-    if let Some((_, meaning)) = LIMITS.iter().find(|(words, _)| first.contains(words)) {
-        return format!("the file is larger, deeper or more repetitive than a playbook needs: {meaning}");
-    }
     if let Some(key) = first.strip_prefix("duplicate mapping key: ") {
         return format!("the key `{}` is there twice", key.split(", set ").next().unwrap_or(key));
     }
@@ -172,14 +181,14 @@ fn span_of(location: Location, end: usize) -> Range<usize> {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Kind>::deserialize(deserializer)?;
-        Ok(Self { span: span_of(spanned.referenced, MOST_BYTES), kind: spanned.value })
+        Ok(Self { span: span_of(spanned.referenced, usize::MAX), kind: spanned.value })
     }
 }
 
 impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<String>::deserialize(deserializer)?;
-        Ok(Self { span: span_of(spanned.referenced, MOST_BYTES), name: spanned.value })
+        Ok(Self { span: span_of(spanned.referenced, usize::MAX), name: spanned.value })
     }
 }
 

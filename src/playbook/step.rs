@@ -147,7 +147,9 @@ pub struct Rollback {
     /// The step that undoes it: an action, under the id `ID.rollback`.
     pub step: Box<Step>,
     /// For how long it can be undone.
-    pub expires: Option<Duration>,
+    pub expires: Duration,
+    /// How long after it was done it is undone by itself, unless a person keeps it.
+    pub after: Option<Duration>,
 }
 
 /// How the outcome of a step is found out when nobody knows what an attempt did.

@@ -3,14 +3,15 @@
 
 mod named;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 pub use self::named::{MASK, Secrets};
 
 use ring::hmac;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize,
     de::{Error, Visitor},
 };
 
@@ -21,8 +22,11 @@ pub struct Secret(SecretString);
 /// Anything shorter is no secret, and looking for it would blot out ordinary words.
 pub const SHORTEST: usize = 6;
 
+/// What a text can refer to, as editors offer it.
+const REFERENCES: [&str; 2] = ["${env:NAME}", "${file:/path}"];
+
 /// A setting that may refer to the environment (`${env:NAME}`) or a file (`${file:/path}`); it may be shown.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Text(pub String);
 
 impl Secret {
@@ -60,6 +64,26 @@ impl<'de> Deserialize<'de> for Secret {
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Unshown::default()).map(Self)
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": REFERENCES })
+    }
+}
+
+impl JsonSchema for Text {
+    fn schema_name() -> Cow<'static, str> {
+        "Text".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": REFERENCES })
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Map, Value};
 
-use super::{SHORTEST, Secret, Text};
+use super::{REFERENCES, SHORTEST, Secret, Text};
 use crate::problem::did_you_mean;
 
 /// The `secrets` of the settings. Cheap to clone.
@@ -108,6 +109,23 @@ impl<'de> Deserialize<'de> for Secrets {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let values = BTreeMap::<String, Reference>::deserialize(deserializer)?;
         Self::of(values.into_iter().map(|(name, Reference(secret))| (name, secret))).map_err(D::Error::custom)
+    }
+}
+
+impl JsonSchema for Secrets {
+    fn schema_name() -> Cow<'static, str> {
+        "Secrets".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "propertyNames": { "pattern": "^[a-z][a-z0-9_-]*$" },
+            "additionalProperties": {
+                "type": "string", "pattern": "^\\$\\{(env|file):[^}]*\\}$", "examples": REFERENCES,
+                "description": "Where the secret is: `${env:NAME}` or `${file:/path}`, and nothing else",
+            },
+        })
     }
 }
 

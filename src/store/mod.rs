@@ -20,6 +20,7 @@ mod nodes;
 mod outbox;
 mod quarantine;
 mod queue;
+mod rollback;
 mod rows;
 mod runs;
 mod schedules;
@@ -34,6 +35,7 @@ mod writer;
 
 use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sqlx::AnyPool;
 use tokio::sync::Notify;
@@ -52,6 +54,7 @@ pub use lock::Lock;
 pub use outbox::{Fate, Outgoing};
 pub use quarantine::{QuarantineRow, QuarantineState, Rejected};
 pub use queue::Queued;
+pub use rollback::Decider;
 pub use runs::{Change, Progress, RunFilter, Standing, Timeline};
 pub use settle::Settled;
 
@@ -81,7 +84,7 @@ pub struct Store {
 }
 
 /// Where the journal is.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
     /// `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`.
@@ -211,6 +214,8 @@ mod event_tests;
 mod node_tests;
 #[cfg(test)]
 mod outbox_tests;
+#[cfg(test)]
+mod rollback_tests;
 #[cfg(test)]
 mod server_tests;
 #[cfg(test)]

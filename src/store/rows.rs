@@ -1,6 +1,7 @@
 //! Reads the values of a row back into words.
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sqlx::{
     Any, Decode, Row, Type,
@@ -17,6 +18,12 @@ pub(super) fn time(microseconds: i64) -> Result<Timestamp, StoreError> {
 
 pub(super) fn json(text: &str) -> Result<Value, StoreError> {
     serde_json::from_str(text).map_err(|error| corrupt("a document", error.to_string()))
+}
+
+/// A value that is kept as a document, and need not be there.
+pub(super) fn document<T: DeserializeOwned>(row: &AnyRow, column: &str) -> Result<Option<T>, StoreError> {
+    let text: Option<&str> = row.try_get(column)?;
+    text.map(|text| serde_json::from_str(text).map_err(|error| corrupt(column, error.to_string()))).transpose()
 }
 
 pub(super) fn word<T>(what: &str, text: &str, parse: fn(&str) -> Option<T>) -> Result<T, StoreError> {

@@ -310,13 +310,13 @@ pub(super) async fn write_step(
     attempt: Option<&AttemptRecord>,
 ) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO step (run, id, position, action, class, state, plan, output, error, request_id, precondition, target,
-                                   attempts, first_intent_at, due_at, started_at, ended_at, uncertain, within)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $25)
+                                   attempts, first_intent_at, due_at, started_at, ended_at, uncertain, within, returns_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $25, $26)
                  ON CONFLICT (run, id) DO UPDATE SET
                      class = excluded.class, state = excluded.state, output = excluded.output, error = excluded.error,
                      precondition = excluded.precondition, target = excluded.target, attempts = excluded.attempts,
                      first_intent_at = excluded.first_intent_at, due_at = excluded.due_at, ended_at = excluded.ended_at,
-                     uncertain = excluded.uncertain;
+                     uncertain = excluded.uncertain, returns_at = excluded.returns_at;
                  INSERT INTO attempt (run, step, number, intent_at, outcome, http_status, message, ended_at)
                  SELECT $1, $2, $19, $20, $21, $22, $23, $24 WHERE $19 IS NOT NULL
                  ON CONFLICT (run, step, number) DO UPDATE SET
@@ -348,6 +348,7 @@ pub(super) async fn write_step(
             .bind(attempt.map(|it| rows::text(&it.message)))
             .bind(attempt.and_then(|it| it.ended_at).map(Timestamp::as_microsecond))
             .bind(&step.within)
+            .bind(step.returns_at.map(Timestamp::as_microsecond))
     })
     .await
 }
@@ -367,6 +368,7 @@ pub(super) fn read_run(row: &AnyRow) -> Result<RunRecord, StoreError> {
         due_at: rows::time(row.try_get("due_at")?)?,
         ended_at: optional_time(row, "ended_at")?,
         resumed_at: optional_time(row, "resumed_at")?,
+        ended_as: rows::document(row, "ended_as")?,
         cancel: flag(row, "cancel")?,
     })
 }
@@ -393,6 +395,8 @@ pub(super) fn read_step(row: &AnyRow) -> Result<StepRecord, StoreError> {
         due_at: optional_time(row, "due_at")?,
         started_at: rows::time(row.try_get("started_at")?)?,
         ended_at: optional_time(row, "ended_at")?,
+        returns_at: optional_time(row, "returns_at")?,
+        decided: rows::document(row, "decided")?,
     })
 }
 

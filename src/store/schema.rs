@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("upgrade_2.sql"),
     include_str!("upgrade_3.sql"),
     include_str!("upgrade_4.sql"),
+    include_str!("upgrade_rollback.sql"),
     include_str!("upgrade_outbox.sql"),
 ];
 

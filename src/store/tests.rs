@@ -153,6 +153,8 @@ pub(super) fn step(state: StepState, target: &str) -> StepRecord {
         due_at: None,
         started_at: now,
         ended_at: None,
+        returns_at: None,
+        decided: None,
     }
 }
 

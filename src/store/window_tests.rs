@@ -291,6 +291,7 @@ fn done(id: RunId, now: Timestamp) -> RunRecord {
         due_at: now,
         ended_at: Some(now),
         resumed_at: None,
+        ended_as: None,
         cancel: false,
     }
 }

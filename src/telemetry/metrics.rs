@@ -16,6 +16,7 @@ pub struct Metrics {
     pub alerts_quarantined: IntCounterVec,
     pub matches: IntCounterVec,
     pub runs: IntCounterVec,
+    pub rollbacks: IntCounterVec,
     pub steps: IntCounterVec,
     pub action_duration: HistogramVec,
     pub alert_to_decision: Histogram,
@@ -69,6 +70,11 @@ impl Metrics {
             )?,
             matches: make.counters("matches_total", "Alerts that matched a playbook", &["playbook"])?,
             runs: make.counters("runs_total", "Runs that ended", &["playbook", "outcome"])?,
+            rollbacks: make.counters(
+                "rollbacks_total",
+                "Runs that were taken up again to undo what they did, and ended",
+                &["playbook", "outcome"],
+            )?,
             steps: make.counters("steps_total", "Steps that ended", &["action", "outcome"])?,
             action_duration: make.histograms("action_duration_seconds", "How long an attempt at an action took", &["action"])?,
             alert_to_decision: make.histogram(

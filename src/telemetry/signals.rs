@@ -192,9 +192,24 @@ impl Signals {
         info!(run.id = %run, playbook, "run {run} of {playbook} goes on after a restart");
     }
 
+    /// The time has come at which what a run did is undone by itself.
+    pub fn return_begun(&self, run: &RunId, playbook: &str) {
+        info!(run.id = %run, playbook, "run {run} of {playbook} is taken up again: nobody kept what it did, so it is undone");
+    }
+
+    /// A run that was taken up again to undo what it did has ended.
+    pub fn rolled_back(&self, run: &RunId, playbook: &str, state: RunState, reason: &str) {
+        self.0.rollbacks.with_label_values(&[playbook, state.as_str()]).inc();
+        self.tell_end(run, playbook, state, reason);
+    }
+
     /// A run ended.
     pub fn run_ended(&self, run: &RunId, playbook: &str, state: RunState, reason: &str) {
         self.0.runs.with_label_values(&[playbook, state.as_str()]).inc();
+        self.tell_end(run, playbook, state, reason);
+    }
+
+    fn tell_end(&self, run: &RunId, playbook: &str, state: RunState, reason: &str) {
         match state {
             RunState::Indeterminate => error!(run.id = %run, playbook, reason, "run {run} of {playbook} waits for a person: {reason}"),
             RunState::Failed => warn!(run.id = %run, playbook, reason, "run {run} of {playbook} failed: {reason}"),

@@ -86,6 +86,12 @@ pub(super) struct Test {
     /// What people answer, by step.
     #[serde(default)]
     pub(super) approvals: BTreeMap<String, Answer>,
+    /// What an operator has undone, by step: how long after it was done, and when its run has ended.
+    #[serde(default)]
+    pub(super) rollback: BTreeMap<String, Span>,
+    /// What an operator lets stay that would be undone by itself, by step: how long after it was done.
+    #[serde(default)]
+    pub(super) keep: BTreeMap<String, Span>,
     /// When the program dies.
     #[serde(default)]
     pub(super) crash: Option<Crash>,

@@ -21,6 +21,7 @@ enum Change {
     NegateCase(String, usize),
     DropStep(String),
     FailOnError(String),
+    DropReturn(String),
 }
 
 /// Every change that is tried of a playbook.
@@ -40,6 +41,9 @@ pub(super) fn mutants(playbook: &Playbook) -> Vec<Mutant> {
         }
         if matches!(step.on_error, OnError::Continue) {
             add(format!("`on_error: continue` of `{}` removed", step.id), Change::FailOnError(id()));
+        }
+        if step.rollback.as_ref().is_some_and(|rollback| rollback.after.is_some()) {
+            add(format!("`after` of the rollback of `{}` removed", step.id), Change::DropReturn(id()));
         }
         add(format!("step `{}` dropped", step.id), Change::DropStep(id()));
     }
@@ -73,7 +77,7 @@ impl Mutant {
                 drop_step(&mut playbook.steps, id);
                 drop_step(&mut playbook.on_error, id);
             }
-            (Change::NegateIf(id) | Change::NegateCase(id, _) | Change::FailOnError(id), _) => {
+            (Change::NegateIf(id) | Change::NegateCase(id, _) | Change::FailOnError(id) | Change::DropReturn(id), _) => {
                 let step = find(&mut playbook.steps, id).or_else(|| find(&mut playbook.on_error, id));
                 if let Some(step) = step {
                     self.apply_to(step);
@@ -91,6 +95,11 @@ impl Mutant {
                 }
             }
             (Change::FailOnError(_), _) => step.on_error = OnError::Fail,
+            (Change::DropReturn(_), _) => {
+                if let Some(rollback) = &mut step.rollback {
+                    rollback.after = None;
+                }
+            }
             (Change::NegateCase(..) | Change::NegateWhen | Change::DropClause(_) | Change::DropStep(_), _) => {}
         }
     }

@@ -18,6 +18,9 @@ use crate::{
 struct Known<'a> {
     steps: BTreeSet<String>,
     approvals: BTreeSet<String>,
+    /// Those that can be undone, and those that are undone by themselves.
+    undoable: BTreeSet<String>,
+    returning: BTreeSet<String>,
     actions: Vec<&'static str>,
     tables: Vec<&'a str>,
     secrets: BTreeSet<String>,
@@ -45,6 +48,8 @@ pub(super) fn check(test: &Test, playbook: &Playbook, library: &Library) -> Resu
     known.tables("lookups", test.lookups.keys())?;
     known.secrets(&test.secrets)?;
     Known::among("approvals", &known.approvals, test.approvals.keys())?;
+    Known::among("rollback", &known.undoable, test.rollback.keys())?;
+    Known::among("keep", &known.returning, test.keep.keys())?;
     if let Some(Crash::BeforeCall(step) | Crash::AfterCall(step)) = &test.crash {
         Known::among("crash", &known.steps, [step])?;
     }
@@ -67,6 +72,8 @@ impl<'a> Known<'a> {
         let mut known = Self {
             steps: BTreeSet::new(),
             approvals: BTreeSet::new(),
+            undoable: BTreeSet::new(),
+            returning: BTreeSet::new(),
             actions: actions::CATALOG.iter().map(|entry| entry.name).collect(),
             tables: library.sandbox.tables().collect(),
             secrets: playbook.secrets().into_iter().map(ToOwned::to_owned).collect(),
@@ -79,8 +86,10 @@ impl<'a> Known<'a> {
     fn add(&mut self, playbook: &Playbook) {
         for step in playbook.every_step() {
             self.steps.insert(step.id.clone());
-            if step.rollback.is_some() {
-                self.steps.insert(format!("{}.rollback", step.id));
+            if let Some(rollback) = &step.rollback {
+                self.steps.insert(rollback.step.id.clone());
+                self.undoable.insert(step.id.clone());
+                self.returning.extend(rollback.after.map(|_| step.id.clone()));
             }
             if matches!(step.body, Body::Approval(_)) {
                 self.approvals.insert(step.id.clone());

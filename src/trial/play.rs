@@ -21,6 +21,7 @@ use crate::{
     channels::Channels,
     clock::Clock,
     connections::Connections,
+    duration::Span,
     engine::{Acting, Engine, Rehearsal, decide},
     expression::Scope,
     lifecycle::Tasks,
@@ -28,7 +29,7 @@ use crate::{
     playbook::{Library, Playbook, Shelf, Verdict},
     run::{RunRecord, StepRecord},
     secret::{Secret, Secrets},
-    store::{AlertFilter, ApprovalFilter, Arrival, Received, RunFilter, Store},
+    store::{AlertFilter, ApprovalFilter, Arrival, Decider, Received, RunFilter, Store},
     telemetry::{Metrics, signals::Signals},
 };
 
@@ -131,9 +132,10 @@ impl Play<'_> {
                 continue;
             }
             let answered = self.answer().await?;
+            let operated = self.operate().await?;
             let coming = self.scenario.arrivals.get(self.arrived).map(|(at, _)| *at);
             let beginning = self.scenario.begins.get(self.begun).map(|(at, _)| *at);
-            let next = [coming, beginning, answered, self.rehearsal.next_due().await?].into_iter().flatten().min();
+            let next = [coming, beginning, answered, operated, self.rehearsal.next_due().await?].into_iter().flatten().min();
             match next {
                 Some(next) if next <= end => self.clock.advance_to(next),
                 Some(_) | None => break,
@@ -182,6 +184,39 @@ impl Play<'_> {
             next = Some(next.map_or(at, |next| next.min(at)));
         }
         Ok(next)
+    }
+
+    /// Has undone, and keeps, what an operator is to; returns when the next of it is to be done.
+    async fn operate(&self) -> anyhow::Result<Option<Timestamp>> {
+        let Scenario { rollback, keep, .. } = self.scenario;
+        if rollback.is_empty() && keep.is_empty() {
+            return Ok(None);
+        }
+        let (now, mut next) = (self.clock.now(), None::<Timestamp>);
+        let by = Decider { person: "operator".to_owned(), who: "operator".to_owned(), reason: "the test says so".to_owned() };
+        for run in self.store().runs(&RunFilter::default()).await? {
+            let steps = self.store().progress(&run.id).await?.map(|progress| progress.steps).unwrap_or_default();
+            for (record, (after, keeps)) in steps.iter().filter_map(|step| Some((step, self.operation_on(step)?))) {
+                let at = record.ended_at.and_then(|ended| ended.checked_add(after.0).ok()).unwrap_or(Timestamp::MAX);
+                if at > now {
+                    next = Some(next.map_or(at, |next| next.min(at)));
+                } else if keeps {
+                    self.store().keep_done(&run.id, vec![record.id.clone()], &by).await?;
+                } else if self.store().roll_back(&run.id, vec![(record.id.clone(), 1)], &by).await? {
+                    // What is undone now is begun now.
+                    next = Some(now);
+                }
+            }
+        }
+        Ok(next)
+    }
+
+    /// What an operator is to do about what a step did, and how long after.
+    fn operation_on(&self, step: &StepRecord) -> Option<(Span, bool)> {
+        let find = |operations: &BTreeMap<String, Span>| operations.get(&step.id).or_else(|| operations.get(id_of(&step.id))).copied();
+        let rollback = find(&self.scenario.rollback).map(|after| (after, false));
+        let keep = find(&self.scenario.keep).map(|after| (after, true));
+        [rollback, keep].into_iter().flatten().find(|_| step.has_acted() && step.decided.is_none())
     }
 
     fn answer_to(&self, asker: &str) -> Option<&Answer> {

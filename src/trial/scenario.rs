@@ -24,6 +24,9 @@ pub(super) struct Scenario {
     pub(super) secrets: BTreeMap<String, String>,
     pub(super) mocks: BTreeMap<String, OneOrMany<Mock>>,
     pub(super) approvals: BTreeMap<String, Answer>,
+    /// What an operator has undone, and lets stay.
+    pub(super) rollback: BTreeMap<String, Span>,
+    pub(super) keep: BTreeMap<String, Span>,
     pub(super) crash: Option<Crash>,
     /// How long time runs on.
     pub(super) advance: Duration,
@@ -92,6 +95,8 @@ fn scenario(defaults: &Defaults, test: &Test, variation: &[(&String, &Value)]) -
         secrets,
         mocks,
         approvals: test.approvals.clone(),
+        rollback: test.rollback.clone(),
+        keep: test.keep.clone(),
         crash: test.crash.clone(),
         advance: test.advance.map_or(LONGEST, |span| span.0),
         // A playbook is tried for what it does, whether or not it is switched on already.

@@ -6,19 +6,19 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Path, Query, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::reload::{CHALLENGE, bearer};
+use super::person::{only_post, person, unavailable};
 use crate::{
     adapters::Refusal,
     approval::{Approval, ApprovalId, Ballot, Choice, Refused},
-    people::{People, User},
-    store::{ApprovalFilter, Store, StoreError},
+    people::People,
+    store::{ApprovalFilter, Store},
 };
 
 /// What the answers are read from and written to.
@@ -46,7 +46,6 @@ const LARGEST_BODY: usize = 16 * 1024;
 const MOST: i64 = 200;
 
 pub(super) fn router(approvals: Approvals) -> Router {
-    let only_post = async || Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this changes something", "use `POST`");
     Router::new()
         .route("/api/v1/approvals", get(list))
         .route("/api/v1/approvals/{id}", get(show))
@@ -58,7 +57,7 @@ pub(super) fn router(approvals: Approvals) -> Router {
 
 async fn list(State(served): State<Approvals>, headers: HeaderMap, Query(query): Query<HashMap<String, String>>) -> Response {
     let answer = async {
-        served.person(&headers)?;
+        person(&served.people, &headers)?;
         let open = match query.get("state").map_or("open", String::as_str) {
             "open" => true,
             "all" => false,
@@ -73,7 +72,7 @@ async fn list(State(served): State<Approvals>, headers: HeaderMap, Query(query):
 
 async fn show(State(served): State<Approvals>, headers: HeaderMap, Path(id): Path<String>) -> Response {
     let answer = async {
-        served.person(&headers)?;
+        person(&served.people, &headers)?;
         let approval = served.store.approval(&ApprovalId(id)).await.map_err(unavailable)?.ok_or_else(|| refusal(&Refused::Unknown))?;
         Ok::<_, Refusal>(Json(served.shown(&approval)))
     };
@@ -89,16 +88,8 @@ async fn reject(State(served): State<Approvals>, headers: HeaderMap, Path(id): P
 }
 
 impl Approvals {
-    fn person(&self, headers: &HeaderMap) -> Result<(&str, &User), Refusal> {
-        bearer(headers).and_then(|token| self.people.by_token(token)).ok_or_else(|| {
-            let help = "send `Authorization: Bearer …` with the token of one of `users`";
-            let refusal = Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", "the request is not authenticated", help);
-            refusal.with(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE))
-        })
-    }
-
     async fn vote(&self, headers: &HeaderMap, id: ApprovalId, choice: Choice, body: &[u8]) -> Result<Json<Value>, Refusal> {
-        let (name, user) = self.person(headers)?;
+        let (name, user) = person(&self.people, headers)?;
         let said: Said = serde_json::from_slice(body)
             .map_err(|error| Refusal::bad_request("body", format!("the body is to be `{{\"hash\": …, \"reason\": …}}`: {error}")))?;
         let Said { hash, reason } = said;
@@ -119,12 +110,6 @@ impl Approvals {
         }
         shown
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
-fn unavailable(error: StoreError) -> Refusal {
-    let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the store cannot be used now", "ask again later");
-    Refusal { detail: Some(error.to_string()), ..refusal }
 }
 
 fn refusal(refused: &Refused) -> Refusal {

@@ -3,8 +3,10 @@
 //! This file keeps connections within limits and ends them; [`routes`] says what is where.
 
 mod approvals;
+mod person;
 mod reload;
 mod routes;
+mod runs;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -19,6 +21,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -32,11 +35,12 @@ pub use self::{
     approvals::Approvals,
     reload::{Reload, Reloaded},
     routes::{Behind, Playbooks, Readiness, Ready},
+    runs::Runs,
 };
 use crate::{lifecycle::Stop, people::SHORTEST_TOKEN, secret::Secret};
 
 /// Where the web listens, and whom it obeys.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebConfig {
     /// The address.

@@ -5,12 +5,13 @@ use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 use axum::{
     Json, Router,
     extract::{Extension, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::post,
 };
 use serde::Serialize;
 
+use super::person::{is_bearer, only_post, unauthorized};
 use crate::{adapters::Refusal, secret::Secret};
 
 /// Has the folder read again for whoever asks; says what came of it, or nothing when the program ends.
@@ -36,20 +37,14 @@ struct Served {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
-/// The scheme in RFC 6750.
-pub(super) const CHALLENGE: &str = "Bearer realm=\"quell\"";
-
 /// What answers who has the token.
 pub(super) fn router(token: Secret, reload: Reload) -> Router {
-    let only_post = async || Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this changes something", "use `POST`");
     Router::new().route("/api/v1/reload", post(answer).fallback(only_post)).with_state(Served { token, reload })
 }
 
 async fn answer(State(served): State<Served>, peer: Option<Extension<Peer>>, headers: HeaderMap) -> Response {
     if !is_bearer(&headers, &served.token) {
-        let help = "send `Authorization: Bearer …` with the token of `web.api_token`";
-        let refusal = Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", "the request is not authenticated", help);
-        return refusal.with(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE)).into_response();
+        return unauthorized("send `Authorization: Bearer …` with the token of `web.api_token`").into_response();
     }
     // One token for all: where the request came from is all that is known of who asks. Behind a proxy, that is the proxy.
     let place = peer.map(|Extension(Peer(address))| format!(", {address}")).unwrap_or_default();
@@ -60,14 +55,4 @@ async fn answer(State(served): State<Served>, peer: Option<Extension<Peer>>, hea
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the program ends", "ask again after its start").into_response()
         }
     }
-}
-
-fn is_bearer(headers: &HeaderMap, token: &Secret) -> bool {
-    bearer(headers).is_some_and(|guess| token.is(guess))
-}
-
-/// The token that a request shows.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

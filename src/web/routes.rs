@@ -17,6 +17,7 @@ use super::{
     WebConfig,
     approvals::{self, Approvals},
     reload::{self, Reload},
+    runs::{self, Runs},
 };
 use crate::{
     adapters::{Hook, Refusal},
@@ -31,6 +32,7 @@ pub struct Behind {
     pub ready: Ready,
     pub reload: Reload,
     pub approvals: Approvals,
+    pub runs: Runs,
 }
 
 /// Asks whether alerts flow. It is called often and must not wait.
@@ -81,9 +83,10 @@ struct Served {
 
 /// Everything that the web answers.
 pub(super) fn router(config: &WebConfig, behind: Behind) -> Router {
-    let Behind { hooks, metrics, ready, reload, approvals } = behind;
+    let Behind { hooks, metrics, ready, reload, approvals, runs } = behind;
     let api = config.api_token.clone().map(|token| reload::router(token, reload)).unwrap_or_default();
-    let asked = if approvals.people.has_tokens() { approvals::router(approvals) } else { Router::new() };
+    let knows_people = approvals.people.has_tokens();
+    let asked = if knows_people { approvals::router(approvals).merge(runs::router(runs)) } else { Router::new() };
     let hooks = Arc::new(hooks.into_iter().map(|hook| (hook.path.clone(), hook)).collect());
     Router::new()
         .route("/", get(front))

@@ -15,6 +15,7 @@ use crate::{
         testing::{Bench, hook},
     },
     lifecycle::Tasks,
+    playbook::{Library, Shelf},
     store::Store,
     telemetry::Metrics,
 };
@@ -65,9 +66,15 @@ impl Running {
 }
 
 async fn behind(hooks: Vec<Hook>, ready: Ready, tasks: &Tasks) -> Behind {
-    let approvals = Approvals { store: Store::open("sqlite::memory:", tasks, None).await.unwrap(), people: Arc::default() };
+    let store = Store::open("sqlite::memory:", tasks, None).await.unwrap();
+    let runs = Runs { store: store.clone(), people: Arc::default(), shelf: no_shelf() };
+    let approvals = Approvals { store, people: Arc::default() };
     let reload: Reload = Arc::new(|_caller| Box::pin(async { Some(Reloaded::Replaced { playbooks: 2 }) }));
-    Behind { hooks, metrics: Metrics::new().unwrap(), ready, reload, approvals }
+    Behind { hooks, metrics: Metrics::new().unwrap(), ready, reload, approvals, runs }
+}
+
+fn no_shelf() -> Shelf {
+    Shelf::new(Arc::new(Library::load(tempfile::tempdir().unwrap().path())))
 }
 
 fn no_playbooks() -> Readiness {

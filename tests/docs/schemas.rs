@@ -1,6 +1,6 @@
 //! The schemas that editors read are those that `quell schema` prints.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use serde_json::Value;
 
@@ -8,8 +8,34 @@ use crate::root;
 
 #[test]
 fn the_schemas_in_the_documentation_are_those_of_the_program() {
-    for (name, schema) in [("playbook", quell::playbook::json_schema()), ("test", quell::trial::json_schema())] {
+    let schemas =
+        [("playbook", quell::playbook::json_schema()), ("test", quell::trial::json_schema()), ("config", quell::config::json_schema())];
+    for (name, schema) in schemas {
         fresh(name, &schema);
+    }
+}
+
+#[test]
+fn every_shipped_file_tells_editors_its_schema() {
+    let mut files = vec![root().join("deploy/quell.yaml")];
+    files.extend(fs::read_dir(root().join("playbooks")).unwrap().map(|entry| entry.unwrap().path()));
+    files.retain(|path| path.extension().is_some_and(|it| it == "yaml"));
+    assert!(files.len() > 20, "{files:?}");
+    for path in files {
+        let text = fs::read_to_string(&path).unwrap();
+        let named = text.lines().next().and_then(|line| line.strip_prefix("# yaml-language-server: $schema="));
+        let named = named.unwrap_or_else(|| panic!("the first line of {} names no schema", path.display()));
+        let schema = root().join("docs/schema").join(schema_of(&path)).canonicalize().unwrap();
+        assert_eq!(path.parent().unwrap().join(named).canonicalize().unwrap(), schema, "{}", path.display());
+    }
+}
+
+fn schema_of(path: &Path) -> &'static str {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    match name {
+        "quell.yaml" => "config.json",
+        _ if name.ends_with(".test.yaml") => "test.json",
+        _ => "playbook.json",
     }
 }
 

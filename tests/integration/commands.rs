@@ -256,13 +256,15 @@ async fn a_check_of_broken_settings_says_where_and_is_json_on_request() {
     let lab = Lab::embedded().await;
     lab.playbook("note", LOG);
     lab.change_settings("bus: {url: embedded}", "bus: {urll: embedded}");
-    assert_ends(&lab.quell(&["check"]), 1, &["quell.yaml", "urll", "line 1"]);
+    assert_ends(&lab.quell(&["check"]), 1, &["quell.yaml:1:7: `bus.urll`: unknown field `urll`; did you mean `url`?"]);
     assert_ends(&lab.quell(&["check", "playbooks"]), 1, &["urll", "1 playbook can be used; 1 error"]);
     for arguments in [&["check", "--format", "json"][..], &["check", "--json"], &["check", "playbooks", "--json"]] {
         let output = lab.quell(arguments);
         assert_ends(&output, 1, &[]);
         let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        assert!(report["problems"][0]["message"].as_str().unwrap().contains("urll"), "{report}");
+        let problem = &report["problems"][0];
+        assert!(problem["message"].as_str().unwrap().contains("urll"), "{report}");
+        assert_eq!((&problem["line"], &problem["column"]), (&json!(1), &json!(7)), "{report}");
     }
 }
 
@@ -340,7 +342,7 @@ async fn a_run_that_cannot_start_says_why_and_what_to_do() {
     lab.change_settings("bus: {url: embedded}", "bus: {url: 'redis://x'}");
     assert_ends(&lab.quell(&["run"]), 2, &["`bus.url`", "amqp://"]);
     lab.change_settings("bus: {url: 'redis://x'}", "bus: {urll: embedded}");
-    assert_ends(&lab.quell(&["run"]), 2, &["quell.yaml", "urll", "line 1"]);
+    assert_ends(&lab.quell(&["run"]), 2, &["quell.yaml:1:7: `bus.urll`: unknown field `urll`"]);
     lab.change_settings("bus: {urll: embedded}", "bus: {url: embedded}");
     lab.change_settings("telemetry: {log: \"debug", "telemetry: {log: \"=[nonsense");
     assert_ends(&lab.quell(&["run"]), 2, &["`telemetry.log`"]);

@@ -13,7 +13,10 @@ use tempfile::TempDir;
 
 /// With letters that are longer in UTF-8 than in UTF-16, before the places that are looked at.
 const FILES: &[(&str, &str)] = &[
-    ("quell.yaml", "channels: {'log:경보': {}}\n"),
+    (
+        "quell.yaml",
+        "channels: {'log:경보': {}} # 🔥\nbus: {prefetch: 200}\nadapters:\n  - name: siem # 경보\n    type: webhook\n    path: /hooks/siem\n    auth: none\n",
+    ),
     (
         "playbooks/slips.yaml",
         "playbook: slips\nownr: 경보 # 🔥\ntrigger: {alert: {match: {kind: x}}}\nsteps:\n  - id: say\n    action: log\n    \
@@ -77,6 +80,17 @@ fn an_editor_shows_problems_completes_explains_and_mends() {
     assert!(seen["hover"].as_str().unwrap().contains("class"), "{}", seen["hover"]);
     assert_eq!(seen["channels"], json!(["log:default", "log:경보"]));
     assert!(seen["test"][0]["message"].as_str().unwrap().contains("there is no step `sey`"), "{}", seen["test"]);
+
+    let wrong: Vec<_> =
+        seen["settings"].as_array().unwrap().iter().map(|it| (it["covered"].as_str().unwrap(), it["line"].as_u64().unwrap())).collect();
+    assert_eq!(wrong, [("prefetchh", 1), ("type", 4)], "{}", seen["settings"]);
+    assert!(seen["settings"][0]["message"].as_str().unwrap().contains("did you mean `prefetch`?"), "{}", seen["settings"]);
+    assert_eq!((&seen["unbuilt"][0]["covered"], &seen["unbuilt"][0]["line"]), (&json!("path"), &json!(5)), "{}", seen["unbuilt"]);
+    assert!(seen["unbuilt"][0]["message"].as_str().unwrap().contains("must begin with `/hooks/`"), "{}", seen["unbuilt"]);
+    assert!(has("adapter_types", "graph_alerts") && has("adapter_keys", "max_body") && !has("adapter_keys", "every"), "{seen:#}");
+    assert!(seen["setting_hover"].as_str().unwrap().contains("If left out: `200`"), "{}", seen["setting_hover"]);
+    assert_eq!(seen["unconfigured"][0]["code"], "P0026", "what is typed in the settings counts for playbooks at once");
+
     assert_eq!((&seen["after_closing"], &seen["exit"]), (&json!(0), &json!(0)));
 }
 

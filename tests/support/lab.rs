@@ -198,23 +198,44 @@ channels:
         self.start_with(&[])
     }
 
+    /// Starts `quell run` with what `strace` does to its calls of the system, and does not wait. One worker, so that they come in much the same
+    /// order each time. `strace` looks on from beside it: the child is the program, and `strace` ends with it.
+    pub fn start_traced(&self, inject: &str) -> Quell {
+        let trace = self.path("trace");
+        let quell = self.command(&["run"]);
+        let mut command = Command::new("strace");
+        command.args(["-D", "-f", "-qq", "--seccomp-bpf", "-e", inject, "-o"]).arg(trace).arg(quell.get_program()).args(quell.get_args());
+        self.spawn(command.env("TOKIO_WORKER_THREADS", "1").current_dir(self.folder.path()))
+    }
+
+    /// Starts `quell run` on another port than the settings say, and does not wait.
+    pub fn start_at(&self, port: u16) -> Quell {
+        self.start_armed(&[], &[("QUELL_WEB__LISTEN", &format!("127.0.0.1:{port}"))])
+    }
+
     fn start_with(&self, arguments: &[&str]) -> Quell {
         self.start_armed(arguments, &[])
     }
 
     /// Starts `quell run` with variables that `src/failpoints.rs` knows, and does not wait.
     pub fn start_armed(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Quell {
+        self.spawn(self.command(&[&["run"], arguments].concat()).envs(variables.iter().copied()))
+    }
+
+    fn spawn(&self, command: &mut Command) -> Quell {
         let log = self.path("quell.log");
         let file = fs::File::options().create(true).append(true).open(&log).expect("open the log");
-        let child = self
-            .command(&[&["run"], arguments].concat())
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file)
-            .spawn()
-            .expect("start quell run");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn().expect("start quell run");
         Quell { child, log }
+    }
+
+    /// Waits until somebody takes connections there, which is just before work begins.
+    pub async fn listens_at(&self, port: u16) {
+        let begun = Instant::now();
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            assert!(begun.elapsed() < START_LIMIT, "nobody listens");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Waits until `/readyz` says yes.

@@ -18,6 +18,7 @@
 
 pub mod broker;
 pub mod lab;
+pub mod long;
 pub mod ports;
 pub mod postgres;
 pub mod smtp;

@@ -2,10 +2,9 @@
 //!
 //! It moves bytes and knows no protocol. It fails as networks do (silence, resets, refusal, delay); it never alters bytes.
 
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,6 +25,8 @@ pub enum Network {
     BlackHole,
     /// Nobody listens, and what was open is cut: the server's process is gone.
     Refuse,
+    /// Each connection passes so many bytes, both ways together, and is then reset in the middle of whatever it carries.
+    ResetAfter(usize),
     /// Every piece of bytes waits this long before it passes, one after another: high latency and low throughput.
     Delay(Duration),
 }
@@ -140,29 +141,61 @@ async fn connection(client: TcpStream, upstream: SocketAddr, network: watch::Rec
     let Ok(server) = TcpStream::connect(upstream).await else { return };
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
+    let passed = AtomicUsize::new(0);
+    let both = async {
+        let there = Way { from: client_read, to: server_write, passed: &passed };
+        let back = Way { from: server_read, to: client_write, passed: &passed };
+        // The first that is reset ends both; one that has only ended leaves the other going.
+        tokio::try_join!(there.carry(network.clone()), back.carry(network.clone()))
+    };
     tokio::select! {
         _ = cuts.changed() => {}
-        _ = async {
-            tokio::join!(
-                carry(client_read, server_write, network.clone()),
-                carry(server_read, client_write, network.clone()),
-            )
-        } => {}
+        _ = both => {}
     }
 }
 
-/// One direction of a connection, until its reader ends or its writer fails; then the other side is told.
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut network: watch::Receiver<Network>) -> io::Result<()> {
-    let mut bytes = vec![0; 64 * 1024];
-    loop {
-        let length = from.read(&mut bytes).await?;
-        let now = *network.wait_for(|now| *now != Network::BlackHole).await.map_err(io::Error::other)?;
-        if let Network::Delay(delay) = now {
-            tokio::time::sleep(delay).await;
+/// One direction of a connection.
+struct Way<'c> {
+    from: OwnedReadHalf,
+    to: OwnedWriteHalf,
+    /// Bytes of both directions.
+    passed: &'c AtomicUsize,
+}
+
+impl Way<'_> {
+    /// Until its reader ends or its writer fails; then the other side is told.
+    async fn carry(mut self, mut network: watch::Receiver<Network>) -> Result<(), Reset> {
+        let mut bytes = vec![0; 64 * 1024];
+        // A side that has gone away is told of by ending the other.
+        while let Ok(length @ 1..) = self.from.read(&mut bytes).await {
+            let Ok(now) = network.wait_for(|now| *now != Network::BlackHole).await.map(|now| *now) else { return Ok(()) };
+            if let Network::Delay(delay) = now {
+                tokio::time::sleep(delay).await;
+            }
+            let before = self.passed.fetch_add(length, Ordering::Relaxed);
+            let left = if let Network::ResetAfter(most) = now { most.saturating_sub(before) } else { length };
+            if self.to.write_all(&bytes[..length.min(left)]).await.is_err() {
+                return Ok(());
+            }
+            if left < length {
+                return self.reset();
+            }
         }
-        if length == 0 {
-            return to.shutdown().await;
+        // Already gone is just as well.
+        let _ = self.to.shutdown().await;
+        Ok(())
+    }
+
+    /// Both ends are told at once that what was on the way is gone, instead of that all was said.
+    fn reset(self) -> Result<(), Reset> {
+        for stream in [self.from.as_ref(), self.to.as_ref()] {
+            let _ = stream.set_zero_linger();
         }
-        to.write_all(&bytes[..length]).await?;
+        // Otherwise it would say first, politely, that all was said.
+        self.to.forget();
+        Err(Reset)
     }
 }
+
+/// A connection was reset.
+struct Reset;

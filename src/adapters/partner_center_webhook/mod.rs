@@ -45,7 +45,6 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(super) struct PartnerCenterWebhook {
     /// Where it listens; make a part of it hard to guess.
-    #[schemars(with = "String")]
     path: Text,
     /// Which connection of type `microsoft` alerts are read through.
     connection: String,
@@ -60,6 +59,7 @@ pub(super) struct PartnerCenterWebhook {
     /// Whose name the signing certificate and its issuer carry.
     #[serde(default = "microsoft_corporation")]
     organization: String,
+    /// How many requests are taken.
     #[serde(default)]
     rate: Rate,
 }

@@ -35,7 +35,6 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(super) struct Poll {
     /// Where.
-    #[schemars(with = "String")]
     url: Text,
     /// How often.
     every: Every,
@@ -46,7 +45,6 @@ pub(super) struct Poll {
     map: MapSettings,
     /// Headers of the request.
     #[serde(default)]
-    #[schemars(with = "BTreeMap<String, String>")]
     headers: BTreeMap<String, Secret>,
     /// The query parameter that carries the cursor.
     since: Option<String>,
@@ -54,14 +52,14 @@ pub(super) struct Poll {
     cursor: Option<String>,
     /// How far before a cursor that is a time the next round begins: what a source learns late it dates early.
     #[serde(default = "a_day")]
-    #[schemars(with = "String")]
     overlap: Span,
     /// The address of the next page: an expression over `body` and `headers` that gives null after the last.
     next: Option<String>,
+    /// The most bytes of an answer.
     #[serde(default = "eight_megabytes")]
     max_body: usize,
+    /// How long an answer may take.
     #[serde(default = "half_a_minute")]
-    #[schemars(with = "String")]
     timeout: Span,
 }
 

@@ -20,7 +20,7 @@ pub(super) enum Auth {
     /// Everybody who knows the path.
     None,
     /// `Authorization: Bearer …`.
-    Bearer(#[schemars(with = "String")] Secret),
+    Bearer(Secret),
     /// `Authorization: Basic …`.
     Basic(Basic),
     /// A header with the HMAC-SHA-256 of the body.
@@ -32,20 +32,23 @@ pub(super) enum Auth {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Basic {
+    /// The sender's name.
     user: String,
-    #[schemars(with = "String")]
+    /// What only the sender knows.
     password: Secret,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HmacSha256 {
+    /// The header that carries the signature.
     header: String,
-    #[schemars(with = "String")]
+    /// What the sender signs with.
     secret: Secret,
     /// What stands before the signature, e.g. `sha256=`.
     #[serde(default)]
     prefix: String,
+    /// How the signature is written.
     #[serde(default)]
     encoding: Encoding,
 }
@@ -56,6 +59,7 @@ pub(super) enum Encoding {
     /// What most senders use.
     #[default]
     Hex,
+    /// Shorter.
     Base64,
 }
 
@@ -63,11 +67,9 @@ pub(super) enum Encoding {
 #[serde(deny_unknown_fields)]
 pub(super) struct StandardWebhooks {
     /// `whsec_` and base64.
-    #[schemars(with = "String")]
     secret: Secret,
     /// How far the sender's clock may be off; the scheme recommends five minutes.
     #[serde(default = "five_minutes")]
-    #[schemars(with = "String")]
     tolerance: Span,
 }
 

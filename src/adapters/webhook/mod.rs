@@ -30,17 +30,18 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(super) struct Webhook {
     /// Where it listens.
-    #[schemars(with = "String")]
     path: Text,
     /// How the sender shows who it is.
     auth: Auth,
     /// How its documents become alerts; without it they must be alerts already.
     map: Option<MapSettings>,
+    /// The most bytes of a request.
     #[serde(default = "default_max_body")]
     max_body: usize,
-    /// Deeper than any alert, shallow enough for every reader that comes after.
+    /// How deep a document may nest: deeper than any alert, shallow enough for every reader that comes after.
     #[serde(default = "default_max_depth")]
     max_depth: usize,
+    /// How many requests are taken.
     #[serde(default)]
     rate: Rate,
 }

@@ -12,6 +12,7 @@ mod topology;
 use std::time::Duration;
 
 use lapin::{Connection, ConnectionProperties, uri::AMQPUri};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 use url::Url;
@@ -30,8 +31,9 @@ pub struct RabbitMq {
 }
 
 /// Where the broker is and how it is used, as written under `bus:`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Bus")]
 pub struct Settings {
     /// `amqp://` or `amqps://`, with user and password; or `embedded`.
     pub url: Secret,
@@ -58,7 +60,7 @@ pub struct Settings {
 }
 
 /// Where events are announced, as written under `bus.events:`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Events {
     /// The topic exchange that events are published to.

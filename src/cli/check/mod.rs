@@ -20,7 +20,7 @@ use self::fix::Mended;
 use super::{Exit, output};
 use crate::{
     app::check::check,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Fault},
     playbook::Library,
     problem::Severity,
 };
@@ -52,7 +52,7 @@ enum Format {
 struct Report {
     library: Library,
     /// What is wrong outside of the files of the library: the settings, or a file that could not be mended.
-    faults: Vec<String>,
+    faults: Vec<Fault>,
     /// What the settings can be used without, and somebody should look at.
     advice: Vec<String>,
     mended: Vec<Mended>,
@@ -64,7 +64,7 @@ impl Check {
             return explain::execute(code);
         }
         let mut faults = Vec::new();
-        let config = config.map_err(|error| faults.push(error.to_string())).ok();
+        let config = config.map_err(|ConfigError(found)| faults.extend(found)).ok();
         // Broken settings do not say where the playbooks are.
         let folder = self.folder.or_else(|| config.as_ref().map(|config| config.playbooks.clone()));
         if let Some(folder) = folder.as_ref().filter(|folder| !folder.is_dir()) {
@@ -72,7 +72,7 @@ impl Check {
         }
         let mut mended = Vec::new();
         if let Some(folder) = folder.as_ref().filter(|_| self.fix) {
-            faults.extend(fix::mend(folder, &mut mended).err());
+            faults.extend(fix::mend(folder, &mut mended).err().map(|message| Fault { place: None, message }));
         }
         let checked = check(folder.as_deref(), BTreeMap::new(), config.as_ref()).await;
         faults.extend(checked.faults);

@@ -19,7 +19,7 @@ pub(super) fn print(report: &Report) {
 fn document(report: &Report) -> Value {
     let results: Vec<Value> = report.library.problems.iter().map(|it| result(it, report.source(&it.place.path))).collect();
     // What is wrong with the settings is no result about a file: the tool could not be set up as it should.
-    let faults = report.faults.iter().map(|it| json!({"level": "error", "message": {"text": it}}));
+    let faults = report.faults.iter().map(|it| json!({"level": "error", "message": {"text": it.to_string()}}));
     let advice = report.advice.iter().map(|it| json!({"level": "warning", "message": {"text": it}}));
     let notifications: Vec<Value> = faults.chain(advice).collect();
     json!({

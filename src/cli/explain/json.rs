@@ -2,12 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Explained, output};
+use super::{Answer, Explained, output, text::step_at};
 use crate::{
+    duration::Span,
     engine::{
         foresight::{Appraisal, Call, Fate, Foreseen},
         guardrails::HeldBack,
     },
+    playbook::Playbook,
     run::StepRecord,
 };
 
@@ -31,25 +33,29 @@ fn describe(it: &Explained) -> Value {
     });
     json!({
         "playbook": it.playbook.name, "path": it.playbook.path, "mode": it.playbook.mode, "verdict": verdict.replace(' ', "_"), "why": why,
-        "differs": differs, "held": held, "plan": it.foreseen.as_ref().map(plan), "then": then,
+        "differs": differs, "held": held, "plan": it.foreseen.as_ref().map(|foreseen| plan(&it.playbook, foreseen)), "then": then,
     })
 }
 
-fn plan(foreseen: &Foreseen) -> Value {
-    let steps: Vec<Value> = foreseen.steps.iter().map(|record| step(record, foreseen)).collect();
+fn plan(playbook: &Playbook, foreseen: &Foreseen) -> Value {
+    let steps: Vec<Value> = foreseen.steps.iter().map(|record| step(playbook, record, foreseen)).collect();
     json!({
         "state": if foreseen.unclear.is_empty() { json!(foreseen.run.state) } else { Value::Null },
         "reason": foreseen.run.reason, "unclear": foreseen.limit(), "vars": foreseen.run.vars, "steps": steps,
     })
 }
 
-fn step(record: &StepRecord, foreseen: &Foreseen) -> Value {
+fn step(playbook: &Playbook, record: &StepRecord, foreseen: &Foreseen) -> Value {
     let call = foreseen.calls.iter().find(|call| call.step == record.id);
     let needs = foreseen.unclear.iter().find(|unclear| unclear.step == record.id).map(|unclear| &unclear.needs);
     let asks = foreseen.questions.iter().find(|(step, _)| *step == record.id).map(|(_, question)| question);
+    let rollback = step_at(playbook, &record.id).and_then(|step| step.rollback.as_ref()).map(|rollback| {
+        let after = rollback.after.map(|after| Span(after).to_string());
+        json!({"action": rollback.step.body.word(), "expires": Span(rollback.expires).to_string(), "after": after})
+    });
     json!({
         "step": record.id, "does": record.action, "state": record.state, "arguments": record.plan, "output": record.output,
-        "error": record.error, "needs": needs, "asks": asks, "call": call.map(described),
+        "error": record.error, "needs": needs, "asks": asks, "call": call.map(described), "rollback": rollback,
     })
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{Answer, Explained, output};
 use crate::{
     approval,
+    duration::Span,
     engine::foresight::{Call, Fate, Foreseen},
     playbook::{Body, Playbook, Step},
     run::{Class, StepRecord, StepState},
@@ -62,7 +63,7 @@ fn print_plan(it: &Explained, foreseen: &Foreseen) {
             record.action.clone(),
             call.map(|call| call.class.as_str().to_owned()).unwrap_or_default(),
             output::short(&shown(&record.plan), 160),
-            output::short(&what(record, call, foreseen), 200),
+            output::short(&format!("{}{}", what(record, call, foreseen), undone(step, call)), 240),
         ]);
     }
     output::print(&table.to_string());
@@ -99,6 +100,16 @@ fn what(record: &StepRecord, call: Option<&Call>, foreseen: &Foreseen) -> String
     }
 }
 
+/// How what is done there is undone.
+fn undone(step: Option<&Step>, call: Option<&Call>) -> String {
+    let Some(rollback) = step.and_then(|step| step.rollback.as_ref()).filter(|_| call.is_some()) else { return String::new() };
+    let by = rollback.step.body.word();
+    match rollback.after {
+        Some(after) => format!("; undone by itself after {} by `{by}`, unless a person keeps it", Span(after)),
+        None => format!("; can be undone for {} by `{by}`", Span(rollback.expires)),
+    }
+}
+
 /// Who would be asked.
 fn asks(question: &Value) -> String {
     let groups = question.get("groups").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -118,7 +129,7 @@ fn condition(step: Option<&Step>, record: &StepRecord) -> String {
 }
 
 /// The step of a path, through the playbooks that are called on the way.
-fn step_at<'p>(playbook: &'p Playbook, path: &str) -> Option<&'p Step> {
+pub(super) fn step_at<'p>(playbook: &'p Playbook, path: &str) -> Option<&'p Step> {
     let (mut playbook, mut found) = (playbook, None);
     for part in path.split('/') {
         let step = playbook.step(part.split('[').next().unwrap_or(part))?;

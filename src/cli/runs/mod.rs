@@ -1,13 +1,17 @@
 //! `quell runs`: what playbooks did, step by step; and runs that a person begins or cancels, also while `quell run` runs.
 
+mod rollback;
 mod settle;
 mod show;
 mod start;
+
+use std::path::Path;
 
 use clap::Subcommand;
 
 use super::{Desk, Exit, identity::Identity, output};
 use crate::{
+    playbook::{Library, Playbook},
     run::{Mode, RunRecord, RunState},
     store::{RunFilter, StoreError},
 };
@@ -48,6 +52,10 @@ pub(super) enum Runs {
     },
     /// Say what became of a step that nobody but a person can know about; the run goes on from there.
     Settle(settle::Settle),
+    /// Undo what a run did that has ended, the last first. Shows first what is undone, and what cannot be and why.
+    Rollback(rollback::Roll),
+    /// Let stay what a run did, where it would be undone by itself.
+    Keep(rollback::Keep),
 }
 
 /// Enough to say that the start of an id is not enough.
@@ -65,6 +73,8 @@ impl Runs {
             Self::Start(start) => start.execute(desk).await,
             Self::Cancel { run, identity } => cancel(desk, &run, &identity).await,
             Self::Settle(settle) => settle.execute(desk).await,
+            Self::Rollback(roll) => roll.execute(desk).await,
+            Self::Keep(keep) => keep.execute(desk).await,
         };
         done.unwrap_or_else(|error| Exit::unreachable(&error.to_string()))
     }
@@ -119,4 +129,14 @@ async fn find(desk: &Desk<'_>, start: &str) -> Result<Result<RunRecord, Exit>, S
         (None, _) => Err(Exit::problem(&format!("there is no run `{start}`; `quell runs list` shows them"))),
         (Some(_), Some(_)) => Err(Exit::problem(&format!("several runs begin with `{start}`; give more of the id"))),
     })
+}
+
+/// The playbook as it was when the run began.
+async fn written(desk: &Desk<'_>, run: &RunRecord) -> Result<Result<Playbook, Exit>, StoreError> {
+    let (text, around) = desk.store.playbook_text(&run.playbook_hash).await?.unwrap_or_default();
+    let library = Library::load(&desk.config.playbooks);
+    Ok(library.compile(Path::new(&run.playbook), &text, &around).map_err(|problems| {
+        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        Exit::problem(&format!("the text of the playbook `{}` cannot be used any more: {}", run.playbook, problems.join("; ")))
+    }))
 }

@@ -1,18 +1,15 @@
 //! `quell runs settle`: a person found out what became of a step in doubt.
 
-use std::path::Path;
-
 use clap::Args;
 use serde_json::Value;
 
-use super::{super::identity::Identity, Desk, Exit, find, output};
+use super::{super::identity::Identity, Desk, Exit, find, output, written};
 use crate::{
     alert::Alert,
     engine::{
         plan::Sight,
         settle::{self, Finding},
     },
-    playbook::{Library, Playbook},
     run::{RunRecord, RunState, StepRecord},
     store::{Progress, Settled, StoreError},
 };
@@ -101,16 +98,6 @@ impl Settle {
                 .ok_or_else(|| format!("the step `{name}` is not in doubt; these are: {}", names())),
         }
     }
-}
-
-/// The playbook as it was when the run began.
-async fn written(desk: &Desk<'_>, run: &RunRecord) -> Result<Result<Playbook, Exit>, StoreError> {
-    let (text, around) = desk.store.playbook_text(&run.playbook_hash).await?.unwrap_or_default();
-    let library = Library::load(&desk.config.playbooks);
-    Ok(library.compile(Path::new(&run.playbook), &text, &around).map_err(|problems| {
-        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        Exit::problem(&format!("the text of the playbook `{}` cannot be used any more: {}", run.playbook, problems.join("; ")))
-    }))
 }
 
 fn told(desk: &Desk<'_>, run: &RunRecord, word: &str, sentence: &str) -> Exit {

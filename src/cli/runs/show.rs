@@ -1,8 +1,8 @@
 //! `quell runs show`: one run on a page.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{super::approvals, Desk, Exit, find, output};
+use super::{super::approvals, Desk, Exit, find, output, rollback};
 use crate::{
     run::{RunState, StepRecord, StepState},
     store::{StoreError, Timeline},
@@ -16,10 +16,18 @@ pub(super) async fn show(desk: &Desk<'_>, start: &str) -> Result<Exit, StoreErro
     let Some(timeline) = desk.store.timeline(&run.id).await? else {
         return Ok(Exit::problem(&format!("run {} is not there any more", run.id)));
     };
+    let offers = rollback::offers(desk, &timeline.run, &timeline.steps).await?;
     if desk.json {
-        return Ok(output::print_json(&timeline));
+        let mut shown = json!(timeline);
+        if let Value::Object(fields) = &mut shown {
+            fields.insert("rollbacks".to_owned(), json!(offers));
+        }
+        return Ok(output::print_json(&shown));
     }
     print(&timeline);
+    if !offers.is_empty() {
+        output::print(&format!("\nwhat it did, and whether it can be undone:\n{}", rollback::table(&offers)));
+    }
     Ok(Exit::Done)
 }
 
@@ -140,6 +148,8 @@ mod tests {
             due_at: None,
             started_at: Timestamp::UNIX_EPOCH,
             ended_at: None,
+            returns_at: None,
+            decided: None,
         }
     }
 

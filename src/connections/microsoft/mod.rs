@@ -37,34 +37,26 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct MicrosoftConfig {
     /// The partner's own Entra tenant: its GUID or a domain.
-    #[schemars(with = "String")]
     pub tenant_id: Text,
     /// The application that signs in.
-    #[schemars(with = "String")]
     pub client_id: Text,
     /// The application's secret.
-    #[schemars(with = "String")]
     pub client_secret: Secret,
     /// A refresh token of a person who consented with multi-factor sign-in; Partner Center is then used on that person's
     /// behalf. Without it, as the application itself.
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
     pub refresh_token: Option<Secret>,
     /// Where Graph is; set it for a national cloud.
     #[serde(default = "graph_url")]
-    #[schemars(with = "String")]
     pub graph_url: Text,
     /// Graph's version.
     #[serde(default = "graph_version")]
-    #[schemars(with = "String")]
     pub graph_version: Text,
     /// Where Partner Center is.
     #[serde(default = "partner_center_url")]
-    #[schemars(with = "String")]
     pub partner_center_url: Text,
     /// Where Microsoft's sign-in is.
     #[serde(default = "login_url")]
-    #[schemars(with = "String")]
     pub login_url: Text,
 }
 

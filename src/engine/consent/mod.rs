@@ -7,6 +7,7 @@ mod preview;
 mod tests;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 
@@ -22,7 +23,7 @@ use crate::{
 
 /// Whom the site asks where a guardrail wants a person's word and no playbook has asked, as written under `approvals:`.
 /// Nobody who answers has never permitted anything: when the time is over, the step is not taken.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SiteApprovals {
     /// The groups that are asked. Without one, the site asks nobody, and the guardrail holds the step back.
@@ -31,6 +32,7 @@ pub struct SiteApprovals {
     pub channels: Vec<String>,
     /// How many must agree. One person who was permitted to decide.
     #[serde(deserialize_with = "some_people")]
+    #[schemars(range(min = 1))]
     pub quorum: u32,
     /// How long they have. Half a shift: whoever was asked is still there.
     pub timeout: Span,

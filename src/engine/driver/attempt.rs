@@ -21,7 +21,7 @@ use crate::{
     },
     failpoints,
     playbook::{Arguments, Body, Step, Verify},
-    run::{AttemptOutcome, AttemptRecord, Class, Mode, StepRecord, StepState},
+    run::{AttemptOutcome, AttemptRecord, Class, Mode, RunId, StepRecord, StepState},
     store::{Guard, Held, Intent},
 };
 
@@ -83,6 +83,10 @@ impl Driver {
                 }
             }
         }
+        if let Some(by) = self.overtaken(it, spot, &record).await? {
+            let why = format!("not undone: run {by} has changed the same since, and this run does not overrule it");
+            return self.fail(it, spot, record, why).await;
+        }
         // An idempotent action does not look before it acts; it tells afterwards what it found.
         record.precondition.get_or_insert_default();
         failpoints::crash("observed");
@@ -96,6 +100,14 @@ impl Driver {
             Some(Held::Locked { by }) => Ok(Some(by)),
             Some(Held::Ended) => Err(LetGo::Taken),
             Some(Held::Exceeded(_) | Held::Unapproved | Held::Stopped { .. }) | None => Ok(None),
+        }
+    }
+
+    /// What another run has done since to what a step would undo is not this run's to undo. Asked where nobody else can be at work on it.
+    async fn overtaken(&self, it: &Driven, spot: Spot<'_>, record: &StepRecord) -> Result<Option<RunId>, LetGo> {
+        match &spot.frame.undoes {
+            Some(undone) if record.first_intent_at.is_none() => Ok(self.store.overtaken_by(&it.begun.id, undone).await?),
+            Some(_) | None => Ok(None),
         }
     }
 

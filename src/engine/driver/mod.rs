@@ -126,10 +126,18 @@ impl Driver {
         why.clone_into(&mut run.reason);
         run.ended_at = Some(self.now());
         match self.store.record(Change::of(run.clone())).await? {
-            Standing::Ours | Standing::Touched => self.signals.run_ended(&run.id, &run.playbook, run.state, &run.reason),
+            Standing::Ours | Standing::Touched => self.report(&run),
             Standing::Ended => {}
         }
         Ok(())
+    }
+
+    /// One that was taken up again had ended, and was counted, before.
+    fn report(&self, run: &RunRecord) {
+        match &run.ended_as {
+            Some(_) => self.signals.rolled_back(&run.id, &run.playbook, run.state, &run.reason),
+            None => self.signals.run_ended(&run.id, &run.playbook, run.state, &run.reason),
+        }
     }
 
     async fn load(&self, id: &RunId) -> Result<Option<Driven>, LetGo> {
@@ -274,6 +282,7 @@ impl Driver {
     async fn note(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, noted: Noted) -> Result<(), LetGo> {
         let mut recorded = it.recorded.lock().await;
         plan::fall_back(spot.step, spot.frame, &mut record, it.sight(&recorded), self.now());
+        machine::set_return(spot.step, &mut record);
         recorded.put(record.clone());
         self.record(it, &mut recorded, Noted { step: Some(record), ..noted }).await
     }
@@ -298,7 +307,7 @@ impl Driver {
         recorded.run = run;
         let run = &recorded.run;
         if run.state.is_final() {
-            self.signals.run_ended(&run.id, &run.playbook, run.state, &run.reason);
+            self.report(run);
         }
         // A run that somebody touched is due, and read again.
         if run.state == RunState::Ready && standing == Standing::Ours { Ok(()) } else { Err(LetGo::ForNow) }

@@ -76,6 +76,7 @@ pub fn run_of(new: &NewRun, alert: Option<i64>, now: Timestamp) -> RunRecord {
         due_at: now,
         ended_at: None,
         resumed_at: None,
+        ended_as: None,
         cancel: false,
     }
 }

@@ -34,6 +34,7 @@ fn run(mode: Mode) -> RunRecord {
         due_at: now,
         ended_at: None,
         resumed_at: None,
+        ended_as: None,
         cancel: false,
     }
 }

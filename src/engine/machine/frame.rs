@@ -88,7 +88,7 @@ impl<'p> Frame<'p> {
     /// The name under which a step of this sequence is recorded.
     pub fn path(&self, step: &Step) -> String {
         match &self.undoes {
-            Some(undone) => format!("{}.rollback", undone.id),
+            Some(undone) => undone.undone_by(undone.undo_round().unwrap_or(1)),
             None => format!("{}{}", self.prefix, step.id),
         }
     }

@@ -6,12 +6,14 @@
 mod flow;
 mod frame;
 mod inside;
+mod undo;
 mod walk;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 pub use frame::{Doing, Frame, Next, Task};
+pub use undo::{set_return, until};
 pub use walk::{find, next, trouble};
 
 use crate::{

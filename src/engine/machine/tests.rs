@@ -54,6 +54,7 @@ pub(in crate::engine) fn run() -> RunRecord {
         due_at: start(),
         ended_at: None,
         resumed_at: None,
+        ended_as: None,
         cancel: false,
     }
 }
@@ -78,6 +79,8 @@ pub(in crate::engine) fn record(id: &str, class: Class, state: StepState) -> Ste
         due_at: None,
         started_at: start(),
         ended_at: None,
+        returns_at: None,
+        decided: None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     engine::plan::{self, Sight},
     playbook::{Library, Playbook},
     retry::RetryPolicy,
-    run::{RunRecord, StepRecord},
+    run::{Decided, Ending, Ruling, RunRecord, StepRecord},
 };
 
 const TREE: &str = "
@@ -247,10 +247,14 @@ fn a_run_in_which_something_is_in_doubt_never_ends_as_if_it_were_not() {
 
 /// Plays a run to its end: each time one of the things to do is done, and the dice say which and how it goes.
 fn play(playbook: &Playbook, dice: &[u8]) -> (RunState, Vec<StepRecord>) {
+    play_on(playbook, (run(), Vec::new()), dice)
+}
+
+fn play_on(playbook: &Playbook, (mut run, mut steps): (RunRecord, Vec<StepRecord>), dice: &[u8]) -> (RunState, Vec<StepRecord>) {
     let mut thrown = dice.iter().copied();
     let mut throw = move || thrown.next().unwrap_or(0);
     let alert = serde_json::json!({"kind": "x"});
-    let (mut run, mut steps, mut now): (_, Vec<StepRecord>, _) = (run(), Vec::new(), start());
+    let mut now = start();
     for _ in 0..2_000 {
         now += SignedDuration::from_secs(1);
         run.cancel |= throw() == 255;
@@ -321,5 +325,30 @@ proptest! {
             let ended = |id: &str| steps.iter().any(|step| step.id == id && step.state == StepState::Succeeded);
             prop_assert!(["which", "each", "both", "pause", "other", "last"].into_iter().all(ended), "{:#?}", steps);
         }
+    }
+
+    #[test]
+    fn whatever_a_run_did_undoing_it_changes_nothing_else_and_ends(
+        dice in proptest::collection::vec(any::<u8>(), 0..120),
+        more in proptest::collection::vec(any::<u8>(), 0..60),
+    ) {
+        let playbook = tree();
+        let (state, mut steps) = play(&playbook, &dice);
+        if state == RunState::Indeterminate {
+            return Ok(());
+        }
+        for step in steps.iter_mut().filter(|step| step.has_acted() && !step.id.contains(".rollback")) {
+            let decided = Decided { ruling: Ruling::Undo, round: 1, who: String::new(), reason: String::new(), at: start() };
+            step.decided = Some(decided);
+        }
+        let taken_up = RunRecord { ended_as: Some(Ending { state, reason: String::new() }), ..run() };
+        let (ended, after) = play_on(&playbook, (taken_up, steps.clone()), &more);
+        prop_assert_eq!(&after[..steps.len()], &steps[..], "what had ended is changed");
+        let undoing = &after[steps.len()..];
+        prop_assert!(undoing.iter().all(|step| step.id.ends_with(".rollback") && step.state.is_final()), "{:#?}", undoing);
+        let is_doubtful = undoing.iter().any(|step| step.state == StepState::Indeterminate);
+        let otherwise = if is_doubtful { RunState::Indeterminate } else { RunState::Failed };
+        prop_assert!(ended == state || ended == otherwise);
+        prop_assert_eq!(is_doubtful, ended == RunState::Indeterminate);
     }
 }

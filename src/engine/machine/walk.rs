@@ -34,7 +34,11 @@ pub(super) enum Tolerance {
 pub fn next<'p>(playbook: &'p Playbook, run: &RunRecord, steps: &[StepRecord], now: Timestamp) -> Next<'p> {
     let walk = Walk { records: records(steps), steps, now, resumed: run.resumed_at };
     let frame = Frame::outermost(playbook);
-    let flow = if run.cancel { walk.cancelled(&frame, run.created_at) } else { walk.playbook(&frame, run.created_at) };
+    let flow = match &run.ended_as {
+        Some(ended) => walk.taken_up(&frame, ended, run.cancel),
+        None if run.cancel => walk.cancelled(&frame, run.created_at),
+        None => walk.playbook(&frame, run.created_at),
+    };
     match flow {
         Ok(open) if !open.tasks.is_empty() => Next::Work(open.tasks, open.wait),
         Ok(open) => Next::Wait(open.wait.unwrap_or(now)),
@@ -69,7 +73,7 @@ fn goes_on(step: &Step) -> bool {
 
 pub(super) struct Walk<'r> {
     pub(super) records: HashMap<&'r str, &'r StepRecord>,
-    steps: &'r [StepRecord],
+    pub(super) steps: &'r [StepRecord],
     pub(super) now: Timestamp,
     /// When a person let the run go on.
     resumed: Option<Timestamp>,
@@ -118,38 +122,8 @@ impl Walk<'_> {
         open.ok_or_else(|| self.ending(frame, RunState::Cancelled, "it was cancelled".to_owned()))
     }
 
-    /// Whether a step that failed, or one inside it that did, asks that earlier ones are undone. What is in doubt undoes nothing.
-    fn asks_to_undo(&self, frame: &Frame<'_>, record: &StepRecord, step: &Step) -> bool {
-        let asks = |step: &Step| matches!(step.on_error, OnError::Rollback);
-        let has_failed = |id: &str| {
-            let failed = self.steps.iter().filter(|record| record.state == StepState::Failed);
-            failed.filter_map(|record| own_id(&frame.base, &record.id)).any(|failed| failed == id)
-        };
-        record.state == StepState::Failed && step.and_inner().into_iter().any(|step| asks(step) && has_failed(&step.id))
-    }
-
-    /// What earlier steps did is undone, the last first, each whatever became of the others. What was so already is not theirs to undo.
-    fn undo<'p>(&self, frame: &Frame<'p>) -> Option<Open<'p>> {
-        for record in self.steps.iter().rev().filter(|record| record.has_acted()) {
-            let Some(frame) = self.frame_of(frame, &record.id) else { continue };
-            let written = own_id(&frame.base, &record.id).and_then(|id| frame.playbook.step(id));
-            let Some(rollback) = written.and_then(|step| step.rollback.as_ref()) else { continue };
-            let frame = Frame { undoes: Some(Box::new(record.clone())), ..frame };
-            let has_begun = self.records.contains_key(frame.path(&rollback.step).as_str());
-            let ended = record.ended_at.unwrap_or(self.now);
-            // What was begun in time is seen to its end.
-            if !has_begun && rollback.expires.is_some_and(|expires| self.now.duration_since(ended) > Span(expires).signed()) {
-                continue;
-            }
-            if let Flow::Open(open) = self.sequence(std::slice::from_ref(&*rollback.step), &frame, Tolerance::All) {
-                return Some(open);
-            }
-        }
-        None
-    }
-
     /// The outermost frame of the playbook in which a recorded step is written: that of `frame`, or one that it calls.
-    fn frame_of<'p>(&self, frame: &Frame<'p>, path: &str) -> Option<Frame<'p>> {
+    pub(super) fn frame_of<'p>(&self, frame: &Frame<'p>, path: &str) -> Option<Frame<'p>> {
         let mut found = Frame { prefix: frame.base.clone(), items: Vec::new(), ..frame.clone() };
         let around = path.strip_prefix(&frame.base)?.rsplit_once('/').map_or("", |(around, _)| around);
         let mut at = frame.base.clone();
@@ -203,7 +177,7 @@ impl Walk<'_> {
 }
 
 /// The id of a step that a playbook's own text has, by its path; nothing for a step of a playbook that it calls.
-fn own_id<'a>(base: &str, path: &'a str) -> Option<&'a str> {
+pub(super) fn own_id<'a>(base: &str, path: &'a str) -> Option<&'a str> {
     let inside = path.strip_prefix(base)?;
     let (around, id) = inside.rsplit_once('/').unwrap_or(("", inside));
     around.split_terminator('/').all(is_item).then_some(id)

@@ -38,6 +38,7 @@ pub fn settle(
     (who, reason): (&str, &str),
     now: Timestamp,
 ) -> Vec<StepRecord> {
+    let written = machine::find(playbook, sight.steps, &step.id);
     let mut own = StepRecord { uncertain: false, due_at: None, ended_at: Some(now), ..step.clone() };
     match finding {
         Finding::Happened(output) => {
@@ -48,10 +49,13 @@ pub fn settle(
         Finding::DidNot => {
             own.state = StepState::Failed;
             own.error = Some(format!("it did not happen: {who} found that out: {reason}"));
-            if let Some((written, frame)) = machine::find(playbook, sight.steps, &step.id) {
-                plan::fall_back(written, &frame, &mut own, sight, now);
+            if let Some((written, frame)) = &written {
+                plan::fall_back(written, frame, &mut own, sight, now);
             }
         }
+    }
+    if let Some((written, _)) = &written {
+        machine::set_return(written, &mut own);
     }
     let doubtful = sight.steps.iter().filter(|outer| outer.state == StepState::Indeterminate);
     let around = doubtful.filter(|outer| lies_in(playbook, sight.steps, &step.id, &outer.id));

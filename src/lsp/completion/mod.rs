@@ -1,4 +1,6 @@
-//! What can be typed at a place: keys, words, names, and what expressions read and call.
+//! What can be typed at a place: keys, words, names, and what expressions read and call. [`settings`] has the names of the settings.
+
+mod settings;
 
 use std::ops::Range;
 
@@ -7,7 +9,7 @@ use gen_lsp_types::{CompletionItem, CompletionItemKind, CompletionItemTextEdit, 
 use super::{
     place::Place,
     position,
-    schema::{Allowed, Offered},
+    schema::{Allowed, Form, Offered},
     sketch::Slot,
     words,
 };
@@ -87,6 +89,9 @@ fn keys(place: &Place<'_>, allowed: &Allowed<'static>) -> Vec<Choice> {
 
 /// The names that are keys of maps which take any: what they are is known by the map.
 fn known_keys(place: &Place<'_>) -> Vec<Choice> {
+    if place.form == Form::Settings {
+        return settings::keys(place);
+    }
     let key = place.container().and_then(|at| place.sketch.name(at)).unwrap_or_default();
     match key {
         "steps" | "outputs" | "approvals" if place.is_test() => steps(place),
@@ -117,6 +122,9 @@ fn values(place: &Place<'_>, allowed: &Allowed<'static>) -> Vec<Choice> {
 
 /// The names that can be the value of a key: what they are is known by the key.
 fn known_values(place: &Place<'_>) -> Vec<Choice> {
+    if place.form == Form::Settings {
+        return settings::values(place);
+    }
     match place.key().unwrap_or_default() {
         "channels" | "channel" => {
             let channels = place.checked.channels.iter().flat_map(Channels::names);
@@ -169,7 +177,10 @@ fn choice(label: String, about: &str) -> Choice {
 }
 
 fn item(place: &Place<'_>, choice: Choice, replaced: Range<usize>, colon: &str) -> CompletionItem {
-    let edit = TextEdit { range: position::range(place.sketch.text, &replaced), new_text: format!("{}{colon}", choice.label) };
+    // A bracket would end what is in brackets.
+    let is_bare = choice.label.starts_with("${") && !place.sketch.text.get(..replaced.start).unwrap_or_default().ends_with(['"', '\'']);
+    let written = if is_bare { format!("\"{}\"", choice.label) } else { format!("{}{colon}", choice.label) };
+    let edit = TextEdit { range: position::range(place.sketch.text, &replaced), new_text: written };
     let about = MarkupContent { kind: MarkupKind::Markdown, value: choice.about };
     CompletionItem {
         kind: Some(choice.kind),

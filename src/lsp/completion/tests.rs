@@ -10,6 +10,14 @@ fn at_bar(text: &str) -> (String, usize) {
     (text.replace('‸', ""), text.find('‸').unwrap())
 }
 
+fn form(path: &str) -> Form {
+    match path {
+        "quell.yaml" => Form::Settings,
+        _ if path.ends_with(".test.yaml") => Form::Tests,
+        _ => Form::Playbook,
+    }
+}
+
 /// What is offered at the bar.
 fn offered(text: &str) -> Vec<String> {
     offered_in("a.yaml", text, &Checked::default())
@@ -17,13 +25,17 @@ fn offered(text: &str) -> Vec<String> {
 
 fn offered_in(path: &str, text: &str, checked: &Checked) -> Vec<String> {
     let (text, offset) = at_bar(text);
-    complete(&Place::new(Path::new(path), &text, offset, checked)).into_iter().map(|it| it.label).collect()
+    complete(&Place::new((Path::new(path), form(path)), &text, offset, checked)).into_iter().map(|it| it.label).collect()
 }
 
 /// The line after the first choice that begins so was taken.
 fn taken(text: &str, label: &str) -> String {
+    taken_in("a.yaml", text, label)
+}
+
+fn taken_in(path: &str, text: &str, label: &str) -> String {
     let (text, offset) = at_bar(text);
-    let items = complete(&Place::new(Path::new("a.yaml"), &text, offset, &Checked::default()));
+    let items = complete(&Place::new((Path::new(path), form(path)), &text, offset, &Checked::default()));
     let Some(CompletionItemTextEdit::TextEdit(edit)) = items.into_iter().find(|it| it.label == label).unwrap().text_edit else { panic!() };
     let mut changed = text.clone();
     changed.replace_range(position::offset(&text, edit.range.start)..position::offset(&text, edit.range.end), &edit.new_text);
@@ -31,10 +43,13 @@ fn taken(text: &str, label: &str) -> String {
 }
 
 fn hovered(text: &str) -> Option<String> {
+    hovered_in("a.yaml", text)
+}
+
+fn hovered_in(path: &str, text: &str) -> Option<String> {
     let (text, offset) = at_bar(text);
-    let Contents::MarkupContent(about) = hover(&Place::new(Path::new("a.yaml"), &text, offset, &Checked::default()))?.contents else {
-        panic!()
-    };
+    let place = (Path::new(path), form(path));
+    let Contents::MarkupContent(about) = hover(&Place::new(place, &text, offset, &Checked::default()))?.contents else { panic!() };
     Some(about.value)
 }
 
@@ -138,4 +153,70 @@ fn hovering_tells_what_is_under_the_pointer() {
     has("steps:\n  - id: a\n    if: at_least(alert.sev‸erity, \"high\")", "How bad it is");
     assert_eq!(hovered("steps:\n  - id: a\n    action: my‸self"), None);
     assert_eq!(hovered("# com‸ment"), None);
+}
+
+/// What is offered at the bar in settings.
+fn offered_in_settings(text: &str) -> Vec<String> {
+    offered_in("quell.yaml", text, &Checked::default())
+}
+
+#[test]
+fn settings_offer_their_sections_and_keys() {
+    let top = offered_in_settings("bus: {}\n‸");
+    assert!(["adapters", "guardrails", "secrets"].iter().all(|it| top.iter().any(|key| key == it)), "{top:?}");
+    assert!(!top.contains(&"bus".to_owned()) && !top.contains(&"steps".to_owned()), "{top:?}");
+    assert_eq!(offered_in_settings("telemetry: {log: info, ‸}"), ["format", "language", "tell"]);
+    assert_eq!(offered_in_settings("guardrails:\n  limits:\n    - action: log\n      max: 1\n      ‸"), ["on_exceed", "per"]);
+    assert_eq!(offered_in_settings("users:\n  ann:\n    ‸"), ["groups", "role", "token"]);
+    assert_eq!(offered_in_settings("channels:\n  ‸"), ["log:name", "email:name", "slack:name", "teams:name"]);
+}
+
+#[test]
+fn what_a_type_has_is_offered_once_the_type_is_there() {
+    let types = ["partner_center_webhook", "graph_alerts", "webhook", "poll"];
+    assert_eq!(offered_in_settings("adapters:\n  - name: a\n    type: ‸"), types);
+    assert_eq!(offered_in_settings("adapters: [{type: ‸, name: a}]"), types);
+    assert_eq!(offered_in_settings("adapters:\n  - name: a\n    type: web‸\n    path: x"), types, "also when another was there");
+    let graph = offered_in_settings("adapters:\n  - name: a\n    type: graph_alerts\n    ‸");
+    assert_eq!(graph, ["connection", "every", "lookback", "source"]);
+    assert!(offered_in_settings("adapters:\n  - ‸").contains(&"type".to_owned()));
+    let hook = "adapters:\n  - name: a\n    type: webhook\n    ";
+    assert_eq!(offered_in_settings(&format!("{hook}auth: {{hmac_sha256: {{header: X, secret: y, ‸}}}}")), ["encoding", "prefix"]);
+    assert!(offered_in_settings(&format!("{hook}map: {{id: body.id, ‸}}")).contains(&"severity".to_owned()));
+    assert!(offered_in_settings(&format!("{hook}map: {{kind: ‸}}")).is_empty(), "an expression is no kind of alert");
+    assert_eq!(offered_in_settings("channels:\n  email:x:\n    from: a\n    ‸"), ["allow", "smtp", "to"]);
+    assert_eq!(offered_in_settings("connections: {c: {type: ‸}}"), ["microsoft"]);
+}
+
+#[test]
+fn settings_offer_the_names_of_their_own_file() {
+    let settings = "connections: {contoso: {}}\nchannels: {\"slack:soc\": {}}\nusers:\n  ann: {groups: [leads, duty]}\n";
+    let with = |line: &str| offered_in_settings(&format!("{settings}{line}"));
+    assert_eq!(with("adapters: [{name: g, type: graph_alerts, connection: ‸}]"), ["contoso"]);
+    assert_eq!(with("approvals: {channels: [‸]}"), ["log:default", "slack:soc"]);
+    assert_eq!(with("approvals: {groups: [‸]}"), ["duty", "leads"]);
+    assert!(with("guardrails: {without_approval: [‸]}").contains(&"subscription.*".to_owned()));
+    assert_eq!(with("telemetry: {format: ‸}"), ["auto", "text", "json"]);
+}
+
+#[test]
+fn a_reference_is_quoted_because_of_its_brackets() {
+    assert_eq!(taken_in("quell.yaml", "bus: {url: ‸}", "${env:NAME}"), "bus: {url: \"${env:NAME}\"}");
+    assert_eq!(taken_in("quell.yaml", "bus:\n  url: \"‸\"", "${env:NAME}"), "  url: \"${env:NAME}\"");
+}
+
+#[test]
+fn hovering_over_settings_tells_what_they_are_and_what_counts_without_them() {
+    let has = |text: &str, part: &str| {
+        let about = hovered_in("quell.yaml", text).unwrap_or_else(|| panic!("nothing on {text}"));
+        assert!(about.contains(part), "{text}: {about}");
+    };
+    has("adap‸ters: []", "Where alerts come from");
+    has("bus: {pre‸fetch: 7}", "If left out: `200`");
+    has("adapters: [{name: a, type: po‸ll}]", "Fetch a list");
+    has("adapters: [{name: a, type: poll, every‸: 5m}]", "How often");
+    has("connections: {c: {type: micro‸soft}}", "Graph and Partner Center");
+    has("channels:\n  slack:x:\n    u‸rl: x", "incoming webhook");
+    has("guardrails: {without_approval: [subscription.sus‸pend]}", "destructive");
+    assert_eq!(hovered_in("quell.yaml", "bus: {url: \"${env:NA‸ME}\"}"), None);
 }

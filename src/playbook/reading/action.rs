@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::problem::did_you_mean;
 use crate::{
     actions::{self, Entry},
+    duration::Span,
     playbook::{
         Body, OnError, Rollback, Step, StopOutcome, Verify,
         arguments::Arguments,
@@ -33,6 +34,9 @@ pub(in crate::playbook) const MOST_ATTEMPTS: u32 = 20;
 /// As long as alerts are kept.
 const LONGEST_EXPIRY: Duration = Duration::from_hours(24 * 400);
 
+/// What has stood for a month is what people count on by now; Microsoft deletes what was cancelled after about as long, too.
+const EXPIRY: Duration = Duration::from_hours(24 * 30);
+
 /// How long one attempt may take, and how often it is tried.
 pub(super) fn effort(reader: &mut Reader<'_>, fields: &Fields<'_>) -> (Duration, RetryPolicy) {
     let timeout = fields.get("timeout").and_then(|it| reader.some_time(it, "`timeout`", LONGEST_TIMEOUT)).unwrap_or(TIMEOUT);
@@ -54,8 +58,9 @@ pub(super) fn stop(reader: &mut Reader<'_>, node: &Node, visible: &Visible) -> O
 
 /// What undoes the step of that id and with those parameters.
 pub(super) fn rollback(reader: &mut Reader<'_>, step: &Fields<'_>, (id, own): (&str, &Arguments), visible: &Visible) -> Option<Rollback> {
-    let fields = reader.fields(step.get("rollback")?, "`rollback`", &["action", "with", "expires"])?;
-    let expires = fields.get("expires").and_then(|it| reader.some_time(it, "`expires`", LONGEST_EXPIRY));
+    let fields = reader.fields(step.get("rollback")?, "`rollback`", &["action", "with", "expires", "after"])?;
+    let expires = fields.get("expires").and_then(|it| reader.some_time(it, "`expires`", LONGEST_EXPIRY)).unwrap_or(EXPIRY);
+    let after = fields.get("after").and_then(|it| reader.some_time(it, "`after`", LONGEST_EXPIRY));
     let action = fields.require(reader, "action", "`rollback`")?;
     let (entry, with) = if fields.get("with").is_none() {
         let entry = find(reader, action)?;
@@ -72,6 +77,10 @@ pub(super) fn rollback(reader: &mut Reader<'_>, step: &Fields<'_>, (id, own): (&
         seen.see(vec![(id, true)]);
         named(reader, &fields, action, &seen)?
     };
+    if let (Some(after), Some(node)) = (after, fields.get("after")) {
+        let own = step.get("action").and_then(Node::as_text).and_then(actions::find);
+        check_return(reader, &node.place(), (after, expires), (own, entry));
+    }
     let step = Step {
         id: format!("{id}.rollback"),
         condition: None,
@@ -82,7 +91,28 @@ pub(super) fn rollback(reader: &mut Reader<'_>, step: &Fields<'_>, (id, own): (&
         rollback: None,
         verify: None,
     };
-    Some(Rollback { step: Box::new(step), expires })
+    Some(Rollback { step: Box::new(step), expires, after })
+}
+
+/// Whether a step can be undone by itself after that while.
+fn check_return(
+    reader: &mut Reader<'_>,
+    place: &std::ops::Range<usize>,
+    (after, expires): (Duration, Duration),
+    (own, undo): (Option<&Entry>, &Entry),
+) {
+    let reads = |entry: &&Entry| entry.class == Class::Read;
+    let (message, help) = if after >= expires {
+        let message = format!("it would be undone by itself after {}, and cannot be undone any more after {}", Span(after), Span(expires));
+        (message, "write a shorter `after`, or an `expires` that is longer than it")
+    } else if let Some(entry) = own.filter(reads) {
+        (format!("`{}` only reads, so there is nothing to undo", entry.name), "take the `rollback` out")
+    } else if reads(&undo) || own.is_some_and(|own| own.name == undo.name && own.destructive) {
+        (format!("`{}` does not undo what the step does", undo.name), "name the action that does, such as `subscription.reactivate`")
+    } else {
+        return;
+    };
+    reader.report_with_help(codes::NO_RETURN, place, message, Some(help.to_owned()));
 }
 
 /// What finds out whether the step happened.

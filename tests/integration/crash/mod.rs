@@ -3,7 +3,9 @@
 //! - `points`: every place in an action's way, for every class of action.
 //! - `nested`: inside everything that steps can stand in, and inside windows and schedules, at every commit.
 //! - `events`: between what happened and the moment when other systems learn of it.
+//! - `undone`: while what a run did is undone after its end, at every commit.
 //! - `mistakes`: the product with one safeguard taken away, and the check that notices.
+//! - `syscalls`: no named places, but each call of the system that writes: killed at it, or told by it that the disk is full or broken.
 //!
 //! How to add a place or a mistake is in `CONTRIBUTING.md`.
 
@@ -12,6 +14,8 @@ mod mistakes;
 mod nested;
 mod points;
 mod scenes;
+mod syscalls;
+mod undone;
 
 use std::{
     collections::VecDeque,
@@ -53,6 +57,12 @@ struct Ordeal {
     crash_at: Option<String>,
     /// What is wrong with it, as `QUELL_MISTAKE` has it.
     mistake: Option<&'static str>,
+    /// What happens to its calls of the system before its first death, as the `inject` of `strace` has it.
+    inject: Option<String>,
+    /// It may end by itself as well, if it says why.
+    may_give_up: bool,
+    /// If it does not come to rest for that long, a person starts it again.
+    restarted_after: Option<Duration>,
     /// Dies instead when an effect of this kind was applied, however the answer fares.
     killed_on: Option<&'static str>,
     /// Settings that are replaced.
@@ -119,7 +129,10 @@ impl Ordeal {
         let alerts = self.alerts.as_ref().map(|alerts| alerts(&lab)).unwrap_or_default();
         let mut to_send: VecDeque<&Value> = alerts.iter().collect();
         let mut handed_over: Vec<String> = Vec::new();
-        let mut quell = lab.start_armed(&[], &self.variables(true));
+        let mut quell = match &self.inject {
+            Some(inject) => lab.start_traced(inject),
+            None => lab.start_armed(&[], &self.variables(true)),
+        };
         let (mut died, mut store, mut calm) = (None, None, None);
         let begun = Instant::now();
         loop {
@@ -128,8 +141,12 @@ impl Ordeal {
             {
                 quell.signal("KILL");
             }
+            if self.restarted_after.is_some_and(|patience| died.is_none() && begun.elapsed() > patience) {
+                quell.signal("KILL");
+            }
             if let Some(signal) = quell.ended() {
-                if died.is_some() || !matches!(signal, 6 | 9) {
+                let gave_up = signal == 0 && self.may_give_up && quell.log().lines().any(|line| line.starts_with("error: "));
+                if died.is_some() || !(matches!(signal, 6 | 9) || gave_up) {
                     return Err(format!("ended: quell ended by itself, signal {signal}\n{}", quell.log()));
                 }
                 died = Some(windows_hit(&lab).await);
@@ -190,7 +207,10 @@ async fn windows_hit(lab: &Lab) -> usize {
 async fn at_rest(store: &Store, expected: usize) -> bool {
     let rows = store.alerts(&AlertFilter::default()).await.expect("list alerts");
     let runs = if rows.is_empty() { store.runs(&RunFilter::default()).await.expect("list runs").len() } else { rows.len() };
-    runs >= expected && rows.iter().all(|row| row.outcome != "received") && store.open_runs().await.expect("list runs").is_empty()
+    runs >= expected
+        && rows.iter().all(|row| row.outcome != "received")
+        && store.open_runs().await.expect("list runs").is_empty()
+        && store.next_return().await.expect("look for returns").is_none()
 }
 
 /// The marks that steps left at the simulator's Slack, in the order of their first appearance, each with how often it was left.

@@ -17,19 +17,19 @@ use super::{
 #[derive(Clone, Copy)]
 pub(super) struct Scene {
     pub(super) playbooks: fn(Marker) -> Vec<(&'static str, String)>,
-    alerts: usize,
+    pub(super) alerts: usize,
     /// The marks that must be there when nothing is in doubt.
-    marks: &'static [&'static str],
+    pub(super) marks: &'static [&'static str],
     /// Marks that may be there.
-    perhaps: &'static [&'static str],
+    pub(super) perhaps: &'static [&'static str],
     /// Each first mark comes before its second one.
-    order: &'static [(&'static str, &'static str)],
-    ends: RunState,
+    pub(super) order: &'static [(&'static str, &'static str)],
+    pub(super) ends: RunState,
     /// What else must hold.
     pub(super) also: fn(&Aftermath) -> Result<(), String>,
 }
 
-const SCENE: Scene =
+pub(super) const SCENE: Scene =
     Scene { playbooks: |_| Vec::new(), alerts: 1, marks: &[], perhaps: &[], order: &[], ends: RunState::Done, also: |_| Ok(()) };
 
 /// No scene commits more often; a larger number is a scene that never comes to rest.
@@ -292,7 +292,7 @@ async fn play_under(scene: Scene, head: &'static str) {
     all_hold(trials).await;
 }
 
-async fn play(scene: Scene) {
+pub(super) async fn play(scene: Scene) {
     all_hold(sweeps(scene, scene.playbooks)).await;
 }
 
@@ -320,7 +320,7 @@ pub(super) fn staged(scene: Scene, playbooks: Vec<(&'static str, String)>, crash
 }
 
 /// Dies at the first time that a place is reached, then at the second, until the scene is over before.
-async fn sweep(
+pub(super) async fn sweep(
     point: &'static str,
     ordeal: impl Fn(String) -> (Marker, Ordeal),
     judge: &(dyn Fn(&Aftermath) -> Result<(), String> + Sync),
@@ -345,7 +345,7 @@ async fn sweep(
     Err(format!("{point}: reached {MOST_DEATHS} times"))
 }
 
-fn judge(scene: Scene, marker: Marker, after: &Aftermath) -> Result<(), String> {
+pub(super) fn judge(scene: Scene, marker: Marker, after: &Aftermath) -> Result<(), String> {
     let runs = &after.found.1;
     let expected = |state| state == scene.ends || state == RunState::Indeterminate;
     if let Some(run) = runs.iter().find(|run| !expected(run.run.state)) {

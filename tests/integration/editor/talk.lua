@@ -57,6 +57,17 @@ local function wait_for(buffer, code)
   end)
 end
 
+local function wait_for_words(buffer, words)
+  wait(words, function()
+    for _, it in ipairs(problems(buffer)) do
+      if it.message:find(words, 1, true) then
+        return true
+      end
+    end
+    return false
+  end)
+end
+
 -- Asks at the end of the first place where a text stands.
 local function ask(method, buffer, text, more)
   local params = { textDocument = vim.lsp.util.make_text_document_params(buffer) }
@@ -139,6 +150,33 @@ local function talk()
   seen.test = problems(test)
   write(test, 'sey', 'say')
   wait_for(test, nil)
+
+  -- The settings: what cannot be read is told together, then what cannot be built.
+  local settings = open('quell.yaml')
+  wait_for(settings, nil)
+  write(settings, 'prefetch', 'prefetchh')
+  write(settings, 'type: webhook', 'type: webhok')
+  wait_for_words(settings, 'webhok')
+  seen.settings = problems(settings)
+  table.sort(seen.settings, function(a, b) return a.line < b.line end)
+  write(settings, 'prefetchh', 'prefetch')
+  write(settings, 'type: webhok', 'type: ')
+  seen.adapter_types = labels(ask('textDocument/completion', settings, 'type: '))
+  write(settings, 'type: ', 'type: webhook')
+  write(settings, '/hooks/siem', '/elsewhere')
+  wait_for_words(settings, '/hooks/')
+  seen.unbuilt = problems(settings)
+  write(settings, '/elsewhere', '/hooks/siem')
+  wait_for(settings, nil)
+  vim.api.nvim_buf_set_lines(settings, -1, -1, false, { '    ma' })
+  seen.adapter_keys = labels(ask('textDocument/completion', settings, '    ma'))
+  vim.api.nvim_buf_set_lines(settings, -2, -1, false, {})
+  seen.setting_hover = ask('textDocument/hover', settings, 'prefe').contents.value
+  write(settings, 'log:경보', 'log:other')
+  wait_for(caller, 'P0026')
+  seen.unconfigured = problems(caller)
+  write(settings, 'log:other', 'log:경보')
+  wait_for(caller, nil)
 
   write(caller, 'playbook: called', 'playbook: nowhere')
   wait_for(caller, 'P0036')
