@@ -1,8 +1,8 @@
 //! The one digest: SHA-256, as everything that stands for a text has it.
 
-/// The SHA-256 of a text, in hexadecimal.
-pub fn sha256(text: &str) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+/// The SHA-256 of a text or other bytes, in hexadecimal.
+pub fn sha256(bytes: &(impl AsRef<[u8]> + ?Sized)) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes.as_ref());
     let bytes = digest.as_ref();
     bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]).filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }

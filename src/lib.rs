@@ -9,6 +9,7 @@ pub mod approval;
 pub mod clock;
 pub mod digest;
 pub mod duration;
+pub mod news;
 pub mod people;
 pub mod problem;
 pub mod retry;

@@ -23,6 +23,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("people", "secret word"),
     ("approval", "digest people run word"),
     ("window", "duration run"),
+    ("news", "approval run word"),
     // Ground.
     ("lifecycle", ""),
     ("telemetry", "approval run"),
@@ -30,27 +31,30 @@ const MAY_USE: &[(&str, &str)] = &[
     ("expression", "alert digest duration problem"),
     ("failpoints", ""),
     // The path of an alert, from its end to its start.
-    ("store", "alert approval clock digest duration failpoints lifecycle people run secret telemetry window"),
+    ("store", "alert approval clock digest duration failpoints lifecycle news people run secret telemetry window"),
     ("connections", "lifecycle net secret store"),
     ("channels", "alert connections net problem secret"),
     ("actions", "alert channels connections net problem run secret"),
-    ("playbook", "actions alert digest duration expression problem retry run"),
+    ("playbook", "actions alert approval digest duration expression problem retry run"),
     ("bus", "alert lifecycle retry secret store"),
     (
         "engine",
-        "actions alert approval bus channels duration expression failpoints lifecycle playbook retry run secret store telemetry window",
+        "actions alert approval bus channels duration expression failpoints lifecycle news playbook retry run secret store telemetry window",
     ),
     ("adapters", "alert bus connections duration expression failpoints lifecycle net problem retry secret store telemetry"),
     // The edge.
     ("web", "adapters approval engine lifecycle people playbook run secret store telemetry"),
-    ("config", "adapters bus channels connections engine net people playbook problem secret store telemetry web"),
-    ("app", "actions adapters bus channels config connections engine lifecycle net playbook problem store telemetry web"),
+    ("config", "adapters bus channels connections engine net news people playbook problem secret store telemetry web"),
+    ("app", "actions adapters bus channels config connections engine lifecycle net news playbook problem store telemetry web"),
     (
         "trial",
         "actions alert approval bus channels clock connections duration engine expression lifecycle net playbook problem run secret store telemetry",
     ),
     ("lsp", "actions adapters app channels config expression lifecycle playbook problem trial"),
-    ("cli", "actions alert app approval bus config duration engine lifecycle lsp people playbook problem run store telemetry trial window"),
+    (
+        "cli",
+        "actions alert app approval bus config digest duration engine lifecycle lsp people playbook problem run store telemetry trial window",
+    ),
 ];
 
 /// Folders whose files are interchangeable, each with the files that all members share; every other file must be in the

@@ -132,7 +132,7 @@ async fn record(store: &Store, begun: RunRecord, done: Foreseen) {
     for (at, step) in done.steps.into_iter().enumerate() {
         // Only the last change ends the run, after which the journal takes no more.
         let run = if at + 1 == last { done.run.clone() } else { begun.clone() };
-        let standing = store.record(Change { run, step: Some(step), attempt: None, ask: None }).await.expect("write the store");
+        let standing = store.record(Change { step: Some(step), ..Change::of(run) }).await.expect("write the store");
         assert_eq!(standing, Standing::Ours, "nobody else works on it");
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     channels::Channels,
     config::{Config, Fault},
     lifecycle::Tasks,
+    news::Topic,
     playbook::Library,
     problem::Severity,
 };
@@ -21,6 +22,8 @@ pub struct Checked {
     pub library: Library,
     /// What is wrong with the settings.
     pub faults: Vec<Fault>,
+    /// What the settings can be used without, and somebody should look at.
+    pub advice: Vec<String>,
     /// The channels of the settings, where these can be used.
     pub channels: Option<Channels>,
 }
@@ -31,6 +34,7 @@ pub async fn check(folder: Option<&Path>, edited: BTreeMap<PathBuf, String>, con
     let library = folder.map(|folder| Library::load_edited(folder, edited)).unwrap_or_default();
     let mut checked = Checked { library, ..Checked::default() };
     let Some(config) = config else { return checked };
+    checked.advice.extend(untold(config));
     let guardrails = &config.guardrails;
     let limits: Vec<_> = guardrails.limits.iter().map(|limit| (limit.action.clone(), limit.max, limit.per.0)).collect();
     checked.library.check_guardrails(|action| guardrails.without_approval.iter().any(|it| it.covers(action)), &limits);
@@ -45,6 +49,17 @@ pub async fn check(folder: Option<&Path>, edited: BTreeMap<PathBuf, String>, con
         Err(faults) => checked.faults = faults,
     }
     checked
+}
+
+/// Where something comes in or can be done, a person should hear of what only a person can settle.
+fn untold(config: &Config) -> Option<String> {
+    let is_at_work = !config.connections.is_empty() || !config.adapters.is_empty();
+    let is_told = !config.outlet().told_of(Topic::RunInDoubt).is_empty();
+    (is_at_work && !is_told).then(|| {
+        "nobody is told when a run waits for a person, because nobody knows whether a step happened: name channels under `telemetry.tell`, \
+         e.g. `tell: [{to: [\"slack:secops\"]}]`"
+            .to_owned()
+    })
 }
 
 /// Builds what `quell run` builds, on ground that keeps nothing.

@@ -22,9 +22,13 @@ use self::{
 use crate::{
     actions::{Services, World},
     adapters::Hook,
-    bus::{Bus, embedded::EmbeddedBus, rabbitmq::RabbitMq},
+    bus::{
+        Bus,
+        embedded::EmbeddedBus,
+        rabbitmq::{Announcer, RabbitMq},
+    },
     config::Config,
-    engine::{Acting, Engine, KillSwitch, teller::Teller},
+    engine::{Acting, Engine, KillSwitch, outbox::Relay},
     lifecycle::{Stop, Tasks},
     playbook::{Library, Shelf},
     store::{Act, Lock, Store},
@@ -79,6 +83,7 @@ impl App {
         metrics.process_start.set(seconds(Timestamp::now()));
         let signals = Signals::new(metrics.clone());
         let store = Store::open(&config.store, &tasks, Some(signals.clone())).await?.join(config.store.lease.0, &tasks).await?;
+        let store = if acting == Acting::AsWritten { store.with_outlet(config.outlet()) } else { store };
         // Taken before anything is started: it would end a program that is not yet ready for it.
         let hangup = reload::hangup();
         let (reloader, playbooks) = Reloader::load(config.playbooks.clone(), store.clone(), signals.clone());
@@ -98,10 +103,9 @@ impl App {
         let address = web.address();
 
         let services = Arc::new(Services { net, connections, channels, secrets: config.secrets.clone() });
-        let telling = config.telemetry.playbook_errors_to.clone();
-        if !telling.is_empty() && acting == Acting::AsWritten {
-            let teller = Teller::new(store.clone(), Arc::clone(&services), telling, signals.clone());
-            tasks.spawn_vital("teller", teller.run(tasks.stop()));
+        // A dry run tells nobody, and what an acting program has to tell is not for it to tell.
+        if acting == Acting::AsWritten {
+            tasks.spawn_vital("outbox", relay(config, &store, (&services, &signals), &tasks).run(tasks.stop()));
         }
         let switch = KillSwitch::at(&config.guardrails.stop_file);
         let journal = Journal { store: store.clone(), switch: switch.clone(), metrics: metrics.clone(), signals: signals.clone() };
@@ -145,6 +149,17 @@ impl App {
         // The store's writer ends when nobody can write any more.
         drop(store);
         tasks.end(PATIENCE).await
+    }
+}
+
+/// Sends what leaves.
+fn relay(config: &Config, store: &Store, (services, signals): (&Arc<Services>, &Signals), tasks: &Tasks) -> Relay {
+    Relay {
+        store: store.clone(),
+        services: Arc::clone(services),
+        announcer: Announcer::start(&config.bus, tasks),
+        language: config.telemetry.language,
+        signals: signals.clone(),
     }
 }
 

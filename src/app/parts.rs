@@ -73,11 +73,8 @@ impl Parts {
         let of_channel = |error: &ChannelError| fault(&["channels", &error.name], error.to_string());
         let channels = channels.map_err(|errors| faults.extend(errors.iter().map(of_channel))).ok();
         let told = |channels: &Channels| {
-            let named = [
-                ("telemetry.playbook_errors_to", &config.telemetry.playbook_errors_to),
-                ("approvals.channels", &config.approvals.channels),
-            ];
-            let each = named.into_iter().flat_map(|(setting, named)| named.iter().map(move |channel| (setting, channel)));
+            let told = config.telemetry.tell.iter().flat_map(|tell| &tell.to).map(|channel| ("telemetry.tell", channel));
+            let each = told.chain(config.approvals.channels.iter().map(|channel| ("approvals.channels", channel)));
             let unknown =
                 |(setting, channel): (&str, &String)| Some(fault(&[], format!("`{setting}`: {}", channels.check(channel).err()?)));
             each.filter_map(unknown).collect::<Vec<_>>()

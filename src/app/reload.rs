@@ -30,8 +30,14 @@ pub(super) struct Reloader {
     /// The last reading, whether or not it was put on the shelf.
     last: Arc<Library>,
     looked: Look,
-    asked: mpsc::Receiver<oneshot::Sender<Reloaded>>,
+    asked: mpsc::Receiver<Asked>,
     state: watch::Sender<Playbooks>,
+}
+
+/// Somebody wants the folder read, and waits for what comes of it.
+struct Asked {
+    who: String,
+    answer: oneshot::Sender<Reloaded>,
 }
 
 /// What others have of a [`Reloader`].
@@ -65,12 +71,12 @@ impl Reloader {
         }
         let now = Timestamp::now();
         signals.playbooks_loaded(last.playbooks.len(), last.refused(), now);
-        let (sender, asked) = mpsc::channel::<oneshot::Sender<Reloaded>>(MOST_ASKED);
-        let reload: Reload = Arc::new(move || {
+        let (sender, asked) = mpsc::channel::<Asked>(MOST_ASKED);
+        let reload: Reload = Arc::new(move |who| {
             let sender = sender.clone();
             Box::pin(async move {
                 let (answer, answered) = oneshot::channel();
-                sender.send(answer).await.ok()?;
+                sender.send(Asked { who, answer }).await.ok()?;
                 answered.await.ok()
             })
         });
@@ -92,7 +98,7 @@ impl Reloader {
             let mut asker = None;
             tokio::select! {
                 () = stop.requested() => return,
-                Some(answer) = self.asked.recv() => asker = Some(answer),
+                Some(request) = self.asked.recv() => asker = Some(request),
                 () = hung_up(&mut hangup) => {}
                 () = watched.changed() => {
                     if !stop.sleep(QUIET).await {
@@ -103,9 +109,10 @@ impl Reloader {
             watched.begin_reading();
             let Some(reloaded) = stop.or(self.reload()).await else { return };
             watched.has_read(self.looked.clone());
-            if let Some(asker) = asker {
+            if let Some(Asked { who, answer }) = asker {
+                self.audit_request(who, &reloaded).await;
                 // Who asked may have gone; it is in the log.
-                drop(asker.send(reloaded));
+                drop(answer.send(reloaded));
             }
         }
     }
@@ -177,6 +184,14 @@ impl Reloader {
         let detail = serde_json::json!({"changes": changes});
         let act = Act { who: format!("the folder `{}`", self.folder.display()), what: "playbooks.replace", subject, detail };
         if let Err(error) = self.store.audit(act).await {
+            self.signals.store_failed(&error.to_string());
+        }
+    }
+
+    /// Whoever asks over the API is in the log, whatever came of it.
+    async fn audit_request(&self, who: String, reloaded: &Reloaded) {
+        let (subject, detail) = (format!("the folder `{}`", self.folder.display()), serde_json::json!(reloaded));
+        if let Err(error) = self.store.audit(Act { who, what: "playbooks.reload", subject, detail }).await {
             self.signals.store_failed(&error.to_string());
         }
     }

@@ -66,7 +66,8 @@ pub struct Question {
     /// Who began the run or wrote its alert by hand; they do not decide about it.
     pub requesters: Vec<String>,
     /// What counts when nobody has answered in time.
-    pub silence: Silence,
+    #[serde(alias = "silence")]
+    pub on_timeout: OnTimeout,
 }
 
 /// A group that is asked as well from a moment on.
@@ -98,9 +99,21 @@ pub struct Planned {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
-pub enum Silence {
-    Rejects,
-    Approves,
+pub enum OnTimeout {
+    #[serde(alias = "rejects")]
+    Reject,
+    #[serde(alias = "approves")]
+    Approve,
+}
+
+/// What a step that asked has as its output once that is decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Decided {
+    pub decision: ApprovalState,
+    /// Who said so.
+    pub by: Vec<String>,
+    pub reason: String,
 }
 
 /// Where a question stands.
@@ -194,13 +207,49 @@ impl Approval {
     /// What the step that asked has as its output once it is decided.
     pub fn output(&self) -> Value {
         let choice = if self.state == ApprovalState::Rejected { Choice::Reject } else { Choice::Approve };
-        json!({"decision": self.state, "by": self.voters(choice), "reason": self.outcome})
+        let by = self.voters(choice).into_iter().map(ToOwned::to_owned).collect();
+        Decided { decision: self.state, by, reason: self.outcome.clone() }.output()
     }
 
     /// Whether this exact step is a part of the plan.
     pub fn covers(&self, planned: &Planned) -> bool {
         let hash = planned.hash();
         self.question.plan.iter().any(|seen| seen.step == planned.step && seen.hash() == hash)
+    }
+}
+
+/// The reason of an answer that nobody gave in time.
+pub const SILENT: &str = "nobody answered in time";
+
+impl OnTimeout {
+    /// How a question ends that nobody has answered.
+    pub fn decision(self) -> ApprovalState {
+        match self {
+            Self::Reject => ApprovalState::Expired,
+            Self::Approve => ApprovalState::Approved,
+        }
+    }
+}
+
+impl Decided {
+    /// An answer that no person gave.
+    pub fn by_nobody(decision: ApprovalState, reason: &str) -> Self {
+        Self { decision, by: Vec::new(), reason: reason.to_owned() }
+    }
+
+    /// As the output of the step.
+    pub fn output(&self) -> Value {
+        json!(self)
+    }
+
+    /// What the output of a step that asked says was decided, if it says so.
+    pub fn decision_in(output: &Value) -> Option<ApprovalState> {
+        ApprovalState::parse(output.get("decision")?.as_str()?)
+    }
+
+    /// The reason that it gives.
+    pub fn reason_in(output: &Value) -> &str {
+        output.get("reason").and_then(Value::as_str).unwrap_or_default()
     }
 }
 
@@ -219,6 +268,7 @@ pub fn hash_of(plan: &[Planned]) -> String {
 }
 
 words! {
+    OnTimeout { Reject => "reject", Approve => "approve" }
     ApprovalState { Open => "open", Approved => "approved", Rejected => "rejected", Expired => "expired", Void => "void" }
     Choice { Approve => "approve", Reject => "reject" }
 }

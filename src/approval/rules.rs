@@ -195,7 +195,7 @@ mod tests {
             quorum,
             channels: Vec::new(),
             requesters: names(&["rita"]),
-            silence: Silence::Rejects,
+            on_timeout: OnTimeout::Reject,
         };
         Approval { hash: "h".to_owned(), ..Approval::opened(&RunId("r".to_owned()), ("ask", 1), question, (at(0), at(60))) }
     }

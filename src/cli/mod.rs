@@ -170,7 +170,7 @@ impl Command {
         }
         let tasks = Tasks::default();
         let store = match Store::open(&config.store, &tasks, None).await {
-            Ok(store) => store,
+            Ok(store) => store.with_outlet(config.outlet()),
             Err(error) => return Exit::unreachable(&error.to_string()),
         };
         let desk = Desk { config, store, tasks: tasks.clone(), json };

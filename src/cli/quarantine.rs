@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use serde_json::{Value, json};
 
 use super::{Desk, Exit, identity::Identity, output, send};
 use crate::{
+    alert::Alert,
     bus::Message,
+    digest::sha256,
     store::{QuarantineRow, QuarantineState, StoreError},
 };
 
@@ -51,7 +54,7 @@ impl Quarantine {
             Self::List { all, limit } => list(desk, all, i64::from(limit)).await,
             Self::Show { number } => show(desk, number).await,
             Self::Release { number, mended, identity } => release(desk, (number, &identity), mended).await,
-            Self::Drop { number, identity } => decide(desk, (number, &identity), QuarantineState::Dropped).await,
+            Self::Drop { number, identity } => decide(desk, (number, &identity), QuarantineState::Dropped, Value::Null).await,
         };
         done.unwrap_or_else(|error| Exit::unreachable(&error.to_string()))
     }
@@ -81,7 +84,7 @@ async fn show(desk: &Desk<'_>, number: i64) -> Result<Exit, StoreError> {
     let Some(row) = desk.store.quarantined(number).await? else { return Ok(absent(number)) };
     let body = String::from_utf8_lossy(&row.body);
     if desk.json {
-        return Ok(output::print_json(&serde_json::json!({"message": row, "body": body})));
+        return Ok(output::print_json(&json!({"message": row, "body": body})));
     }
     let facts = [
         ("message", format!("#{}", row.number)),
@@ -100,10 +103,10 @@ async fn release(desk: &Desk<'_>, (number, identity): (i64, &Identity), mended: 
     if row.state != QuarantineState::Held {
         return Ok(decided_already(&row));
     }
-    let body = match mended {
-        None => row.body,
+    let (body, detail) = match mended {
+        None => (row.body, json!({"mended": false})),
         Some(path) => match std::fs::read(&path) {
-            Ok(body) => body,
+            Ok(body) => by(identity, body),
             Err(error) => return Ok(Exit::usage(&format!("read `{}`: {error}", path.display()))),
         },
     };
@@ -115,11 +118,21 @@ async fn release(desk: &Desk<'_>, (number, identity): (i64, &Identity), mended: 
     if let Err(error) = bus.publish(Message { key: format!("quarantine/{number}"), body }).await {
         return Ok(Exit::unreachable(&error.to_string()));
     }
-    decide(desk, (number, identity), QuarantineState::Released).await
+    decide(desk, (number, identity), QuarantineState::Released, detail).await
 }
 
-async fn decide(desk: &Desk<'_>, (number, identity): (i64, &Identity), state: QuarantineState) -> Result<Exit, StoreError> {
-    if desk.store.decide_quarantined(number, state, &identity.who()).await? {
+/// A mended message with who mended it, who therefore does not decide about it; and what the audit log says of it. What is no alert still
+/// is put on the bus as it is, and comes back.
+fn by(identity: &Identity, mended: Vec<u8>) -> (Vec<u8>, Value) {
+    let detail = json!({"mended": true, "sha256": sha256(&mended)});
+    match Alert::from_event(&mended) {
+        Ok(alert) => (alert.to_event_by(&identity.name()), detail),
+        Err(_malformed) => (mended, detail),
+    }
+}
+
+async fn decide(desk: &Desk<'_>, (number, identity): (i64, &Identity), state: QuarantineState, detail: Value) -> Result<Exit, StoreError> {
+    if desk.store.decide_quarantined(number, state, &identity.who(), detail).await? {
         output::print(&format!("message #{number} is {}", state.as_str()));
         return Ok(Exit::Done);
     }

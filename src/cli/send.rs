@@ -11,13 +11,14 @@ use clap::Args;
 use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Desk, Exit, identity::Identity, output};
 use crate::{
     alert::{self, Alert},
     app,
     bus::{Bus, Message, PUBLISH_TIMEOUT},
+    store::Act,
 };
 
 #[derive(Debug, Args)]
@@ -47,6 +48,9 @@ const UNDER_WAY: usize = 256;
 /// What fits a screen; the first tell what is wrong with the rest.
 const SHOWN: usize = 20;
 
+/// An alert's key holds its id, which may be long.
+const LONGEST_KEY: usize = 100;
+
 /// One document and where it was read.
 struct Document {
     place: String,
@@ -59,6 +63,7 @@ impl Send {
             Ok(documents) => documents,
             Err(message) => return Exit::usage(&message),
         };
+        let count = documents.len();
         let (mut messages, mut refused) = (Vec::new(), Vec::new());
         let sender = self.identity.name();
         for document in documents {
@@ -71,8 +76,19 @@ impl Send {
             Ok(bus) => bus,
             Err(exit) => return exit,
         };
+        // Before anything is sent, so that nothing is sent of which this does not tell.
+        if let Err(error) = desk.store.audit(self.act(count, &messages)).await {
+            return Exit::unreachable(&error.to_string());
+        }
         let (sent, failed) = publish_all(bus.as_ref(), messages).await;
         report(desk, sent, &failed, &refused)
+    }
+
+    /// What the audit log says of it; that something was sent, and not that all of it was taken.
+    fn act(&self, documents: usize, messages: &[Message]) -> Act {
+        let keys: Vec<_> = messages.iter().take(SHOWN).map(|message| output::short(&message.key, LONGEST_KEY)).collect();
+        let detail = json!({"documents": documents, "messages": messages.len(), "raw": self.raw, "keys": keys});
+        Act { who: self.identity.who(), what: "alerts.send", subject: "the bus".to_owned(), detail }
     }
 
     fn read(&self) -> Result<Vec<Document>, String> {
@@ -120,7 +136,7 @@ pub(super) fn read_alert(text: &[u8], source: &str) -> Result<Alert, String> {
 
 fn report(desk: &Desk<'_>, sent: usize, failed: &BTreeMap<String, usize>, refused: &[String]) -> Exit {
     if desk.json {
-        output::print_json(&serde_json::json!({"sent": sent, "refused": refused, "failed": failed}));
+        output::print_json(&json!({"sent": sent, "refused": refused, "failed": failed}));
     } else {
         output::print(&format!("{sent} sent"));
     }

@@ -60,7 +60,7 @@ async fn in_store(config: &Config, change: impl AsyncFnOnce(&Store) -> Result<()
     }
     let tasks = Tasks::default();
     let changed = async {
-        let store = Store::open(&config.store, &tasks, None).await?;
+        let store = Store::open(&config.store, &tasks, None).await?.with_outlet(config.outlet());
         change(&store).await
     };
     let changed = changed.await.map_err(|error: StoreError| Missed::Failed(error.to_string()));

@@ -24,7 +24,8 @@ pub use self::{
 };
 use crate::{
     adapters::AdapterConfig, bus::rabbitmq, connections::ConnectionConfig, engine::Guardrails, engine::SiteApprovals, net::NetConfig,
-    people::People, secret::Secrets, store::StoreConfig, telemetry::logs::LogFormat, web::WebConfig,
+    news::Language, news::Outlet, news::Tell, people::People, secret::Secrets, store::StoreConfig, telemetry::logs::LogFormat,
+    web::WebConfig,
 };
 
 /// Everything that can be set. Without a file everything has its default, which runs on one machine and reaches nothing.
@@ -73,8 +74,10 @@ pub struct TelemetryConfig {
     pub log: String,
     /// Their form.
     pub format: LogFormat,
-    /// The channels that are told when a playbook fails on alerts, once for each error of its text.
-    pub playbook_errors_to: Vec<String>,
+    /// Who is told of what a person should know without having asked.
+    pub tell: Vec<Tell>,
+    /// In which language these messages, and those about approvals, are written.
+    pub language: Language,
 }
 
 /// Everything for which the settings cannot be read.
@@ -126,11 +129,16 @@ impl Default for Config {
 impl Default for TelemetryConfig {
     fn default() -> Self {
         // The broker's client logs each reconnection several times; ours is enough.
-        Self { log: "info,lapin=off,async_rs=off".to_owned(), format: LogFormat::Auto, playbook_errors_to: Vec::new() }
+        Self { log: "info,lapin=off,async_rs=off".to_owned(), format: LogFormat::Auto, tell: Vec::new(), language: Language::En }
     }
 }
 
 impl Config {
+    /// Where news and events go.
+    pub fn outlet(&self) -> Outlet {
+        Outlet::new(&self.telemetry.tell, self.bus.events.is_some())
+    }
+
     /// Reads the settings: the named file, else [`DEFAULT_FILE`] if it is there, else the defaults; then the variables.
     ///
     /// # Errors

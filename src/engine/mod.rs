@@ -2,8 +2,7 @@
 //!
 //! Decisions are pure ([`decide`], [`plan`], [`machine`], [`guardrails`]); the outside is touched in one place, the driver.
 //! Tasks pass work on through the store: the intake commits alerts, the decider begins runs for them, schedules begin runs at their
-//! times, the scheduler drives them, and what people are to be told of what was asked is sent as it falls due.
-//! Each of them finds after a restart what was left.
+//! times, the scheduler drives them, and the relay of the outbox tells people what is due. Each of them finds after a restart what was left.
 
 pub mod consent;
 pub mod decide;
@@ -11,15 +10,14 @@ pub mod foresight;
 pub mod guardrails;
 pub mod kill_switch;
 pub mod machine;
+pub mod outbox;
 pub mod plan;
 pub mod rollback;
 pub mod schedules;
 pub mod settle;
-pub mod teller;
 
 mod driver;
 mod intake;
-mod notices;
 mod rehearsal;
 mod scheduler;
 
@@ -99,11 +97,6 @@ impl Engine {
         tasks.spawn_vital("scheduler", scheduler.run(tasks.stop()));
         let clockwork = schedules::Schedules::new(self.clone());
         tasks.spawn_vital("schedules", clockwork.run(Arc::clone(&begun), tasks.stop()));
-        // What an acting program has asked is not for a dry run to tell.
-        if self.acting == Acting::AsWritten {
-            let notices = notices::Notices::new(&self);
-            tasks.spawn_vital("notices", notices.run(tasks.stop()));
-        }
         let stop = tasks.stop();
         tasks.spawn_vital("decider", async move { self.decide_all(&arrived, &begun, &stop).await });
         Ok(())

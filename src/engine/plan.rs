@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::machine::{self, Frame};
 use crate::{
+    approval::{ApprovalState, Decided},
     expression::{ExpressionError, Scope},
     playbook::{Body, OnError, Planned, Step, Verify},
     run::{Class, RunRecord, StepRecord, StepState},
@@ -56,7 +57,7 @@ pub fn plan(step: &Step, frame: &Frame<'_>, sight: Sight<'_>, now: Timestamp) ->
 /// What an `approval` step leaves behind in shadow mode: nobody is asked, and the run shows all that would be done if they agreed.
 pub fn assume(record: &mut StepRecord, now: Timestamp) {
     record.due_at = None;
-    end(record, StepState::Shadowed, json!({"decision": "approved", "by": [], "reason": "assumed: nobody is asked in shadow mode"}), now);
+    end(record, StepState::Shadowed, Decided::by_nobody(ApprovalState::Approved, "assumed: nobody is asked in shadow mode").output(), now);
 }
 
 /// The record of a call whose playbook has ended: its output is what that gives back.

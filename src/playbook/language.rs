@@ -92,7 +92,7 @@ fn a_playbook_with_everything_is_read_as_written() {
     let Body::Parallel { branches, join } = &it.step("both").unwrap().body else { panic!() };
     assert_eq!((branches[1].0.as_str(), *join), ("right", Join::AtLeast(1)));
     let Body::Approval(approval) = &it.step("ask").unwrap().body else { panic!() };
-    assert_eq!((approval.quorum, approval.on_timeout, approval.escalate[0].after.as_secs()), (2, OnTimeout::Reject, 1800));
+    assert_eq!((approval.quorum, approval.on_timeout, approval.escalate[0].after.as_secs()), (2, crate::approval::OnTimeout::Reject, 1800));
     let suspend = it.step("suspend").unwrap();
     assert!(matches!(suspend.on_error, OnError::Rollback));
     let rollback = suspend.rollback.as_ref().unwrap();

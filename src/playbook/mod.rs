@@ -55,7 +55,7 @@ pub use library::{Library, is_test};
 pub use parse::NAMES;
 pub use planned::{MOST_ITEMS, Planned};
 pub use shelf::{Changes, Reading, Shelf};
-pub use step::{Approval, Body, Case, Escalation, Join, OnError, OnTimeout, Rollback, Step, StopOutcome, Verify, Wait};
+pub use step::{Approval, Body, Case, Escalation, Join, OnError, Rollback, Step, StopOutcome, Verify, Wait};
 pub use trigger::{AlertTrigger, CatchUp, Schedule, Trigger, Verdict};
 pub use visible::{OF_STEP, READABLE, Readable};
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::arguments::Arguments;
 use crate::{
     actions::Entry,
+    approval::OnTimeout,
     expression::{Expression, Script, Template, chains},
     retry::RetryPolicy,
     run::Class,
@@ -130,14 +131,6 @@ pub struct Approval {
     /// What counts when nobody has answered in time. Has no default: somebody must have thought of it.
     pub on_timeout: OnTimeout,
     pub escalate: Vec<Escalation>,
-}
-
-/// What counts when nobody has answered an approval in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum OnTimeout {
-    Reject,
-    Approve,
 }
 
 /// Whom to ask as well when nobody has answered for a while.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::{AnyConnection, Row, any::AnyRow};
 
 use super::{
-    NewRun, Store, StoreError, begin, errors, quarantine,
+    NewRun, Store, StoreError, begin, errors, events, quarantine,
     quarantine::Rejected,
     rows,
     rows::{Flag, flag},
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     alert::Alert,
     failpoints,
+    news::Outlet,
     run::{Mode, RunId},
     window::Admission,
 };
@@ -126,7 +127,8 @@ impl Store {
     /// # Errors
     /// The store cannot be written; nothing of it was taken in, and the messages must not be acknowledged.
     pub async fn take_in(&self, arrivals: Vec<Arrival>) -> Result<Vec<bool>, StoreError> {
-        let now = self.clock.now().as_microsecond();
+        let (at, outlet) = (self.clock.now(), self.outlet.clone());
+        let now = at.as_microsecond();
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
@@ -138,6 +140,7 @@ impl Store {
                             Arrival::Rejected(rejected) => quarantine::insert(connection, rejected, now).await.map(|()| true)?,
                         });
                     }
+                    quarantine::tell(connection, &arrivals, (&outlet, at)).await?;
                     Ok(news)
                 })
             })
@@ -160,7 +163,7 @@ impl Store {
     /// # Errors
     /// The store cannot be written; nothing was decided.
     pub async fn decide(&self, decisions: Vec<Decision>) -> Result<Vec<(i64, NewRun)>, StoreError> {
-        let now = self.clock.now();
+        let (now, outlet) = (self.clock.now(), self.outlet.clone());
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
@@ -178,9 +181,10 @@ impl Store {
                     let mut begun = Vec::new();
                     for decision in decisions.into_iter().filter(|decision| open.contains(&decision.alert)) {
                         for verdict in decision.verdicts {
-                            let run = record_verdict(connection, decision.alert, verdict, now).await?;
+                            let run = record_verdict(connection, decision.alert, verdict, (&outlet, now)).await?;
                             begun.extend(run.map(|run| (decision.alert, run)));
                         }
+                        events::decided(connection, decision.alert, (&outlet, now)).await?;
                     }
                     let query = "UPDATE alert SET state = 'decided' WHERE number IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
                     sqlx::query(query).bind(alerts).execute(connection).await?;
@@ -256,20 +260,24 @@ async fn record_verdict(
     connection: &mut AnyConnection,
     alert: i64,
     verdict: Verdict,
-    now: Timestamp,
+    (outlet, now): (&Outlet, Timestamp),
 ) -> Result<Option<NewRun>, sqlx::Error> {
     let run = match verdict {
         Verdict::Error { playbook, hash, detail } => {
             note(connection, (alert, &playbook), ("error", &detail), None).await?;
             if !playbook.is_empty() {
-                errors::note(connection, (&playbook, &hash), (&format!("{}{alert}", super::ALERT), &detail), now).await?;
+                let occasion = format!("{}{alert}", super::ALERT);
+                errors::note(connection, (&playbook, &hash), (&occasion, &detail), (outlet, now)).await?;
             }
             return Ok(None);
         }
         Verdict::Run(run) => run,
     };
     match begin::admit(connection, &run, now).await? {
-        Admission::Begin { .. } | Admission::Queue { .. } => return Ok(Some(*run)),
+        Admission::Begin { .. } | Admission::Queue { .. } => {
+            events::begun(connection, &run, (outlet, now)).await?;
+            return Ok(Some(*run));
+        }
         Admission::Join { run: other } => note(connection, (alert, &run.playbook), ("joined", ""), Some(&other)).await?,
         Admission::Held { detail, .. } => note(connection, (alert, &run.playbook), ("held", &detail), None).await?,
     }

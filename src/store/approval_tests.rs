@@ -9,7 +9,7 @@ use super::{
     *,
 };
 use crate::{
-    approval::{Approval, ApprovalId, ApprovalState, Ballot, Choice, Counted, Escalated, Planned, Question, Refused, Silence},
+    approval::{Approval, ApprovalId, ApprovalState, Ballot, Choice, Counted, Escalated, OnTimeout, Planned, Question, Refused},
     clock::Clock,
     people::Role,
     run::{RunId, RunRecord, RunState, StepRecord, StepState},
@@ -37,7 +37,7 @@ fn question(run: &RunId, asker: &str, round: u32, plan: Vec<Planned>) -> Approva
         quorum: 2,
         channels: names("log:default"),
         requesters: names("rita"),
-        silence: Silence::Rejects,
+        on_timeout: OnTimeout::Reject,
     };
     Approval::opened(run, (asker, round), question, (at(0), at(60)))
 }
@@ -71,7 +71,7 @@ async fn asked(it: Fixture) -> Asked {
     let run = RunRecord { state: RunState::Waiting, due_at: at(60), ..read(&store, &id).await };
     let approval = question(&id, "ask", 1, vec![planned("suspend", json!({"subscription_id": "s"}))]);
     let (step, ask) = (Some(asking(60)), Some(Box::new(approval.clone())));
-    store.record(Change { run: run.clone(), step, attempt: None, ask }).await.unwrap();
+    store.record(Change { step, ask, ..Change::of(run.clone()) }).await.unwrap();
     Asked { it, store, clock, run, approval }
 }
 
@@ -99,8 +99,14 @@ impl Asked {
         self.store.due_runs(self.clock.now(), None, 10).await.unwrap() == [self.run.id.clone()]
     }
 
-    async fn kinds(&self) -> Vec<String> {
-        self.store.take_notices(10).await.unwrap().into_iter().map(|notice| notice.kind).collect()
+    /// Who did what, and how the question stood then.
+    async fn audited(&self) -> Vec<(String, String, Value)> {
+        let entries = self.store.audited(0, 10).await.unwrap();
+        entries.into_iter().map(|entry| (entry.who, entry.what, entry.detail["state"].clone())).collect()
+    }
+
+    async fn kinds(&self) -> Vec<&'static str> {
+        self.store.take_outgoing(10).await.unwrap().into_iter().map(|message| message.news.kind()).collect()
     }
 }
 
@@ -148,8 +154,9 @@ async fn a_run_that_is_cancelled_asks_nobody_any_more(it: Fixture) {
     it.store.cancel(&it.run.id, "eve").await.unwrap();
     assert_eq!(it.vote("ann", Choice::Approve).await, Err(Refused::RunEnds));
     let ended = RunRecord { state: RunState::Cancelled, ended_at: Some(at(1)), ..it.run.clone() };
-    it.store.record(Change { run: ended, step: None, attempt: None, ask: None }).await.unwrap();
+    it.store.record(Change::of(ended)).await.unwrap();
     assert_eq!(it.vote("ann", Choice::Approve).await, Err(Refused::Closed(ApprovalState::Void)));
+    assert_eq!(it.audited().await[1], ("quell".to_owned(), "approval.void".to_owned(), json!("void")));
 }
 
 async fn an_answer_in_time_stands_although_the_driver_did_not_see_it(it: Fixture) {
@@ -158,7 +165,7 @@ async fn an_answer_in_time_stands_although_the_driver_did_not_see_it(it: Fixture
     it.vote("ann", Choice::Reject).await.unwrap();
     // A driver that did not see the answer closes the step at its time.
     let expired = StepRecord { state: StepState::Succeeded, output: json!({"decision": "expired"}), ..asking(60) };
-    let change = Change { run: it.run.clone(), step: Some(expired), attempt: None, ask: None };
+    let change = Change { step: Some(expired), ..Change::of(it.run.clone()) };
     assert_eq!(it.store.record(change).await.unwrap(), Standing::Touched);
     assert_eq!((it.state().await, it.output().await["decision"].clone()), (ApprovalState::Rejected, json!("rejected")));
 }
@@ -167,9 +174,10 @@ async fn what_nobody_answers_expires_with_its_step(it: Fixture) {
     let it = asked(it).await;
     it.clock.advance_to(at(60));
     let expired = StepRecord { state: StepState::Succeeded, output: json!({"decision": "expired"}), ..asking(60) };
-    let change = Change { run: it.run.clone(), step: Some(expired), attempt: None, ask: None };
+    let change = Change { step: Some(expired), ..Change::of(it.run.clone()) };
     assert_eq!(it.store.record(change).await.unwrap(), Standing::Ours);
     assert_eq!(it.state().await, ApprovalState::Expired);
+    assert_eq!(it.audited().await, [("quell".to_owned(), "approval.expire".to_owned(), json!("expired"))]);
 }
 
 async fn two_who_vote_at_once_are_both_counted_and_decide_once(it: Fixture) {
@@ -203,7 +211,7 @@ async fn no_intent_is_recorded_for_a_step_that_people_were_asked_about_and_did_n
     assert_eq!(try_to(intend(&seen, &["ask", "other"])).await, Some(Held::Unapproved), "others must agree, too");
     // The same question about another plan makes the first one void.
     let again = question(&it.run.id, "ask", 2, vec![other.clone()]);
-    let change = |ask: &Approval| Change { run: it.run.clone(), step: None, attempt: None, ask: Some(Box::new(ask.clone())) };
+    let change = |ask: &Approval| Change { ask: Some(Box::new(ask.clone())), ..Change::of(it.run.clone()) };
     it.store.record(change(&again)).await.unwrap();
     assert_eq!(it.state().await, ApprovalState::Void);
     assert_eq!(try_to(intend(&seen, &["ask"])).await, Some(Held::Unapproved));
@@ -223,7 +231,7 @@ async fn a_step_that_waits_for_another_steps_question_is_due_when_it_is_decided(
         due_at: Some(at(60)),
         ..step(StepState::Waiting, "")
     };
-    it.store.record(Change { run: it.run.clone(), step: Some(waiting), attempt: None, ask: None }).await.unwrap();
+    it.store.record(Change { step: Some(waiting), ..Change::of(it.run.clone()) }).await.unwrap();
     assert!(it.vote("ann", Choice::Reject).await.is_ok());
     let timeline = it.store.timeline(&it.run.id).await.unwrap().unwrap();
     assert_eq!(timeline.steps.iter().find(|step| step.id == "suspend").unwrap().due_at, Some(at(0)));
@@ -231,29 +239,30 @@ async fn a_step_that_waits_for_another_steps_question_is_due_when_it_is_decided(
 
 async fn messages_are_kept_until_they_are_delivered_and_those_that_nobody_needs_are_not_sent(it: Fixture) {
     let it = asked(it).await;
-    let taken = it.store.take_notices(10).await.unwrap();
+    let taken = it.store.take_outgoing(10).await.unwrap();
     assert_eq!(
-        taken.iter().map(|it| (it.kind.as_str(), it.channel.as_str(), it.attempts)).collect::<Vec<_>>(),
-        [("opened", "log:default", 0)]
+        taken.iter().map(|it| (it.news.kind(), it.channel.as_str(), it.attempts)).collect::<Vec<_>>(),
+        [("approval_opened", "log:default", 0)]
     );
     assert!(it.kinds().await.is_empty(), "whoever takes one has it for a while");
     it.clock.advance_to(at(3));
-    let again = it.store.take_notices(10).await.unwrap();
+    let again = it.store.take_outgoing(10).await.unwrap();
     assert_eq!((again[0].id.as_str(), again[0].attempts), (taken[0].id.as_str(), 1), "a repeat has the same name");
-    it.store.notice_failed(&again[0].id, "busy", at(5)).await.unwrap();
+    let busy = Fate::Again { at: at(5), why: "busy".to_owned() };
+    it.store.outgoing_sent(vec![(again[0].id.clone(), busy)]).await.unwrap();
     it.clock.advance_to(at(5));
-    let third = it.store.take_notices(10).await.unwrap();
-    it.store.notice_sent(&third[0].id).await.unwrap();
+    let third = it.store.take_outgoing(10).await.unwrap();
+    it.store.outgoing_sent(vec![(third[0].id.clone(), Fate::Delivered)]).await.unwrap();
     it.clock.advance_to(at(30));
-    assert_eq!(it.kinds().await, ["escalated"], "the second group is asked");
+    assert_eq!(it.kinds().await, ["approval_escalated"], "the second group is asked");
     it.store
         .vote(&it.approval.id, Ballot { groups: vec!["managers".to_owned()], ..ballot("max", Choice::Reject, &it.approval) })
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(it.kinds().await, ["decided"]);
+    assert_eq!(it.kinds().await, ["approval_decided"]);
     let early = question(&it.run.id, "other", 1, vec![]);
-    let change = Change { run: it.run.clone(), step: None, attempt: None, ask: Some(Box::new(early.clone())) };
+    let change = Change { ask: Some(Box::new(early.clone())), ..Change::of(it.run.clone()) };
     it.store.record(change).await.unwrap();
     it.store.answer(&early.id, "ann", Choice::Approve, "").await.unwrap();
     assert!(it.kinds().await.is_empty(), "who was not asked is not told how it ended");
@@ -273,6 +282,7 @@ async fn the_time_of_a_question_is_over_once(it: Fixture) {
     it.clock.advance_to(at(60));
     assert_eq!(it.store.expire(&it.approval.id).await.unwrap().unwrap().state, ApprovalState::Expired);
     assert_eq!(it.output().await["decision"], "expired");
+    assert_eq!(it.audited().await.len(), 1, "and is in the log once");
     assert!(it.it.store.expire(&ApprovalId("x".to_owned())).await.unwrap().is_none());
 }
 

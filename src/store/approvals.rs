@@ -4,9 +4,10 @@
 use jiff::Timestamp;
 use sqlx::{AnyConnection, Row, any::AnyRow};
 
-use super::{Act, Store, StoreError, approval_notices as notices, audit, rows};
+use super::{Act, Store, StoreError, audit, events, outbox, rows};
 use crate::{
-    approval::{self, Approval, ApprovalId, ApprovalState, Ballot, Choice, Counted, Refused, Silence, Vote},
+    approval::{self, Approval, ApprovalId, ApprovalState, Ballot, Choice, Counted, Decided, Refused, SILENT, Vote},
+    news::Outlet,
     run::{RunId, StepRecord},
 };
 
@@ -22,8 +23,32 @@ pub struct ApprovalFilter {
     pub most: i64,
 }
 
-/// What nobody says in time.
-const SILENT: &str = "nobody answered in time";
+/// Why an approval is closed.
+#[derive(Debug, Clone, Copy)]
+enum Closing<'a> {
+    /// People decided so, for this reason.
+    Votes(ApprovalState, &'a str),
+    /// Its time was over, and this is what silence means.
+    Silence(ApprovalState),
+    /// It counts no more.
+    Void(&'a str),
+}
+
+impl Closing<'_> {
+    fn state(self) -> ApprovalState {
+        match self {
+            Self::Votes(state, _) | Self::Silence(state) => state,
+            Self::Void(_) => ApprovalState::Void,
+        }
+    }
+
+    fn outcome(&self) -> &str {
+        match self {
+            Self::Votes(_, reason) | Self::Void(reason) => reason,
+            Self::Silence(_) => SILENT,
+        }
+    }
+}
 
 impl Store {
     /// The approvals that a filter lets through, newest first.
@@ -84,8 +109,8 @@ impl Store {
     /// # Errors
     /// The store cannot be written; the vote was not cast. [`Refused`] says why it does not count.
     pub async fn vote(&self, id: &ApprovalId, ballot: Ballot) -> Result<Result<Counted, Refused>, StoreError> {
-        let (id, now) = (id.clone(), self.clock.now());
-        self.writer.write(move |connection| Box::pin(async move { vote(connection, &id, &ballot, now).await })).await
+        let (id, now, outlet) = (id.clone(), self.clock.now(), self.outlet.clone());
+        self.writer.write(move |connection| Box::pin(async move { vote(connection, &id, &ballot, (&outlet, now)).await })).await
     }
 
     /// Decides an approval whatever the rules say: for trying playbooks, where a test is everybody. Says whether it was open.
@@ -93,9 +118,11 @@ impl Store {
     /// # Errors
     /// The store cannot be written; nothing was decided.
     pub async fn answer(&self, id: &ApprovalId, person: &str, choice: Choice, reason: &str) -> Result<bool, StoreError> {
-        let (id, now) = (id.clone(), self.clock.now());
+        let (id, now, outlet) = (id.clone(), self.clock.now(), self.outlet.clone());
         let (person, reason) = (person.to_owned(), reason.to_owned());
-        self.writer.write(move |connection| Box::pin(async move { answer(connection, &id, (&person, choice, &reason), now).await })).await
+        self.writer
+            .write(move |connection| Box::pin(async move { answer(connection, &id, (&person, choice, &reason), (&outlet, now)).await }))
+            .await
     }
 
     /// Takes note that the time of an approval is over, if it is open still. Says how it stands.
@@ -103,8 +130,8 @@ impl Store {
     /// # Errors
     /// The store cannot be written; it is open still.
     pub async fn expire(&self, id: &ApprovalId) -> Result<Option<Approval>, StoreError> {
-        let (id, now) = (id.clone(), self.clock.now());
-        self.writer.write(move |connection| Box::pin(async move { expire(connection, &id, now).await })).await
+        let (id, now, outlet) = (id.clone(), self.clock.now(), self.outlet.clone());
+        self.writer.write(move |connection| Box::pin(async move { expire(connection, &id, (&outlet, now)).await })).await
     }
 
     /// Who began a run by hand; they do not decide about it.
@@ -119,7 +146,7 @@ impl Store {
 }
 
 /// Opens an approval, unless it is there already; earlier rounds of the same question are void from then on.
-pub(super) async fn open(connection: &mut AnyConnection, approval: &Approval) -> Result<(), sqlx::Error> {
+pub(super) async fn open(connection: &mut AnyConnection, approval: &Approval, outlet: &Outlet) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO approval (id, run, asker, round, hash, question, state, outcome, opened_at, expires_at)
                  VALUES ($1, $2, $3, $4, $5, $6, 'open', '', $7, $8) ON CONFLICT (id) DO NOTHING";
     let inserted = sqlx::query(query)
@@ -149,36 +176,45 @@ pub(super) async fn open(connection: &mut AnyConnection, approval: &Approval) ->
         .await?;
     for (id,) in earlier {
         // The new question says so to the same people.
-        close(connection, &ApprovalId(id), (ApprovalState::Void, "the plan changed, and is asked about again"), approval.opened_at).await?;
+        let why = Closing::Void("the plan changed, and is asked about again");
+        close(connection, &ApprovalId(id), why, (outlet, approval.opened_at)).await?;
     }
-    notices::write_opened(connection, approval).await
+    events::asked(connection, approval, (outlet, approval.opened_at)).await?;
+    outbox::ask(connection, approval).await
 }
 
 /// Closes what a run asked and nobody needs to answer any more.
-pub(super) async fn close_all(connection: &mut AnyConnection, run: &RunId, now: Timestamp) -> Result<(), sqlx::Error> {
+pub(super) async fn close_all(connection: &mut AnyConnection, run: &RunId, to: (&Outlet, Timestamp)) -> Result<(), sqlx::Error> {
     let query = "SELECT id FROM approval WHERE run = $1 AND state = 'open'";
     let open: Vec<(String,)> = sqlx::query_as(query).bind(&run.0).fetch_all(&mut *connection).await?;
     for (id,) in open {
         let id = ApprovalId(id);
-        close(connection, &id, (ApprovalState::Void, "its run has ended"), now).await?;
-        notices::write_decided(connection, &id, ApprovalState::Void, now).await?;
+        close(connection, &id, Closing::Void("its run has ended"), to).await?;
+        outbox::tell_decided(connection, &id, ApprovalState::Void, to.1).await?;
     }
     Ok(())
 }
 
 /// The driver closes the step that asked, because its time is over: so is the approval.
-pub(super) async fn close_step(connection: &mut AnyConnection, run: &RunId, step: &StepRecord, now: Timestamp) -> Result<(), sqlx::Error> {
+pub(super) async fn close_step(
+    connection: &mut AnyConnection,
+    run: &RunId,
+    step: &StepRecord,
+    to: (&Outlet, Timestamp),
+) -> Result<(), sqlx::Error> {
     let query = "SELECT id FROM approval WHERE run = $1 AND asker = $2 AND state = 'open'";
     let open: Vec<(String,)> = sqlx::query_as(query).bind(&run.0).bind(&step.id).fetch_all(&mut *connection).await?;
-    let state = match step.output.get("decision").and_then(serde_json::Value::as_str) {
-        Some("approved") => ApprovalState::Approved,
-        Some(_) => ApprovalState::Expired,
-        None => ApprovalState::Void,
+    let why = match Decided::decision_in(&step.output) {
+        Some(ApprovalState::Approved) => Closing::Silence(ApprovalState::Approved),
+        Some(ApprovalState::Open | ApprovalState::Rejected | ApprovalState::Expired | ApprovalState::Void) => {
+            Closing::Silence(ApprovalState::Expired)
+        }
+        None => Closing::Void("its step was given up"),
     };
     for (id,) in open {
         let id = ApprovalId(id);
-        close(connection, &id, (state, SILENT), now).await?;
-        notices::write_decided(connection, &id, state, now).await?;
+        close(connection, &id, why, to).await?;
+        outbox::tell_decided(connection, &id, why.state(), to.1).await?;
     }
     Ok(())
 }
@@ -203,7 +239,7 @@ async fn vote(
     connection: &mut AnyConnection,
     id: &ApprovalId,
     ballot: &Ballot,
-    now: Timestamp,
+    (outlet, now): (&Outlet, Timestamp),
 ) -> Result<Result<Counted, Refused>, sqlx::Error> {
     let Some(approval) = load(connection, id).await? else { return Ok(Err(Refused::Unknown)) };
     let counted = match approval::judge(&approval, ballot, now) {
@@ -226,7 +262,7 @@ async fn vote(
     write_vote(connection, id, &vote).await?;
     audit::write(connection, &act(&approval, &vote), now).await?;
     if let Counted::Decided(state) = counted {
-        decide(connection, id, (state, &vote.reason), now).await?;
+        decide(connection, id, Closing::Votes(state, &vote.reason), (outlet, now)).await?;
     }
     Ok(Ok(counted))
 }
@@ -245,7 +281,7 @@ async fn answer(
     connection: &mut AnyConnection,
     id: &ApprovalId,
     (person, choice, reason): (&str, Choice, &str),
-    now: Timestamp,
+    (outlet, now): (&Outlet, Timestamp),
 ) -> Result<bool, sqlx::Error> {
     let Some(approval) = load(connection, id).await?.filter(|it| it.state == ApprovalState::Open && it.expires_at > now) else {
         return Ok(false);
@@ -257,18 +293,19 @@ async fn answer(
         Choice::Approve => ApprovalState::Approved,
         Choice::Reject => ApprovalState::Rejected,
     };
-    decide(connection, id, (state, &reason), now).await?;
+    decide(connection, id, Closing::Votes(state, &reason), (outlet, now)).await?;
     Ok(true)
 }
 
-async fn expire(connection: &mut AnyConnection, id: &ApprovalId, now: Timestamp) -> Result<Option<Approval>, sqlx::Error> {
+async fn expire(
+    connection: &mut AnyConnection,
+    id: &ApprovalId,
+    (outlet, now): (&Outlet, Timestamp),
+) -> Result<Option<Approval>, sqlx::Error> {
     let found = load(connection, id).await?;
     let Some(approval) = found.as_ref().filter(|it| it.state == ApprovalState::Open && it.expires_at <= now) else { return Ok(found) };
-    let state = match approval.question.silence {
-        Silence::Approves => ApprovalState::Approved,
-        Silence::Rejects => ApprovalState::Expired,
-    };
-    decide(connection, id, (state, SILENT), now).await?;
+    let state = approval.question.on_timeout.decision();
+    decide(connection, id, Closing::Silence(state), (outlet, now)).await?;
     load(connection, id).await
 }
 
@@ -293,11 +330,11 @@ async fn write_vote(connection: &mut AnyConnection, id: &ApprovalId, vote: &Vote
 async fn decide(
     connection: &mut AnyConnection,
     id: &ApprovalId,
-    (state, outcome): (ApprovalState, &str),
-    now: Timestamp,
+    why: Closing<'_>,
+    (outlet, now): (&Outlet, Timestamp),
 ) -> Result<(), sqlx::Error> {
-    close(connection, id, (state, outcome), now).await?;
-    notices::write_decided(connection, id, state, now).await?;
+    close(connection, id, why, (outlet, now)).await?;
+    outbox::tell_decided(connection, id, why.state(), now).await?;
     let Some(approval) = load(connection, id).await? else { return Ok(()) };
     let (run, now) = (&approval.run.0, now.as_microsecond());
     let query = "UPDATE step SET output = $3 WHERE run = $1 AND id = $2 AND action = 'approval' AND state = 'waiting' AND output = 'null'";
@@ -309,20 +346,34 @@ async fn decide(
     sqlx::query(query).bind(run).bind(now).execute(connection).await.map(|_| ())
 }
 
-/// The one place where an approval is closed: by people, by time, by a changed plan, or because its run has ended. Whatever else is to be
-/// kept about that belongs here.
+/// The one place where an approval is closed: by people, by time, by a changed plan, or because its run has ended. What no person did is
+/// audited here; a vote is where it is cast.
 async fn close(
     connection: &mut AnyConnection,
     id: &ApprovalId,
-    (state, outcome): (ApprovalState, &str),
-    now: Timestamp,
+    why: Closing<'_>,
+    (outlet, now): (&Outlet, Timestamp),
 ) -> Result<(), sqlx::Error> {
     // What people agreed to stays on record, with why and when, although it is void now.
     let query = "UPDATE approval SET outcome = CASE WHEN state = 'approved' THEN outcome ELSE $3 END,
                                      decided_at = CASE WHEN state = 'approved' THEN decided_at ELSE $4 END, state = $2
                  WHERE id = $1 AND state IN ('open', 'approved')";
-    let closed = sqlx::query(query).bind(&id.0).bind(state.as_str()).bind(outcome).bind(now.as_microsecond()).execute(connection);
-    closed.await.map(|_| ())
+    let (state, outcome, at) = (why.state().as_str(), why.outcome(), now.as_microsecond());
+    let closed = sqlx::query(query).bind(&id.0).bind(state).bind(outcome).bind(at).execute(&mut *connection).await?;
+    let what = match why {
+        Closing::Votes(..) => None,
+        Closing::Silence(_) => Some("approval.expire"),
+        Closing::Void(_) => Some("approval.void"),
+    };
+    if closed.rows_affected() == 0 || what.is_none() && !outlet.announces {
+        return Ok(());
+    }
+    let Some(approval) = load(connection, id).await? else { return Ok(()) };
+    events::asked(connection, &approval, (outlet, now)).await?;
+    let Some(what) = what else { return Ok(()) };
+    let detail =
+        serde_json::json!({"run": approval.run, "step": approval.asker, "hash": approval.hash, "state": approval.state, "reason": outcome});
+    audit::write(connection, &Act { who: "quell".to_owned(), what, subject: format!("approval {id}"), detail }, now).await
 }
 
 /// What a step has as its output while it waits for an approval that is not its own.

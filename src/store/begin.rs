@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::AnyConnection;
 
-use super::{Act, Store, StoreError, audit, dialect, rows, rows::Flag, windows};
+use super::{Act, Store, StoreError, audit, dialect, events, rows, rows::Flag, windows};
 use crate::{
     failpoints,
+    news::Outlet,
     run::{Mode, RunId, RunState},
     window::{self, Admission, Windows},
 };
@@ -50,8 +51,8 @@ impl Store {
     /// # Errors
     /// The store cannot be written; nothing began.
     pub async fn begin(&self, run: NewRun) -> Result<Begun, StoreError> {
-        let now = self.clock.now();
-        self.writer.write(move |connection| Box::pin(async move { begin(connection, &run, now).await })).await
+        let (now, outlet) = (self.clock.now(), self.outlet.clone());
+        self.writer.write(move |connection| Box::pin(async move { begin(connection, &run, (&outlet, now)).await })).await
     }
 
     /// As [`Store::begin`], for a person, who therefore does not decide about it: who began it with which inputs is recorded with it.
@@ -59,13 +60,13 @@ impl Store {
     /// # Errors
     /// The store cannot be written; nothing began.
     pub async fn begin_by(&self, run: NewRun, person: &str, who: &str) -> Result<Begun, StoreError> {
-        let (now, person) = (self.clock.now(), person.to_owned());
+        let (now, person, outlet) = (self.clock.now(), person.to_owned(), self.outlet.clone());
         let detail = serde_json::json!({"playbook": run.playbook, "inputs": run.inputs});
         let act = Act { who: who.to_owned(), what: "run.start", subject: format!("run {}", run.id), detail };
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
-                    let begun = begin(connection, &run, now).await?;
+                    let begun = begin(connection, &run, (&outlet, now)).await?;
                     if begun == Begun::New {
                         let query = "INSERT INTO requester (run, person) VALUES ($1, $2) ON CONFLICT (run, person) DO NOTHING";
                         sqlx::query(query).bind(&run.id.0).bind(person).execute(&mut *connection).await?;
@@ -88,7 +89,7 @@ impl Store {
 }
 
 /// Begins a run that answers no alert.
-pub(super) async fn begin(connection: &mut AnyConnection, run: &NewRun, now: Timestamp) -> Result<Begun, sqlx::Error> {
+pub(super) async fn begin(connection: &mut AnyConnection, run: &NewRun, (outlet, now): (&Outlet, Timestamp)) -> Result<Begun, sqlx::Error> {
     let query = "SELECT 1 FROM run WHERE playbook = $1 AND occasion = $2";
     let known: Option<(i64,)> = sqlx::query_as(query).bind(&run.playbook).bind(&run.occasion).fetch_optional(&mut *connection).await?;
     if known.is_some() {
@@ -97,7 +98,11 @@ pub(super) async fn begin(connection: &mut AnyConnection, run: &NewRun, now: Tim
     keep_playbooks(connection, [run], now).await?;
     match admit(connection, run, now).await? {
         Admission::Held { detail, .. } => Ok(Begun::Held(detail)),
-        Admission::Begin { .. } | Admission::Queue { .. } | Admission::Join { .. } => Ok(Begun::New),
+        Admission::Begin { .. } | Admission::Queue { .. } => {
+            events::begun(connection, run, (outlet, now)).await?;
+            Ok(Begun::New)
+        }
+        Admission::Join { .. } => Ok(Begun::New),
     }
 }
 

@@ -4,19 +4,20 @@
 //! Reads have connections of their own. One file for each thing that is kept.
 
 mod alerts;
-mod approval_notices;
 mod approvals;
 mod audit;
 mod begin;
 mod database;
 mod dialect;
 mod errors;
+mod events;
 mod history;
 mod intents;
 mod kept;
 mod lock;
 mod mounts;
 mod nodes;
+mod outbox;
 mod quarantine;
 mod queue;
 mod rollback;
@@ -26,6 +27,7 @@ mod schedules;
 mod schema;
 mod server;
 mod settle;
+mod stop_file;
 mod stopped;
 mod touch;
 mod windows;
@@ -41,15 +43,15 @@ use tokio::sync::Notify;
 use self::database::Database;
 
 pub use alerts::{AlertFilter, AlertRow, Arrival, Decision, Received, Undecided, Verdict};
-pub use approval_notices::DueNotice;
 pub use approvals::{ApprovalFilter, waits_for};
 pub use audit::{Act, Audited, Chain};
 pub use begin::{Begun, NewRun};
 pub use database::file_of;
-pub use errors::PlaybookError;
+pub use events::WaitingEvent;
 pub use history::{ALERT, Past, TICK, While};
 pub use intents::{Guard, Held, Intent};
 pub use lock::Lock;
+pub use outbox::{Fate, Outgoing};
 pub use quarantine::{QuarantineRow, QuarantineState, Rejected};
 pub use queue::Queued;
 pub use rollback::Decider;
@@ -61,6 +63,7 @@ use crate::{
     clock::Clock,
     duration::Span,
     lifecycle::{Stop, Tasks},
+    news::Outlet,
     secret::Secret,
     telemetry::signals::Signals,
 };
@@ -77,6 +80,8 @@ pub struct Store {
     /// Told when a message was put into the embedded queue.
     queued: Arc<Notify>,
     clock: Clock,
+    /// Where news go.
+    outlet: Outlet,
 }
 
 /// Where the journal is.
@@ -159,7 +164,7 @@ impl Store {
         let Database { writing, reading, heart, name } = Database::open(&at.into()).await?;
         schema::migrate(&writing, &name).await?;
         let writer = writer::start(writing, tasks, signals);
-        Ok(Self { readers: reading, heart, node: None, writer, queued: Arc::default(), clock: Clock::default() })
+        Ok(Self { readers: reading, heart, node: None, writer, queued: Arc::default(), clock: Clock::default(), outlet: Outlet::default() })
     }
 
     /// The same journal, dated by another clock.
@@ -205,7 +210,11 @@ fn lock_path(database: &Path) -> PathBuf {
 #[cfg(test)]
 mod approval_tests;
 #[cfg(test)]
+mod event_tests;
+#[cfg(test)]
 mod node_tests;
+#[cfg(test)]
+mod outbox_tests;
 #[cfg(test)]
 mod rollback_tests;
 #[cfg(test)]

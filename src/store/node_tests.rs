@@ -41,7 +41,7 @@ impl Two {
 
     async fn change(&self, run: &RunId, state: RunState) -> Change {
         let run = RunRecord { state, ..self.it.store.timeline(run).await.unwrap().unwrap().run };
-        Change { run, step: None, attempt: None, ask: None }
+        Change::of(run)
     }
 }
 

@@ -1,10 +1,14 @@
 //! The quarantine: messages that are not alerts, kept as they came until a person decides.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use sqlx::AnyConnection;
 
-use super::{Act, Store, StoreError, audit, rows};
+use super::{Act, Arrival, Store, StoreError, audit, outbox, rows};
+use crate::news::{News, Outlet};
 
 /// A message that is not an alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,18 +82,18 @@ impl Store {
         row.map(read).transpose()
     }
 
-    /// Records what a person decided about a held message, and who; says whether it was still held.
+    /// Records what a person decided about a held message, and who, with what else is to be known; says whether it was still held.
     ///
     /// # Errors
     /// The store cannot be written.
-    pub async fn decide_quarantined(&self, number: i64, state: QuarantineState, who: &str) -> Result<bool, StoreError> {
+    pub async fn decide_quarantined(&self, number: i64, state: QuarantineState, who: &str, detail: Value) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let what = match state {
             QuarantineState::Held => "quarantine.hold",
             QuarantineState::Released => "quarantine.release",
             QuarantineState::Dropped => "quarantine.drop",
         };
-        let act = Act { who: who.to_owned(), what, subject: format!("message {number}"), detail: serde_json::Value::Null };
+        let act = Act { who: who.to_owned(), what, subject: format!("message {number}"), detail };
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
@@ -116,6 +120,25 @@ pub(super) async fn insert(connection: &mut AnyConnection, rejected: &Rejected, 
         .execute(connection)
         .await
         .map(|_| ())
+}
+
+/// Tells of the messages among arrivals that are not alerts: however many, of each reason once.
+pub(super) async fn tell(
+    connection: &mut AnyConnection,
+    arrivals: &[Arrival],
+    (outlet, now): (&Outlet, Timestamp),
+) -> Result<(), sqlx::Error> {
+    let mut rejected: BTreeMap<&str, (i64, &str)> = BTreeMap::new();
+    for arrival in arrivals {
+        if let Arrival::Rejected(Rejected { reason, detail, .. }) = arrival {
+            rejected.entry(reason).or_insert((0, detail)).0 += 1;
+        }
+    }
+    for (reason, (times, detail)) in rejected {
+        let news = News::Quarantined { reason: reason.to_owned(), detail: rows::text(detail) };
+        outbox::tell(connection, (outlet, now), &news, times).await?;
+    }
+    Ok(())
 }
 
 fn read((number, at, reason, detail, state, decided_at, body): Row) -> Result<QuarantineRow, StoreError> {

@@ -27,7 +27,7 @@ async fn ended(store: &Store, steps: &[StepRecord], state: RunState) -> RunId {
     let id = run.id.clone();
     store.begin(run).await.unwrap();
     for step in steps {
-        let change = Change { run: read(store, &id).await, step: Some(step.clone()), attempt: None, ask: None };
+        let change = Change { step: Some(step.clone()), ..Change::of(read(store, &id).await) };
         assert_eq!(store.record(change).await.unwrap(), Standing::Ours);
     }
     end(store, &id, state, "as it was").await;
@@ -36,7 +36,7 @@ async fn ended(store: &Store, steps: &[StepRecord], state: RunState) -> RunId {
 
 async fn end(store: &Store, run: &RunId, state: RunState, reason: &str) {
     let run = RunRecord { state, reason: reason.to_owned(), ended_at: Some(store.clock().now()), ..read(store, run).await };
-    store.record(Change { run, step: None, attempt: None, ask: None }).await.unwrap();
+    store.record(Change::of(run)).await.unwrap();
 }
 
 async fn steps(store: &Store, run: &RunId) -> Vec<StepRecord> {
@@ -121,7 +121,7 @@ async fn what_somebody_keeps_or_undid_before_does_not_return(it: Fixture) {
     assert_eq!(kept.kept().map(|it| (it.ruling, it.who.as_str())), Some((Ruling::Keep, "mina (command line)")));
     // Whoever drives a run writes what it knows of a step, and never what was decided.
     store.roll_back(&run, vec![("one".to_owned(), 1)], &mina()).await.unwrap();
-    let change = Change { run: read(&store, &run).await, step: Some(StepRecord { decided: None, ..kept }), attempt: None, ask: None };
+    let change = Change { step: Some(StepRecord { decided: None, ..kept }), ..Change::of(read(&store, &run).await) };
     assert_eq!(store.record(change).await.unwrap(), Standing::Touched);
     assert_eq!(steps(&store, &run).await[0].undo_round(), Some(1));
 }

@@ -8,12 +8,13 @@ use sqlx::{AnyConnection, Row, any::AnyRow};
 use uuid::Uuid;
 
 use super::{
-    ApprovalFilter, Store, StoreError, approvals, dialect, rows,
+    ApprovalFilter, Store, StoreError, approvals, dialect, outbox, rows,
     rows::{Flag, flag, number},
     windows,
 };
 use crate::approval::Approval;
 use crate::failpoints;
+use crate::news::Outlet;
 use crate::run::{AttemptOutcome, AttemptRecord, Class, Mode, RunId, RunRecord, RunState, StepRecord, StepState};
 
 /// A change of a run: the run as it is now, the step that changed, and the attempt that ended.
@@ -25,6 +26,8 @@ pub struct Change {
     pub attempt: Option<AttemptRecord>,
     /// What people are asked from then on.
     pub ask: Option<Box<Approval>>,
+    /// Whether a guardrail held the step back for good.
+    pub held: bool,
 }
 
 /// Which runs to list.
@@ -76,6 +79,13 @@ pub struct Timeline {
     pub attempts: Vec<(String, AttemptRecord)>,
     /// What people were asked, the first question first.
     pub approvals: Vec<Approval>,
+}
+
+impl Change {
+    /// A change of nothing but the run itself.
+    pub fn of(run: RunRecord) -> Self {
+        Self { run, step: None, attempt: None, ask: None, held: false }
+    }
 }
 
 impl Store {
@@ -223,12 +233,17 @@ impl Store {
     /// # Errors
     /// The store cannot be written; nothing was recorded.
     pub async fn record(&self, change: Change) -> Result<Standing, StoreError> {
-        let (now, driver) = (self.clock.now(), self.driver());
-        self.writer.write(move |connection| Box::pin(async move { record(connection, &change, driver, now).await })).await
+        let (now, driver, outlet) = (self.clock.now(), self.driver(), self.outlet.clone());
+        self.writer.write(move |connection| Box::pin(async move { record(connection, &change, driver, (&outlet, now)).await })).await
     }
 }
 
-async fn record(connection: &mut AnyConnection, change: &Change, driver: Option<String>, now: Timestamp) -> Result<Standing, sqlx::Error> {
+async fn record(
+    connection: &mut AnyConnection,
+    change: &Change,
+    driver: Option<String>,
+    (outlet, now): (&Outlet, Timestamp),
+) -> Result<Standing, sqlx::Error> {
     let run = &change.run;
     if let Some(step) = change.step.as_ref().filter(|step| step.action == "approval")
         && is_answered_otherwise(connection, &run.id, step).await?
@@ -256,7 +271,7 @@ async fn record(connection: &mut AnyConnection, change: &Change, driver: Option<
     if let Some(step) = &change.step {
         write_step(connection, &run.id, step, change.attempt.as_ref()).await?;
         if step.action == "approval" && step.state.is_final() {
-            approvals::close_step(connection, &run.id, step, now).await?;
+            approvals::close_step(connection, &run.id, step, (outlet, now)).await?;
         }
         if !step.may_have_happened() {
             let query = "DELETE FROM target_lock WHERE run = $1 AND step = $2";
@@ -264,11 +279,12 @@ async fn record(connection: &mut AnyConnection, change: &Change, driver: Option<
         }
     }
     if let Some(approval) = &change.ask {
-        approvals::open(connection, approval).await?;
+        approvals::open(connection, approval, outlet).await?;
     }
     if run.state.is_final() {
-        approvals::close_all(connection, &run.id, now).await?;
+        approvals::close_all(connection, &run.id, (outlet, now)).await?;
     }
+    outbox::tell_of_change(connection, (outlet, now), change).await?;
     if run.state.is_final() && (run.state != RunState::Indeterminate || failpoints::mistake("doubt_unlocks")) {
         sqlx::query("DELETE FROM target_lock WHERE run = $1").bind(&run.id.0).execute(&mut *connection).await?;
     }

@@ -43,16 +43,16 @@ impl Store {
             Box::pin(self.advance_schedule(playbook, (times, last), Vec::new(), Vec::new())).await?;
             failpoints::crash("ticks_kept");
         }
-        let (playbook, times, now) = (playbook.to_owned(), times.to_owned(), self.clock.now());
+        let (playbook, times, now, outlet) = (playbook.to_owned(), times.to_owned(), self.clock.now(), self.outlet.clone());
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
                     let mut begun = Vec::with_capacity(runs.len());
                     for run in &runs {
-                        begun.push(begin::begin(connection, run, now).await?);
+                        begun.push(begin::begin(connection, run, (&outlet, now)).await?);
                     }
                     for TickFailure { hash, occasion, detail } in &failures {
-                        errors::note(connection, (&playbook, hash), (occasion, detail), now).await?;
+                        errors::note(connection, (&playbook, hash), (occasion, detail), (&outlet, now)).await?;
                     }
                     let query = "INSERT INTO schedule (playbook, times, last) VALUES ($1, $2, $3)
                                  ON CONFLICT (playbook) DO UPDATE SET times = excluded.times, last = CASE WHEN schedule.last > excluded.last THEN schedule.last ELSE excluded.last END";

@@ -12,7 +12,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("upgrade_3.sql"),
     include_str!("upgrade_4.sql"),
     include_str!("upgrade_rollback.sql"),
-    include_str!("upgrade_6.sql"),
+    include_str!("upgrade_windows.sql"),
+    include_str!("upgrade_outbox.sql"),
 ];
 
 /// The tables of [`FIRST_ON_POSTGRES`].

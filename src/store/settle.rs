@@ -5,7 +5,7 @@ use serde_json::json;
 use sqlx::AnyConnection;
 
 use super::{
-    Act, Store, StoreError, audit,
+    Act, Store, StoreError, audit, events,
     runs::{read_step, write_step},
 };
 use crate::run::{RunId, StepRecord};
@@ -45,6 +45,7 @@ impl Store {
         let detail = json!({"reason": reason});
         let act = Act { who: who.to_owned(), what: "run.give_up", subject: format!("run {run}"), detail };
         let why = format!("given up by {who}, although a step is in doubt: {reason}");
+        let outlet = self.outlet.clone();
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
@@ -54,6 +55,7 @@ impl Store {
                         return Ok(false);
                     }
                     sqlx::query("DELETE FROM target_lock WHERE run = $1").bind(&run.0).execute(&mut *connection).await?;
+                    events::given_up(connection, &run, (&outlet, now)).await?;
                     audit::write(connection, &act, now).await?;
                     Ok(true)
                 })

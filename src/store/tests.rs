@@ -213,11 +213,11 @@ async fn a_target_is_locked_until_its_step_is_known_to_have_ended(it: Fixture) {
     assert_eq!(it.store.intend(intent(&second, "plan:1", vec![])).await.unwrap(), Some(Held::Locked { by: first.0.clone() }));
 
     let run = it.store.timeline(&first).await.unwrap().unwrap().run;
-    let unknown = Change { run: run.clone(), step: Some(step(StepState::Indeterminate, "plan:1")), attempt: None, ask: None };
+    let unknown = Change { step: Some(step(StepState::Indeterminate, "plan:1")), ..Change::of(run.clone()) };
     assert_eq!(it.store.record(unknown).await.unwrap(), Standing::Ours);
     assert!(it.store.intend(intent(&second, "plan:1", vec![])).await.unwrap().is_some());
 
-    let done = Change { run, step: Some(step(StepState::Succeeded, "plan:1")), attempt: None, ask: None };
+    let done = Change { step: Some(step(StepState::Succeeded, "plan:1")), ..Change::of(run) };
     assert_eq!(it.store.record(done).await.unwrap(), Standing::Ours);
     assert_eq!(it.store.intend(intent(&second, "plan:1", vec![])).await.unwrap(), None);
 }
@@ -261,7 +261,7 @@ async fn a_target_is_kept_from_others_before_it_is_looked_at_and_free_when_the_r
     assert!(lock(&second).await.unwrap().is_some());
     let mut run = it.store.timeline(&first).await.unwrap().unwrap().run;
     run.state = RunState::Failed;
-    assert_eq!(it.store.record(Change { run, step: None, attempt: None, ask: None }).await.unwrap(), Standing::Ours);
+    assert_eq!(it.store.record(Change::of(run)).await.unwrap(), Standing::Ours);
     assert_eq!(lock(&first).await.unwrap(), Some(Held::Ended), "a run that has ended takes no lock that nobody would give back");
     assert_eq!(lock(&second).await.unwrap(), None);
 }
@@ -291,9 +291,9 @@ async fn a_run_that_ended_takes_no_more_changes(it: Fixture) {
     let id = begun(&it.store, "a").await;
     let mut run = it.store.timeline(&id).await.unwrap().unwrap().run;
     run.state = RunState::Cancelled;
-    assert_eq!(it.store.record(Change { run: run.clone(), step: None, attempt: None, ask: None }).await.unwrap(), Standing::Ours);
+    assert_eq!(it.store.record(Change::of(run.clone())).await.unwrap(), Standing::Ours);
     run.state = RunState::Done;
-    assert_eq!(it.store.record(Change { run, step: None, attempt: None, ask: None }).await.unwrap(), Standing::Ended);
+    assert_eq!(it.store.record(Change::of(run)).await.unwrap(), Standing::Ended);
     assert_eq!(it.store.intend(intent(&id, "plan:1", vec![])).await.unwrap(), Some(Held::Ended));
 }
 
@@ -317,8 +317,8 @@ async fn quarantine_is_decided_once(it: Fixture) {
     it.store.take_in(vec![Arrival::Rejected(rejected)]).await.unwrap();
     let held = it.store.quarantine(true, 10).await.unwrap();
     assert_eq!(held[0].body, b"\0\xff");
-    assert!(it.store.decide_quarantined(held[0].number, QuarantineState::Dropped, "mina").await.unwrap());
-    assert!(!it.store.decide_quarantined(held[0].number, QuarantineState::Released, "mina").await.unwrap());
+    assert!(it.store.decide_quarantined(held[0].number, QuarantineState::Dropped, "mina", json!(null)).await.unwrap());
+    assert!(!it.store.decide_quarantined(held[0].number, QuarantineState::Released, "mina", json!(null)).await.unwrap());
     assert!(it.store.quarantine(true, 10).await.unwrap().is_empty());
 }
 

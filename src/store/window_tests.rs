@@ -43,7 +43,7 @@ pub(super) async fn read(store: &Store, run: &RunId) -> RunRecord {
 
 async fn end(store: &Store, run: &RunId, state: RunState) -> Standing {
     let run = RunRecord { state, ended_at: Some(store.clock().now()), ..read(store, run).await };
-    store.record(Change { run, step: None, attempt: None, ask: None }).await.unwrap()
+    store.record(Change::of(run)).await.unwrap()
 }
 
 async fn alerts_join_a_run_until_it_begins_and_none_is_lost_between(it: Fixture) {
@@ -123,7 +123,7 @@ async fn a_driver_that_does_not_know_of_a_cancel_lets_go(it: Fixture) {
     let known = read(&it.store, &id).await;
     it.store.cancel(&id, "mina").await.unwrap();
     let later = RunRecord { state: RunState::Waiting, due_at: known.due_at + Duration::from_hours(1), ..known };
-    let change = Change { run: later, step: None, attempt: None, ask: None };
+    let change = Change::of(later);
     assert_eq!(it.store.record(change.clone()).await.unwrap(), Standing::Touched);
     assert_eq!(it.store.due_runs(it.store.clock().now(), None, 10).await.unwrap(), [id]);
     assert_eq!(it.store.record(change).await.unwrap(), Standing::Ours);
@@ -330,7 +330,7 @@ async fn both_say(events: Vec<(i64, Event)>) -> Vec<(String, String)> {
             }
             Event::Ends(which) => {
                 let Some(run) = open.values().nth(which % open.len().max(1)).cloned() else { continue };
-                let change = Change { run: done(run.clone(), at(now)), step: None, attempt: None, ask: None };
+                let change = Change::of(done(run.clone(), at(now)));
                 if store.record(change).await.unwrap() != Standing::Ended {
                     memory.ended(&run);
                     open.remove(&run.0);

@@ -17,23 +17,34 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Signals(pub Metrics);
 
-/// What became of a message that a playbook fails.
+/// What became of events for other systems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notified {
-    /// The channel has it.
-    Sent,
-    /// It is tried again.
-    Failed,
-    /// It is not tried again.
-    GivenUp,
+pub enum Announced<'a> {
+    /// The broker has so many.
+    Sent(usize),
+    /// It does not take them, and is asked again; why.
+    Failed(&'a str),
+    /// So many are not tried again.
+    GivenUp(u64, &'a str),
 }
 
-impl Notified {
+/// What became of a message to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// The channel has it.
+    Sent,
+    /// It is tried again; why it failed.
+    Failed(&'a str),
+    /// It is not tried again.
+    GivenUp(&'a str),
+}
+
+impl Told<'_> {
     fn as_str(self) -> &'static str {
         match self {
             Self::Sent => "sent",
-            Self::Failed => "failed",
-            Self::GivenUp => "given_up",
+            Self::Failed(_) => "failed",
+            Self::GivenUp(_) => "given_up",
         }
     }
 }
@@ -80,13 +91,29 @@ impl Signals {
         warn!(playbook, alert, reason, "playbook {playbook} cannot be evaluated on alert {alert}: {reason}");
     }
 
-    /// People were to be told that a playbook fails.
-    pub fn playbook_error_notified(&self, playbook: &str, channel: &str, outcome: Notified, why: &str) {
-        self.0.playbook_error_notices.with_label_values(&[outcome.as_str()]).inc();
+    /// People were to be told something. `kind` is a word from a bounded set.
+    pub fn told(&self, (kind, message): (&str, &str), channel: &str, outcome: Told<'_>) {
+        self.0.messages.with_label_values(&[kind, outcome.as_str()]).inc();
         match outcome {
-            Notified::Sent => info!(playbook, channel, "told {channel} that playbook {playbook} fails"),
-            Notified::Failed => warn!(playbook, channel, why, "told {channel} not yet that playbook {playbook} fails: {why}"),
-            Notified::GivenUp => error!(playbook, channel, why, "{channel} is not told that playbook {playbook} fails: {why}"),
+            Told::Sent => info!(kind, message, channel, "told {channel}: {kind}, message {message}"),
+            Told::Failed(why) => warn!(kind, message, channel, why, "told {channel} not yet: {kind}, message {message}: {why}"),
+            Told::GivenUp(why) => error!(kind, message, channel, why, "{channel} is not told: {kind}, message {message}: {why}"),
+        }
+    }
+
+    /// Events were to be announced to other systems.
+    pub fn announced(&self, outcome: Announced<'_>) {
+        let count = |word: &str, by: u64| self.0.events.with_label_values(&[word]).inc_by(by);
+        match outcome {
+            Announced::Sent(events) => count("sent", u64::try_from(events).unwrap_or(u64::MAX)),
+            Announced::Failed(why) => {
+                count("failed", 1);
+                warn!(why, "events wait, as the broker does not take them: {why}");
+            }
+            Announced::GivenUp(events, why) => {
+                count("given_up", events);
+                error!(events, why, "{events} events are not announced any more: {why}");
+            }
         }
     }
 
@@ -213,11 +240,6 @@ impl Signals {
     /// It is known how a question to people ended.
     pub fn approval_closed(&self, outcome: ApprovalState) {
         self.0.approvals_closed.with_label_values(&[outcome.as_str()]).inc();
-    }
-
-    /// A channel did not take the message about a question, and is not tried again.
-    pub fn approval_not_told(&self, approval: &str, channel: &str, reason: &str) {
-        error!(approval, channel, reason, "nobody is told of approval {approval} through {channel}: {reason}");
     }
 
     /// An entry of the audit log is there, whoever wrote it. What collects the logs is a witness: it remembers hashes where nobody who can

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -30,6 +30,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
+use self::reload::Peer;
 pub use self::{
     approvals::Approvals,
     reload::{Reload, Reloaded},
@@ -113,8 +114,8 @@ impl Web {
         while let Some(Ok(seat)) = stop.or(Arc::clone(&seats).acquire_owned()).await {
             while connections.try_join_next().is_some() {}
             match stop.or(self.listener.accept()).await {
-                Some(Ok((stream, _))) => {
-                    let (router, stop) = (self.router.clone(), stop.clone());
+                Some(Ok((stream, peer))) => {
+                    let (router, stop) = (self.router.clone().layer(Extension(Peer(peer))), stop.clone());
                     connections.spawn(async move {
                         serve(stream, router, &stop).await;
                         drop(seat);

@@ -69,7 +69,7 @@ async fn behind(hooks: Vec<Hook>, ready: Ready, tasks: &Tasks) -> Behind {
     let store = Store::open("sqlite::memory:", tasks, None).await.unwrap();
     let runs = Runs { store: store.clone(), people: Arc::default(), shelf: no_shelf() };
     let approvals = Approvals { store, people: Arc::default() };
-    let reload: Reload = Arc::new(|| Box::pin(async { Some(Reloaded::Replaced { playbooks: 2 }) }));
+    let reload: Reload = Arc::new(|_caller| Box::pin(async { Some(Reloaded::Replaced { playbooks: 2 }) }));
     Behind { hooks, metrics: Metrics::new().unwrap(), ready, reload, approvals, runs }
 }
 

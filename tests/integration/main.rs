@@ -32,6 +32,7 @@ macro_rules! on_both_buses {
 }
 
 mod approvals;
+mod audit;
 mod broken;
 mod broker_down;
 mod broker_harm;

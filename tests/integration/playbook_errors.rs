@@ -42,7 +42,7 @@ async fn told(lab: &Lab, messages: usize) -> Vec<String> {
 async fn lab() -> Lab {
     let lab = Lab::embedded().await;
     lab.playbook("failing", &failing("first"));
-    lab.change_settings("telemetry: {", "telemetry: {playbook_errors_to: [\"slack:secops\"], ");
+    lab.change_settings("telemetry: {", "telemetry: {tell: [{of: [playbook_error], to: [\"slack:secops\"]}], ");
     lab
 }
 
@@ -61,7 +61,7 @@ async fn people_are_told_once_and_not_again_after_a_restart_and_once_more_of_ano
     assert!(messages[0].contains("cannot be compared with the number `5`"), "{messages:?}");
     let (_, metrics) = lab.get("/metrics").await.unwrap();
     assert!(metrics.contains("quell_playbook_errors_total{playbook=\"failing\"} 50"), "{metrics}");
-    assert!(metrics.contains("quell_playbook_error_notices_total{outcome=\"sent\"} 1"), "{metrics}");
+    assert!(metrics.contains("quell_messages_total{kind=\"playbook_error\",outcome=\"sent\"} 1"), "{metrics}");
     let shown = lab.json(&["alerts", "show", "50"]);
     assert_eq!(shown["decisions"][0]["verdict"], "error");
     assert!(shown["decisions"][0]["detail"].as_str().unwrap().contains("`50 dollars`"), "{shown}");
@@ -95,7 +95,7 @@ async fn a_channel_that_is_down_holds_no_alert_up_and_is_told_later() {
     lab.settled(&store, 3, Duration::from_secs(10)).await;
     told(&lab, 1).await;
     let (_, metrics) = lab.get("/metrics").await.unwrap();
-    assert!(metrics.contains("quell_playbook_error_notices_total{outcome=\"failed\"} 1"), "{metrics}");
+    assert!(metrics.contains("quell_messages_total{kind=\"playbook_error\",outcome=\"failed\"} 1"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,9 +123,9 @@ async fn what_fails_when_a_schedule_begins_a_run_is_told_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_that_is_not_there_is_refused_at_the_start() {
     let lab = lab().await;
-    lab.change_settings("playbook_errors_to: [\"slack:secops\"]", "playbook_errors_to: [\"slack:secop\"]");
+    lab.change_settings("to: [\"slack:secops\"]}]", "to: [\"slack:secop\"]}]");
     let output = lab.quell(&["check"]);
     let said = String::from_utf8([output.stderr, output.stdout].concat()).unwrap();
-    assert!(!output.status.success() && said.contains("`telemetry.playbook_errors_to`: there is no channel `slack:secop`"), "{said}");
+    assert!(!output.status.success() && said.contains("`telemetry.tell`: there is no channel `slack:secop`"), "{said}");
     assert!(said.contains("did you mean `slack:secops`?"), "{said}");
 }

@@ -4,6 +4,7 @@
 //! connection belongs to the consumer and is rebuilt by the engine's intake in the same way. The client's own recovery
 //! is off: it gives up in silence, and does not notice a lost channel or a deleted queue.
 
+mod announce;
 mod consume;
 mod publish;
 mod topology;
@@ -13,8 +14,10 @@ use std::time::Duration;
 use lapin::{Connection, ConnectionProperties, uri::AMQPUri};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use url::Url;
+
+pub use announce::Announcer;
 
 use super::{BoxFuture, Bus, Consumer, Health, Lost, Message, PublishError};
 use crate::{lifecycle::Tasks, secret::Secret};
@@ -24,7 +27,7 @@ use crate::{lifecycle::Tasks, secret::Secret};
 pub struct RabbitMq {
     settings: Settings,
     link: watch::Receiver<publish::Link>,
-    broken: tokio::sync::mpsc::Sender<()>,
+    broken: mpsc::Sender<()>,
 }
 
 /// Where the broker is and how it is used, as written under `bus:`.
@@ -52,6 +55,22 @@ pub struct Settings {
     pub max_length_bytes: i64,
     /// Whether Quell makes what is missing; otherwise it only checks.
     pub declare: bool,
+    /// Where other systems learn what Quell did; without it, nothing is announced.
+    pub events: Option<Events>,
+}
+
+/// Where events are announced, as written under `bus.events:`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Events {
+    /// The topic exchange that events are published to.
+    pub exchange: String,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { exchange: "quell.events".to_owned() }
+    }
 }
 
 impl Default for Settings {
@@ -66,6 +85,7 @@ impl Default for Settings {
             delivery_limit: 20,
             max_length_bytes: 1024 * 1024 * 1024,
             declare: true,
+            events: None,
         }
     }
 }
@@ -87,6 +107,14 @@ impl Settings {
         if self.max_length_bytes < 1 {
             let most = self.max_length_bytes;
             faults.push(format!("`bus.max_length_bytes` is {most}, and no alert would be taken; use 1 or more, e.g. 1073741824"));
+        }
+        if let Some(events) = &self.events {
+            if self.is_embedded() {
+                faults.push("`bus.events` needs a broker, and `bus.url` is `embedded`; name a broker, or take `events` out".to_owned());
+            }
+            if events.exchange.is_empty() || [&self.exchange, &self.dead_exchange].contains(&&events.exchange) {
+                faults.push(format!("`bus.events.exchange` is `{}`; events need an exchange of their own", events.exchange));
+            }
         }
         faults
     }
@@ -119,7 +147,7 @@ impl RabbitMq {
         if !faults.is_empty() {
             return Err(faults.join("; "));
         }
-        let (link, broken) = publish::supervise(settings.clone(), tasks);
+        let (link, broken) = publish::supervise(publish::Purpose::Alerts, settings.clone(), tasks);
         Ok(Self { settings, link, broken })
     }
 
@@ -139,12 +167,8 @@ impl Bus for RabbitMq {
         Box::pin(async move {
             let link = self.link.borrow().clone();
             let publish::Link::Up(up) = link else { return Err(PublishError::Unavailable(link.to_string())) };
-            let published = up.publish(&self.settings, message).await;
-            if let Err(publish::Failed { connection_is_bad: true, .. }) = &published {
-                // When this is full, somebody asked already.
-                let _asked = self.broken.try_send(());
-            }
-            published.map_err(|failed| PublishError::Unavailable(failed.reason))
+            let published = up.publish((&self.settings.exchange, topology::ROUTING_KEY), message).await;
+            published.map_err(|failed| PublishError::Unavailable(refused(failed, &self.broken)))
         })
     }
 
@@ -168,6 +192,15 @@ impl Bus for RabbitMq {
             }
         })
     }
+}
+
+/// Why a message was not taken; a connection that is to blame is built anew.
+fn refused(failed: publish::Failed, broken: &mpsc::Sender<()>) -> String {
+    if failed.connection_is_bad {
+        // When this is full, somebody asked already.
+        let _asked = broken.try_send(());
+    }
+    failed.reason
 }
 
 fn parse(url: &Secret) -> Result<AMQPUri, String> {

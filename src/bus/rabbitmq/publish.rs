@@ -18,10 +18,7 @@ use lapin::{
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
-use super::{
-    Lost, Message, SUBSCRIBE_TIMEOUT, Settings, connect, lost,
-    topology::{self, ROUTING_KEY},
-};
+use super::{Lost, Message, SUBSCRIBE_TIMEOUT, Settings, connect, lost, topology};
 use crate::{alert::CONTENT_TYPE, bus::PUBLISH_TIMEOUT, lifecycle::Tasks, retry::reconnect_delay};
 
 /// The state of the connection.
@@ -58,15 +55,14 @@ impl Up {
     /// Publishes one message and waits until the broker has it on disk and in a queue.
     ///
     /// Success is a confirmation that returned nothing: a message that no queue took is confirmed as well, with the message.
-    pub(super) async fn publish(&self, settings: &Settings, message: Message) -> Result<(), Failed> {
+    pub(super) async fn publish(&self, (exchange, routing_key): (&str, &str), message: Message) -> Result<(), Failed> {
         let properties = BasicProperties::default()
             .with_delivery_mode(PERSISTENT)
             .with_content_type(CONTENT_TYPE.into())
             .with_message_id(message.key.chars().filter(char::is_ascii).take(255).collect::<String>().into());
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let confirmed = async {
-            let sent =
-                self.channel.basic_publish(settings.exchange.as_str().into(), ROUTING_KEY.into(), options, &message.body, properties);
+            let sent = self.channel.basic_publish(exchange.into(), routing_key.into(), options, &message.body, properties);
             sent.await?.await
         };
         let refused = |reason: &str| Failed { reason: reason.to_owned(), connection_is_bad: false };
@@ -108,28 +104,51 @@ impl fmt::Display for Link {
     }
 }
 
+/// What a connection is for. Each has its own, so that whatever is wrong with the exchange of events keeps no alert waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Alerts,
+    Events,
+}
+
+impl Purpose {
+    fn connection(self) -> &'static str {
+        match self {
+            Self::Alerts => "quell publisher",
+            Self::Events => "quell events",
+        }
+    }
+
+    fn what(self) -> &'static str {
+        match self {
+            Self::Alerts => "alerts",
+            Self::Events => "events",
+        }
+    }
+}
+
 /// Starts the supervisor: the first channel tells the state, the second asks for a new connection.
-pub(super) fn supervise(settings: Settings, tasks: &Tasks) -> (watch::Receiver<Link>, mpsc::Sender<()>) {
+pub(super) fn supervise(purpose: Purpose, settings: Settings, tasks: &Tasks) -> (watch::Receiver<Link>, mpsc::Sender<()>) {
     let (link, state) = watch::channel(Link::Down("not connected yet".to_owned()));
     let (broken, mut reports) = mpsc::channel(1);
     let stop = tasks.stop();
-    tasks.spawn("bus publisher", async move {
+    tasks.spawn(purpose.connection(), async move {
         let mut failures = 0_u32;
         while !stop.is_requested() {
-            let established = tokio::time::timeout(SUBSCRIBE_TIMEOUT, establish(&settings)).await;
+            let established = tokio::time::timeout(SUBSCRIBE_TIMEOUT, establish(purpose, &settings)).await;
             let reason = match established.unwrap_or_else(|_elapsed| Err(Lost("the broker does not answer".to_owned()))) {
                 Ok((connection, up)) => {
                     failures = 0;
-                    info!("messages can be published to the broker");
+                    info!("{} can be published to the broker", purpose.what());
                     link.send_replace(Link::Up(Arc::clone(&up)));
-                    let ended = stop.or(watch(&connection, &up, &settings, &mut reports)).await;
+                    let ended = stop.or(watch(&connection, &up, (purpose, &settings), &mut reports)).await;
                     ended.unwrap_or_else(|| "the program ends".to_owned())
                 }
                 Err(Lost(reason)) => reason,
             };
             failures = failures.saturating_add(1);
             if !stop.is_requested() {
-                warn!(reason, "messages cannot be published to the broker: {reason}");
+                warn!(reason, "{} cannot be published to the broker: {reason}", purpose.what());
             }
             link.send_replace(Link::Down(reason));
             stop.sleep(reconnect_delay(failures, fastrand::f64())).await;
@@ -138,9 +157,12 @@ pub(super) fn supervise(settings: Settings, tasks: &Tasks) -> (watch::Receiver<L
     (state, broken)
 }
 
-async fn establish(settings: &Settings) -> Result<(Connection, Arc<Up>), Lost> {
-    let connection = connect(&settings.url, "quell publisher").await?;
-    topology::ensure(&connection, settings).await?;
+async fn establish(purpose: Purpose, settings: &Settings) -> Result<(Connection, Arc<Up>), Lost> {
+    let connection = connect(&settings.url, purpose.connection()).await?;
+    match purpose {
+        Purpose::Alerts => topology::ensure(&connection, settings).await?,
+        Purpose::Events => topology::ensure_events(&connection, settings).await?,
+    }
     let channel = connection.create_channel().await.map_err(lost("open a channel"))?;
     channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(lost("ask for confirmations"))?;
     let up = Up { channel, connection: connection.status().clone(), depth: AtomicI64::new(-1) };
@@ -148,7 +170,7 @@ async fn establish(settings: &Settings) -> Result<(Connection, Arc<Up>), Lost> {
 }
 
 /// Returns when the connection is no longer good, with the reason.
-async fn watch(connection: &Connection, up: &Up, settings: &Settings, reports: &mut mpsc::Receiver<()>) -> String {
+async fn watch(connection: &Connection, up: &Up, (purpose, settings): (Purpose, &Settings), reports: &mut mpsc::Receiver<()>) -> String {
     let mut events = connection.events_listener();
     let mut depth = tokio::time::interval(DEPTH_EVERY);
     // A report may be about an earlier connection.
@@ -163,7 +185,7 @@ async fn watch(connection: &Connection, up: &Up, settings: &Settings, reports: &
             },
             Some(()) = reports.recv() => return "a message was not confirmed".to_owned(),
             // A blocked broker does not read what it is asked.
-            _ = depth.tick(), if !up.is_blocked() => match queue_depth(connection, settings).await {
+            _ = depth.tick(), if purpose == Purpose::Alerts && !up.is_blocked() => match queue_depth(connection, settings).await {
                 Ok(messages) => up.depth.store(messages, Ordering::Relaxed),
                 Err(Lost(reason)) => return reason,
             },

@@ -42,6 +42,14 @@ pub(super) async fn ensure(connection: &Connection, settings: &Settings) -> Resu
     Ok(())
 }
 
+/// Makes the exchange of events, or checks it. Whoever wants to hear binds a queue to it.
+pub(super) async fn ensure_events(connection: &Connection, settings: &Settings) -> Result<(), Lost> {
+    match &settings.events {
+        Some(events) => exchange(connection, &events.exchange, ExchangeKind::Topic, settings.declare).await,
+        None => Ok(()),
+    }
+}
+
 async fn exchange(connection: &Connection, name: &str, kind: ExchangeKind, declare: bool) -> Result<(), Lost> {
     let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
     let passive = ExchangeDeclareOptions { passive: true, ..durable };

@@ -112,9 +112,9 @@ async fn record(store: &Store, library: &Library, time: &str, status: &'static s
     let outlook = Outlook { guardrails: &guardrails, site: &site, answers: &Said(status), approvals: Approvals::Approve };
     let done = foresight::foresee(subject, outlook, &mut Tally::default());
     for step in done.steps {
-        store.record(Change { run: run.clone(), step: Some(step), attempt: None, ask: None }).await.unwrap();
+        store.record(Change { step: Some(step), ..Change::of(run.clone()) }).await.unwrap();
     }
-    store.record(Change { run: done.run, step: None, attempt: None, ask: None }).await.unwrap();
+    store.record(Change::of(done.run)).await.unwrap();
 }
 
 #[tokio::test]

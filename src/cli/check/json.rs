@@ -7,8 +7,9 @@ use crate::{config::Fault, problem::Problem};
 
 pub(super) fn print(report: &Report) {
     let of_settings = report.faults.iter().map(outside);
+    let of_advice = report.advice.iter().map(|advice| json!({"severity": "warning", "message": advice}));
     let of_files = report.library.problems.iter().map(|problem| describe(problem, report.source(&problem.place.path)));
-    let problems: Vec<Value> = of_settings.chain(of_files).collect();
+    let problems: Vec<Value> = of_settings.chain(of_advice).chain(of_files).collect();
     let names: Vec<_> = report.library.playbooks.iter().map(|playbook| &playbook.name).collect();
     let mended: Vec<Value> = report
         .mended

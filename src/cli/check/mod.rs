@@ -53,6 +53,8 @@ struct Report {
     library: Library,
     /// What is wrong outside of the files of the library: the settings, or a file that could not be mended.
     faults: Vec<Fault>,
+    /// What the settings can be used without, and somebody should look at.
+    advice: Vec<String>,
     mended: Vec<Mended>,
 }
 
@@ -74,7 +76,7 @@ impl Check {
         }
         let checked = check(folder.as_deref(), BTreeMap::new(), config.as_ref()).await;
         faults.extend(checked.faults);
-        let report = Report { library: checked.library, faults, mended };
+        let report = Report { library: checked.library, faults, advice: checked.advice, mended };
         match self.format {
             Format::Sarif => sarif::print(&report),
             Format::Json => json::print(&report),
@@ -91,7 +93,7 @@ impl Report {
     }
 
     fn warnings(&self) -> usize {
-        self.library.problems.iter().filter(|problem| problem.severity == Severity::Warning).count()
+        self.library.problems.iter().filter(|problem| problem.severity == Severity::Warning).count() + self.advice.len()
     }
 
     /// The text of a file, for excerpts.

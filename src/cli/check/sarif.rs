@@ -19,7 +19,9 @@ pub(super) fn print(report: &Report) {
 fn document(report: &Report) -> Value {
     let results: Vec<Value> = report.library.problems.iter().map(|it| result(it, report.source(&it.place.path))).collect();
     // What is wrong with the settings is no result about a file: the tool could not be set up as it should.
-    let faults: Vec<Value> = report.faults.iter().map(|it| json!({"level": "error", "message": {"text": it.to_string()}})).collect();
+    let faults = report.faults.iter().map(|it| json!({"level": "error", "message": {"text": it.to_string()}}));
+    let advice = report.advice.iter().map(|it| json!({"level": "warning", "message": {"text": it}}));
+    let notifications: Vec<Value> = faults.chain(advice).collect();
     json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -30,7 +32,7 @@ fn document(report: &Report) -> Value {
                 "rules": CODES.iter().map(rule).collect::<Vec<_>>(),
             }},
             "columnKind": "unicodeCodePoints",
-            "invocations": [{"executionSuccessful": faults.is_empty(), "toolConfigurationNotifications": faults}],
+            "invocations": [{"executionSuccessful": report.faults.is_empty(), "toolConfigurationNotifications": notifications}],
             "results": results,
         }],
     })

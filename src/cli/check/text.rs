@@ -14,6 +14,9 @@ pub(super) fn print(report: &Report) {
     for fault in &report.faults {
         output::print(&format!("error: {fault}\n"));
     }
+    for advice in &report.advice {
+        output::print(&format!("warning: {advice}\n"));
+    }
     let mut shown = BTreeMap::new();
     for problem in &report.library.problems {
         let of_file: &mut usize = shown.entry(&problem.place.path).or_default();

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Answer, Explained, output};
 use crate::{
+    approval,
     duration::Span,
     engine::foresight::{Call, Fate, Foreseen},
     playbook::{Body, Playbook, Step},
@@ -77,7 +78,7 @@ fn what(record: &StepRecord, call: Option<&Call>, foreseen: &Foreseen) -> String
         return format!("depends on the answer of `{}`", unclear.needs);
     }
     let question = foreseen.questions.iter().find(|(step, _)| *step == record.id).map(|(_, question)| asks(question));
-    if let (Some(asks), Some(decision)) = (&question, record.output.get("decision").and_then(Value::as_str)) {
+    if let (Some(asks), Some(decision)) = (&question, approval::Decided::decision_in(&record.output)) {
         return format!("{asks}; taken to be {decision}");
     }
     let class = call.map(|call| (call.class, &call.fate));

@@ -15,7 +15,7 @@ pub use preview::plan_of;
 
 use super::machine::Frame;
 use crate::{
-    approval::{Approval, ApprovalId, ApprovalState, Planned},
+    approval::{Approval, ApprovalId, ApprovalState, Decided, Planned},
     duration::Span,
     playbook::{Body, Step},
     run::{StepRecord, StepState},
@@ -134,7 +134,7 @@ fn seen<'r>(id: &str, frame: &Frame<'_>, steps: &'r [StepRecord]) -> Option<&'r 
 }
 
 fn is_yes(record: &StepRecord) -> bool {
-    record.state == StepState::Succeeded && record.output.get("decision").and_then(Value::as_str) == Some("approved")
+    record.state == StepState::Succeeded && Decided::decision_in(&record.output) == Some(ApprovalState::Approved)
 }
 
 /// Whether the run went another way, past what is to ask: a step around it was skipped, or another case of it was taken.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    approval::{Question, Silence, hash_of},
+    approval::{OnTimeout, Question, hash_of},
     engine::{machine, plan::Sight},
     expression::Sandbox,
     playbook::Playbook,
@@ -146,7 +146,7 @@ fn round(number: u32, state: ApprovalState, message: &str) -> Approval {
         quorum: 1,
         channels: Vec::new(),
         requesters: Vec::new(),
-        silence: Silence::Rejects,
+        on_timeout: OnTimeout::Reject,
     };
     Approval {
         id: ApprovalId(number.to_string()),

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{
-    Driven, Driver, LetGo, Spot,
+    Driven, Driver, LetGo, Noted, Spot,
     consent::{Consent, Unready},
     masked::{Masked, masked},
 };
@@ -309,9 +309,10 @@ impl Driver {
         self.wait_for_people(it, spot, record, Unready::Ask(Box::new(ask))).await
     }
 
-    pub(super) async fn hold(&self, it: &Driven, spot: Spot<'_>, record: StepRecord, held: HeldBack) -> Result<(), LetGo> {
+    pub(super) async fn hold(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, held: HeldBack) -> Result<(), LetGo> {
         self.signals.guardrail_held(&it.begun.id, &record.id, held.rule, &held.detail);
-        self.fail(it, spot, record, format!("held back by a guardrail: {}", held.detail)).await
+        machine::refuse(&mut record, &format!("held back by a guardrail: {}", held.detail), self.now());
+        self.note(it, spot, record, Noted { held: true, ..Noted::default() }).await
     }
 
     pub(super) async fn fail(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, why: String) -> Result<(), LetGo> {

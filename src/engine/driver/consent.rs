@@ -6,14 +6,14 @@ use serde_json::Value;
 use super::{Driven, Driver, LetGo, Noted, Spot};
 use crate::{
     actions::{Entry, Perform, Rendered},
-    approval::{Approval, ApprovalId, ApprovalState, Choice, Escalated, Planned, Question, Silence},
+    approval::{Approval, ApprovalId, ApprovalState, Choice, Escalated, OnTimeout, Planned, Question},
     duration::Span,
     engine::{
         consent::{self, Standing},
         guardrails::HeldBack,
         machine, plan,
     },
-    playbook::{Body, OnTimeout},
+    playbook::Body,
     run::{Mode, StepRecord, StepState},
     store::waits_for,
 };
@@ -179,7 +179,7 @@ impl Driver {
             quorum: site.quorum,
             channels: site.channels.clone(),
             requesters: self.requesters(it).await?,
-            silence: Silence::Rejects,
+            on_timeout: OnTimeout::Reject,
         };
         let expires_at = machine::later(self.now(), site.timeout.signed());
         Ok(Some(Approval::opened(&it.begun.id, (&record.id, round), question, (self.now(), expires_at))))
@@ -243,10 +243,7 @@ impl Driver {
             quorum: approval.quorum,
             channels: rendered.get("channels").cloned().and_then(|it| serde_json::from_value(it).ok()).unwrap_or_default(),
             requesters: self.requesters(it).await?,
-            silence: match approval.on_timeout {
-                OnTimeout::Reject => Silence::Rejects,
-                OnTimeout::Approve => Silence::Approves,
-            },
+            on_timeout: approval.on_timeout,
         };
         Ok(Approval::opened(&it.begun.id, (asker, round), question, (now, machine::later(now, Span(approval.timeout).signed()))))
     }

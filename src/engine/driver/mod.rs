@@ -9,7 +9,6 @@ use std::{collections::HashSet, panic::AssertUnwindSafe, path::Path, sync::Arc, 
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 use tracing::error;
 
 use self::driven::{Driven, Recorded, Spot};
@@ -21,7 +20,7 @@ use super::{
 use crate::{
     actions::{Services, Stage},
     alert::Alert,
-    approval::{Approval, ApprovalState},
+    approval::{Approval, Decided},
     failpoints,
     lifecycle::Stop,
     playbook::{Body, Playbook, Shelf},
@@ -58,6 +57,8 @@ struct Noted {
     attempt: Option<AttemptRecord>,
     /// What people are asked from then on.
     ask: Option<Box<Approval>>,
+    /// Whether a guardrail held the step back for good.
+    held: bool,
 }
 
 /// Why a run is let go.
@@ -124,7 +125,7 @@ impl Driver {
         run.state = machine::abandoned(&steps);
         why.clone_into(&mut run.reason);
         run.ended_at = Some(self.now());
-        match self.store.record(Change { run: run.clone(), step: None, attempt: None, ask: None }).await? {
+        match self.store.record(Change::of(run.clone())).await? {
             Standing::Ours | Standing::Touched => self.report(&run),
             Standing::Ended => {}
         }
@@ -288,8 +289,8 @@ impl Driver {
 
     async fn record(&self, it: &Driven, recorded: &mut Recorded, noted: Noted) -> Result<(), LetGo> {
         let run = recorded.advanced(&it.playbook, self.now());
-        let Noted { step, attempt, ask } = noted;
-        let standing = self.store.record(Change { run: run.clone(), step: step.clone(), attempt, ask }).await;
+        let Noted { step, attempt, ask, held } = noted;
+        let standing = self.store.record(Change { run: run.clone(), step: step.clone(), attempt, ask, held }).await;
         recorded.is_stale |= !matches!(standing, Ok(Standing::Ours));
         let standing = standing?;
         failpoints::crash("recorded");
@@ -297,9 +298,8 @@ impl Driver {
             return Err(LetGo::Taken);
         }
         if let Some(step) = step.filter(|step| step.state.is_final()) {
-            if let Some(decision) = step.output.get("decision").and_then(Value::as_str).filter(|_| step.action == "approval")
-                && let Some(state) = ApprovalState::parse(decision).filter(|_| step.state == StepState::Succeeded)
-            {
+            let is_answered = step.action == "approval" && step.state == StepState::Succeeded;
+            if let Some(state) = Decided::decision_in(&step.output).filter(|_| is_answered) {
                 self.signals.approval_closed(state);
             }
             self.signals.step_ended(&run.id, &step.id, &step.action, step.state);

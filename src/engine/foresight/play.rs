@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{Answer, Approvals, Call, Fate, Foreseen, Outlook, Subject, Tally, Unclear, needs::Unknown};
 use crate::{
     actions::{self, Done, Entry, Failure},
+    approval::{ApprovalState, Decided},
     engine::{
         consent,
         guardrails::{self, Case, HeldBack},
@@ -98,10 +99,10 @@ impl Play<'_> {
 
     fn ask(&mut self, mut record: StepRecord) {
         let decision = match self.outlook.approvals {
-            Approvals::Approve => "approved",
-            Approvals::Reject => "rejected",
+            Approvals::Approve => ApprovalState::Approved,
+            Approvals::Reject => ApprovalState::Rejected,
         };
-        record.output = json!({"decision": decision, "by": [], "reason": "assumed"});
+        record.output = Decided::by_nobody(decision, "assumed").output();
         self.foreseen.questions.push((record.id.clone(), record.plan.clone()));
         self.put(record);
     }

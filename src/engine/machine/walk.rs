@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
 use super::{
     ending_of,
@@ -15,9 +14,10 @@ use super::{
     key_is_stale, later, stopped, trouble_of,
 };
 use crate::{
+    approval::{ApprovalState, Decided, SILENT},
     duration::Span,
     failpoints,
-    playbook::{Approval, Body, OnError, OnTimeout, Playbook, Step},
+    playbook::{Approval, Body, OnError, Playbook, Step},
     run::{RunRecord, RunState, StepRecord, StepState},
 };
 
@@ -192,11 +192,7 @@ fn is_item(part: &str) -> bool {
 fn waited(step: &Step, record: &StepRecord, now: Timestamp) -> StepRecord {
     let mut record = StepRecord { state: StepState::Succeeded, due_at: None, ended_at: Some(now), ..record.clone() };
     if let (Body::Approval(approval), true) = (&step.body, record.output.is_null()) {
-        let decision = match approval.on_timeout {
-            OnTimeout::Reject => "expired",
-            OnTimeout::Approve => "approved",
-        };
-        record.output = json!({"decision": decision, "by": [], "reason": "nobody answered in time"});
+        record.output = Decided::by_nobody(approval.on_timeout.decision(), SILENT).output();
     }
     record
 }
@@ -208,11 +204,7 @@ fn is_action(step: &Step) -> bool {
 /// How the run ends when people did not agree to a step that waited for them. What never began has no answer from the outside as its output.
 fn disagreed(record: &StepRecord) -> Option<(RunState, String)> {
     let answer = record.output.get("approval").filter(|_| record.first_intent_at.is_none())?;
-    let state = match answer.get("decision").and_then(Value::as_str)? {
-        "expired" => RunState::Expired,
-        _ => RunState::Rejected,
-    };
-    Some((state, trouble_of(record)))
+    Some((without_a_yes(Decided::decision_in(answer)?), trouble_of(record)))
 }
 
 /// Whether a step that succeeded ends its playbook.
@@ -232,11 +224,21 @@ fn after(step: &Step, record: &StepRecord, playbook: &Playbook) -> Option<(RunSt
 
 /// Without a "yes" the run ends, unless the author handles that in the conditions of the steps that were asked about.
 fn refused(step: &Step, approval: &Approval, record: &StepRecord, playbook: &Playbook) -> Option<(RunState, String)> {
-    let decision = record.output.get("decision").and_then(Value::as_str).unwrap_or("rejected");
-    if decision == "approved" || approval.for_steps.iter().all(|id| playbook.step(id).is_some_and(|asked| asked.asks(&step.id))) {
+    let decision = Decided::decision_in(&record.output).unwrap_or(ApprovalState::Rejected);
+    if decision == ApprovalState::Approved
+        || approval.for_steps.iter().all(|id| playbook.step(id).is_some_and(|asked| asked.asks(&step.id)))
+    {
         return None;
     }
-    let reason = record.output.get("reason").and_then(Value::as_str).unwrap_or_default();
-    let state = if decision == "expired" { RunState::Expired } else { RunState::Rejected };
-    Some((state, format!("step `{}`: {decision}{}{reason}", step.id, if reason.is_empty() { "" } else { ": " })))
+    let reason = Decided::reason_in(&record.output);
+    let separator = if reason.is_empty() { "" } else { ": " };
+    Some((without_a_yes(decision), format!("step `{}`: {decision}{separator}{reason}", step.id)))
+}
+
+/// How a run ends that was not told "yes".
+fn without_a_yes(decision: ApprovalState) -> RunState {
+    match decision {
+        ApprovalState::Expired => RunState::Expired,
+        ApprovalState::Open | ApprovalState::Approved | ApprovalState::Rejected | ApprovalState::Void => RunState::Rejected,
+    }
 }

@@ -14,7 +14,7 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_fn("upper", str::to_uppercase);
     engine.register_fn("trim", |text: &str| text.trim().to_owned());
     engine.register_fn("join", |list: Array, separator: &str| join(&list, separator));
-    engine.register_fn("hash", sha256);
+    engine.register_fn("hash", |text: &str| sha256(text));
     engine.register_fn("base64_encode", |text: &str| STANDARD.encode(text));
     engine.register_fn("base64_decode", |text: &str| -> Outcome<String> {
         let bytes = STANDARD.decode(text.trim()).map_err(|error| format!("the text is not base64: {error}"))?;

@@ -18,13 +18,19 @@ pub(super) fn values(place: &Place<'_>) -> Vec<Choice> {
     match place.key().unwrap_or_default() {
         "connection" => named(owned(place.keys_at(&["connections"])), "a connection"),
         // At the top it is the map of them.
-        "channels" | "playbook_errors_to" if place.spot.around.len() > 1 => {
+        "channels" | "to" if place.spot.around.len() > 1 && !is_in_channels(place) => {
             let always = place.keys_at(&["channels"]).into_iter().chain([channels::DEFAULT]);
             named(owned(always.collect::<BTreeSet<_>>()), "a channel")
         }
         "groups" => named(owned(groups(place)), "a group of users"),
         _ => Vec::new(),
     }
+}
+
+/// Whether it is in the settings of a channel, where `to` are people.
+fn is_in_channels(place: &Place<'_>) -> bool {
+    let outermost = place.spot.around.first().copied();
+    outermost.is_some() && outermost == place.sketch.child(None, "channels")
 }
 
 /// The groups that users are members of.

@@ -165,7 +165,7 @@ fn settings_offer_their_sections_and_keys() {
     let top = offered_in_settings("bus: {}\n‸");
     assert!(["adapters", "guardrails", "secrets"].iter().all(|it| top.iter().any(|key| key == it)), "{top:?}");
     assert!(!top.contains(&"bus".to_owned()) && !top.contains(&"steps".to_owned()), "{top:?}");
-    assert_eq!(offered_in_settings("telemetry: {log: info, ‸}"), ["format", "playbook_errors_to"]);
+    assert_eq!(offered_in_settings("telemetry: {log: info, ‸}"), ["format", "language", "tell"]);
     assert_eq!(offered_in_settings("guardrails:\n  limits:\n    - action: log\n      max: 1\n      ‸"), ["on_exceed", "per"]);
     assert_eq!(offered_in_settings("users:\n  ann:\n    ‸"), ["groups", "role", "token"]);
     assert_eq!(offered_in_settings("channels:\n  ‸"), ["log:name", "email:name", "slack:name", "teams:name"]);

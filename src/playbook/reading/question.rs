@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::texts;
+use crate::approval::OnTimeout;
 use crate::playbook::{
-    Approval, Body, Escalation, OnTimeout,
+    Approval, Body, Escalation,
     arguments::Arguments,
     codes,
     node::{Kind, Node},

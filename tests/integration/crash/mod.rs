@@ -2,12 +2,14 @@
 //!
 //! - `points`: every place in an action's way, for every class of action.
 //! - `nested`: inside everything that steps can stand in, and inside windows and schedules, at every commit.
+//! - `events`: between what happened and the moment when other systems learn of it.
 //! - `undone`: while what a run did is undone after its end, at every commit.
 //! - `mistakes`: the product with one safeguard taken away, and the check that notices.
 //! - `syscalls`: no named places, but each call of the system that writes: killed at it, or told by it that the disk is full or broken.
 //!
 //! How to add a place or a mistake is in `CONTRIBUTING.md`.
 
+mod events;
 mod mistakes;
 mod nested;
 mod points;
