@@ -36,6 +36,11 @@ impl ExpressionError {
 
     /// Whether it is that a secret stands where it would be shown or kept.
     pub fn is_of_secret(&self) -> bool {
+        self.is_of_secret_elsewhere() || self.message == masks::INSIDE
+    }
+
+    /// Whether it is that a secret stands where none is taken at all.
+    pub fn is_of_secret_elsewhere(&self) -> bool {
         self.message == masks::MISPLACED
     }
 

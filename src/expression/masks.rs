@@ -10,6 +10,10 @@ pub(super) const FUNCTION: &str = "secret";
 pub(super) const MISPLACED: &str =
     "a secret stands only in the `with` of an action that takes one, alone in its `${ }`: `${ secret(\"name\") }`";
 
+/// Why it cannot stand where secrets are taken.
+pub(super) const INSIDE: &str = "a secret stands alone in its `${ }`, not inside a larger expression, which could take it apart or keep it; \
+     write other text around it, as in `Bearer ${ secret(\"name\") }`";
+
 /// Why a text cannot be used.
 pub(super) const AMBIGUOUS: &str = "a text beside a secret must not hold `secret(\"` itself";
 

@@ -53,7 +53,10 @@ impl Template {
                 let source = inside.get(..length).unwrap_or_default();
                 let part = match masks::secret(source).filter(|_| secrets == Secrets::Taken) {
                     Some(name) => Part::Secret { name, start },
-                    None => Part::Value { expression: sandbox.expression(source, names).map_err(|error| error.moved(text, start))?, start },
+                    None => Part::Value {
+                        expression: sandbox.expression(source, names).map_err(|error| told(error, secrets).moved(text, start))?,
+                        start,
+                    },
                 };
                 if !literal.is_empty() {
                     parts.push(Part::Text(std::mem::take(&mut literal)));
@@ -174,6 +177,14 @@ impl Template {
             secrets if masks::count(&text) == secrets => Ok(text),
             _ => Err(ExpressionError::new(masks::AMBIGUOUS)),
         }
+    }
+}
+
+/// Where secrets are taken, one that is a part of an expression is only written wrongly.
+fn told(error: ExpressionError, secrets: Secrets) -> ExpressionError {
+    match secrets {
+        Secrets::Taken if error.is_of_secret() => ExpressionError { message: masks::INSIDE.to_owned(), ..error },
+        Secrets::Taken | Secrets::Refused => error,
     }
 }
 

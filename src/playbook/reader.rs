@@ -322,8 +322,9 @@ impl<'a> Reader<'a> {
         let is_cut = after.trim_start().starts_with('#');
         if error.is_of_secret() {
             let taking: Vec<&str> = CATALOG.iter().filter(|entry| entry.takes_secrets).map(|entry| entry.name).collect();
-            let help = format!("what takes secrets is {}; everything else is shown, kept or logged", listed(&taking));
-            self.report_with_help(codes::SECRET_FLOWS, &place, error.message.clone(), Some(help));
+            let help = || format!("what takes secrets is {}; everything else is shown, kept or logged", listed(&taking));
+            let help = error.is_of_secret_elsewhere().then(help);
+            self.report_with_help(codes::SECRET_FLOWS, &place, error.message.clone(), help);
             return;
         }
         let help = is_cut.then(|| "` #` begins a comment in YAML, so this text needs quotes around it".to_owned());
