@@ -211,8 +211,12 @@ impl Library {
             }
         }
         let mut lookups = Lookups::default();
-        self.lib.iter().for_each(|text| lookups.add(text));
-        drafts.iter().for_each(|draft| lookups.extend(draft.lookups.clone()));
+        for text in &self.lib {
+            lookups.add(text);
+        }
+        for draft in &drafts {
+            lookups.extend(draft.lookups.clone());
+        }
         let (playbooks, problems) = Linking::new(drafts, &broken, &self.lib).finish();
         self.playbooks = playbooks;
         self.problems.extend(problems);

@@ -38,7 +38,7 @@ const WAITING: usize = 2;
 /// One thing that runs may answer, with what is recorded about it.
 enum Read {
     Alert(Past),
-    Time(Tick),
+    Time(Box<Tick>),
 }
 
 /// Replays the alerts of a while, and the times of schedules. What came in the time before it that may still be of consequence is replayed
@@ -85,16 +85,16 @@ async fn read_all(store: &Store, within: While, mut clockwork: Clockwork, pages:
     loop {
         let page = store.past(after, within, PAGE).await?;
         let last = page.last().map(|last| (last.number, last.stored_at));
-        let ticks = clockwork.pass(store, last.map_or(clockwork::before(within.until), |(_, at)| at)).await?;
+        let ticks = clockwork.pass(store, last.map_or_else(|| clockwork::before(within.until), |(_, at)| at)).await?;
         let mut ticks = ticks.into_iter().peekable();
         let mut read = Vec::with_capacity(page.len());
         for past in page {
             while let Some(tick) = ticks.next_if(|tick| tick.at <= past.stored_at) {
-                read.push(Read::Time(tick));
+                read.push(Read::Time(Box::new(tick)));
             }
             read.push(Read::Alert(past));
         }
-        read.extend(ticks.map(Read::Time));
+        read.extend(ticks.map(|tick| Read::Time(Box::new(tick))));
         if pages.send(read).await.is_err() {
             return Ok(());
         }
