@@ -9,6 +9,7 @@ pub mod approval;
 pub mod clock;
 pub mod digest;
 pub mod duration;
+pub mod mention;
 pub mod news;
 pub mod people;
 pub mod problem;

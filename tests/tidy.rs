@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("clock", ""),
     ("digest", ""),
     ("duration", ""),
+    ("mention", ""),
     ("problem", ""),
     ("retry", ""),
     ("run", "word"),
@@ -31,7 +32,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("expression", "alert digest duration problem"),
     ("failpoints", ""),
     // The path of an alert, from its end to its start.
-    ("store", "alert approval clock digest duration failpoints lifecycle news people run secret telemetry window"),
+    ("store", "alert approval clock digest duration failpoints lifecycle mention news people run secret telemetry window word"),
     ("connections", "lifecycle net secret store"),
     ("channels", "alert connections net problem secret"),
     ("actions", "alert channels connections net problem run secret"),
@@ -39,7 +40,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("bus", "alert lifecycle retry secret store"),
     (
         "engine",
-        "actions alert approval bus channels duration expression failpoints lifecycle news playbook retry run secret store telemetry window",
+        "actions alert approval bus channels duration expression failpoints lifecycle mention news playbook retry run secret store telemetry window",
     ),
     ("adapters", "alert bus connections duration expression failpoints lifecycle net problem retry secret store telemetry"),
     // The edge.
@@ -53,7 +54,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("lsp", "actions adapters app channels config expression lifecycle playbook problem trial"),
     (
         "cli",
-        "actions alert app approval bus config digest duration engine lifecycle lsp people playbook problem run store telemetry trial window",
+        "actions alert app approval bus config digest duration engine lifecycle lsp mention people playbook problem run store telemetry trial window",
     ),
 ];
 

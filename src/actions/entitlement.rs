@@ -42,3 +42,10 @@ impl Place<'_> {
         })
     }
 }
+
+/// The Azure subscription and the plan of a look at both, as far as they are active; named as the actions that stop them name them.
+pub(super) fn at_work(output: &Value) -> Vec<String> {
+    let parts = [("entitlement", "entitlement_id", "status"), ("plan", "plan_id", "plan_status")];
+    let active = parts.into_iter().filter(|(_, _, status)| output.get(status).and_then(Value::as_str) == Some("active"));
+    active.filter_map(|(kind, id, _)| Some(format!("{kind}:{}", output.get(id)?.as_str()?))).collect()
+}

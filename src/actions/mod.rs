@@ -81,6 +81,11 @@ trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
         async { Ok(Observed::Ready(Value::Null)) }
     }
 
+    /// The targets, as other actions name them, that what it has read shows to be at work.
+    fn shows_at_work(&self, _output: &Value) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Does it once.
     fn perform(&self, ctx: &Context<'_>) -> impl Future<Output = Result<Done, Failure>> + Send;
 
@@ -168,6 +173,9 @@ pub trait Perform: Send + Sync {
     fn class(&self) -> Class;
     fn target(&self, ctx: &Context<'_>) -> Option<String>;
     fn observe<'a>(&'a self, ctx: &'a Context<'_>) -> BoxFuture<'a, Result<Observed, Failure>>;
+    fn shows_at_work(&self, _output: &Value) -> Vec<String> {
+        Vec::new()
+    }
     fn perform<'a>(&'a self, ctx: &'a Context<'_>) -> BoxFuture<'a, Result<Done, Failure>>;
     fn read_back<'a>(&'a self, ctx: &'a Context<'_>) -> BoxFuture<'a, Result<ReadBack, Failure>>;
 }
@@ -183,6 +191,10 @@ impl<A: Action> Perform for A {
 
     fn observe<'a>(&'a self, ctx: &'a Context<'_>) -> BoxFuture<'a, Result<Observed, Failure>> {
         Box::pin(Action::observe(self, ctx))
+    }
+
+    fn shows_at_work(&self, output: &Value) -> Vec<String> {
+        Action::shows_at_work(self, output)
     }
 
     fn perform<'a>(&'a self, ctx: &'a Context<'_>) -> BoxFuture<'a, Result<Done, Failure>> {

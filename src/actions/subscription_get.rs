@@ -2,9 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Action, Context, Done, Failure};
+use super::{Action, Context, Done, Failure, entitlement};
 use crate::{
     connections::{CustomerId, EntitlementId},
     run::Class,
@@ -29,6 +29,10 @@ impl Action for SubscriptionGet {
     const EXAMPLE: &'static str =
         r#"{ "customer_tenant_id": "11111111-aaaa-4aaa-8aaa-000000000001", "subscription_id": "22222222-bbbb-4bbb-8bbb-000000000002" }"#;
     const CLASS: Class = Class::Read;
+
+    fn shows_at_work(&self, output: &Value) -> Vec<String> {
+        entitlement::at_work(output)
+    }
 
     async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
         let microsoft = ctx.microsoft(self.connection.as_deref())?;

@@ -8,6 +8,7 @@ mod audit;
 mod backtest;
 mod check;
 mod explain;
+mod holds;
 mod identity;
 mod lsp;
 mod new;
@@ -84,6 +85,9 @@ enum Command {
     /// What people are asked: look at the exact plan, and agree to it or not.
     #[command(subcommand)]
     Approvals(approvals::Approvals),
+    /// What a person wants to run and nothing stops without people's word; also what was started again after Quell had stopped it.
+    #[command(subcommand)]
+    Holds(holds::Holds),
     /// Messages that are not alerts: look at them, put them on the bus again, or drop them.
     #[command(subcommand)]
     Quarantine(quarantine::Quarantine),
@@ -180,6 +184,7 @@ impl Command {
             Self::Alerts(alerts) => alerts.execute(&desk).await,
             Self::Runs(runs) => runs.execute(&desk).await,
             Self::Approvals(approvals) => approvals.execute(&desk).await,
+            Self::Holds(holds) => holds.execute(&desk).await,
             Self::Quarantine(quarantine) => quarantine.execute(&desk).await,
             Self::Audit(audit) => audit.execute(&desk).await,
             Self::Run(_)

@@ -8,11 +8,12 @@ use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 
 use crate::{
-    actions::{Entry, Pattern},
+    actions::{CATALOG, Entry, Pattern},
     duration::Span,
     failpoints,
+    mention::mentions,
     playbook::{OnExceed, Playbook},
-    store::Guard,
+    store::{Guard, Heed, Hold},
 };
 
 /// The limits, as written under `guardrails:`.
@@ -28,6 +29,9 @@ pub struct Guardrails {
     pub limits: Vec<Limit>,
     /// Destructive steps are not begun for alerts that were detected longer ago: the world may have changed.
     pub max_alert_age: Span,
+    /// How long a subscription or plan that Quell had stopped, and a person started again, is not stopped again without people's word.
+    /// `0s` leaves it to them to place holds.
+    pub human_hold: Span,
     /// The kill switch: while there is a file at this path, no step begins that changes anything but what people are told.
     pub stop_file: PathBuf,
 }
@@ -79,6 +83,8 @@ impl Default for Guardrails {
             protected: Vec::new(),
             limits: Vec::new(),
             max_alert_age: Span(std::time::Duration::from_hours(24)),
+            // Long enough for whoever started it again to be back from a weekend and to say what it was.
+            human_hold: Span(std::time::Duration::from_hours(7 * 24)),
             // Beside the journal of the defaults, where `quell run` may write.
             stop_file: PathBuf::from("data/actions-stopped"),
         }
@@ -115,6 +121,17 @@ impl Guardrails {
         Ok(site.chain(own).collect())
     }
 
+    /// What holds mean for a step, if it can stop a customer's business.
+    pub fn heed(&self, entry: &Entry, approved_at: Option<Timestamp>) -> Option<Heed> {
+        entry.destructive.then(|| Heed { approved_at, ..self.heed_of_stops() })
+    }
+
+    /// What holds mean for what is seen at work.
+    pub fn heed_of_stops(&self) -> Heed {
+        let stops = CATALOG.iter().filter(|entry| entry.destructive).map(|entry| entry.name).collect();
+        Heed { stops, lasts: self.human_hold.signed(), approved_at: None }
+    }
+
     fn judge_destructive(&self, entry: &Entry, plan: &Value, case: Case<'_>, now: Timestamp) -> Result<(), HeldBack> {
         if let Some(id) = self.protected.iter().find(|id| mentions(plan, id)) {
             return Err(HeldBack { rule: "protected", detail: format!("`{id}` is under `guardrails.protected`"), asks: false });
@@ -147,6 +164,15 @@ pub fn exceeded(guard: &Guard) -> HeldBack {
     HeldBack { rule: "limit", detail: format!("{whose} allows {} of `{}` in {per:#}", guard.most, guard.rule), asks: guard.asks }
 }
 
+/// Why a step waits that would stop what a person wants.
+pub fn on_hold(hold: &Hold) -> HeldBack {
+    let Hold { number, target, until, reason, .. } = hold;
+    let detail = format!(
+        "`{target}` is on hold until {until:.0}: {reason}; people who agree to exactly this step may let it pass, and `quell holds release {number}` ends the hold"
+    );
+    HeldBack { rule: "hold", detail, asks: true }
+}
+
 /// Why an intent was not recorded although its driver took the step for approved.
 pub fn unapproved() -> HeldBack {
     let detail = "people were asked about this step, and have not agreed to exactly this".to_owned();
@@ -157,20 +183,6 @@ pub fn unapproved() -> HeldBack {
 fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
     let span = Span::deserialize(deserializer)?;
     if span.0.is_zero() { Err(D::Error::custom("`per` is longer than nothing, e.g. `1h`")) } else { Ok(span) }
-}
-
-/// Whether an identifier is anywhere in a document, however it is spelt: in any case, with or without hyphens and braces.
-fn mentions(value: &Value, id: &str) -> bool {
-    match value {
-        Value::String(text) => plain(text).contains(&plain(id)),
-        Value::Array(items) => items.iter().any(|item| mentions(item, id)),
-        Value::Object(fields) => fields.values().any(|field| mentions(field, id)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
-fn plain(id: &str) -> String {
-    id.chars().filter(|it| it.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use sqlx::AnyConnection;
 
-use super::{Store, StoreError, approvals, nodes, rows, rows::Flag, runs::write_step};
+use super::{Heed, Hold, Store, StoreError, approvals, holds, nodes, rows, rows::Flag, runs::write_step};
 use crate::{
     failpoints,
     run::{AttemptRecord, RunId, StepRecord},
@@ -23,6 +23,8 @@ pub struct Intent {
     pub hash: String,
     /// The steps that ask people about this one: each must have been told "yes" to exactly that.
     pub askers: Vec<String>,
+    /// What holds mean for it; nothing where it can stop nobody's business.
+    pub heed: Option<Heed>,
 }
 
 /// At most so many first attempts at an action within a while; checked and reserved together with the intent.
@@ -60,6 +62,8 @@ pub enum Held {
     Exceeded(Guard),
     /// People were asked about the step, and have not agreed to exactly this.
     Unapproved,
+    /// A person wants what it would stop.
+    OnHold(Box<Hold>),
     /// The run was ended or cancelled by somebody else.
     Ended,
     /// The kill switch is thrown.
@@ -171,6 +175,9 @@ async fn judge(connection: &mut AnyConnection, intent: &Intent, driver: Option<&
         if approvals::unapproved(connection, spot, &intent.hash, &intent.askers).await? {
             return Ok(Some(Held::Unapproved));
         }
+    }
+    if let Some(held) = holds::against(connection, intent).await? {
+        return Ok(Some(held));
     }
     if let Some(target) = &intent.step.target {
         let held = lock(connection, (&intent.run, &intent.step.id), target, intent.attempt.intent_at).await?;

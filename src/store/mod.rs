@@ -12,6 +12,7 @@ mod dialect;
 mod errors;
 mod events;
 mod history;
+mod holds;
 mod intents;
 mod kept;
 mod lock;
@@ -49,6 +50,7 @@ pub use begin::{Begun, NewRun};
 pub use database::file_of;
 pub use events::WaitingEvent;
 pub use history::{ALERT, Past, TICK, While};
+pub use holds::{Heed, Hold, HoldCause};
 pub use intents::{Guard, Held, Intent};
 pub use lock::Lock;
 pub use outbox::{Fate, Outgoing};
@@ -211,6 +213,8 @@ fn lock_path(database: &Path) -> PathBuf {
 mod approval_tests;
 #[cfg(test)]
 mod event_tests;
+#[cfg(test)]
+mod hold_tests;
 #[cfg(test)]
 mod node_tests;
 #[cfg(test)]

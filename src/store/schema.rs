@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("upgrade_rollback.sql"),
     include_str!("upgrade_windows.sql"),
     include_str!("upgrade_outbox.sql"),
+    include_str!("upgrade_hold.sql"),
 ];
 
 /// The tables of [`FIRST_ON_POSTGRES`].

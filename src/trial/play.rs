@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     connections::Connections,
     duration::Span,
-    engine::{Acting, Engine, Rehearsal, decide, schedules::Ticked},
+    engine::{Acting, Engine, Guardrails, Rehearsal, decide, schedules::Ticked},
     expression::Scope,
     lifecycle::Tasks,
     net::{Net, NetConfig},
@@ -89,7 +89,8 @@ pub(super) async fn play(scenario: &Scenario, playbook: Arc<Playbook>, library: 
         shelf: Shelf::new(Arc::new(alone)),
         services: with_secrets(services, &playbook, &scenario.secrets)?,
         stage: Arc::new(OnStage(Arc::clone(&world))),
-        guardrails: Arc::new(scenario.guardrails.clone()),
+        // This world does not show to one run what another has stopped, and that is nobody's will.
+        guardrails: Arc::new(Guardrails { human_hold: Span::default(), ..scenario.guardrails.clone() }),
         kill_switch: None,
         approvals: Arc::default(),
         acting: Acting::AsWritten,

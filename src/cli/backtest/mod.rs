@@ -69,7 +69,11 @@ impl Backtest {
         let library = Arc::new(Library::load(&folder));
         let refused = library.refused();
         let (guardrails, site) = (Arc::new(desk.config.guardrails.clone()), Arc::new(desk.config.approvals.clone()));
-        let job = Job { library, guardrails, site, approvals: self.approvals.into(), within };
+        let holds = match desk.store.holds(None).await {
+            Ok(holds) => Arc::new(holds),
+            Err(error) => return Exit::unreachable(&error.to_string()),
+        };
+        let job = Job { library, guardrails, site, holds, approvals: self.approvals.into(), within };
         let report = match pipeline::run(&desk.store, job).await {
             Ok(report) => Report { refused, ..report },
             Err(error) => return Exit::unreachable(&error.to_string()),

@@ -16,7 +16,7 @@ use crate::{
     alert::Alert,
     engine::{Guardrails, SiteApprovals, decide::decide, foresight::Approvals, schedules},
     playbook::Library,
-    store::{Past, Store, StoreError, Verdict, While},
+    store::{Hold, Past, Store, StoreError, Verdict, While},
 };
 
 /// What is to be replayed, and how.
@@ -25,6 +25,7 @@ pub(super) struct Job {
     pub(super) library: Arc<Library>,
     pub(super) guardrails: Arc<Guardrails>,
     pub(super) site: Arc<SiteApprovals>,
+    pub(super) holds: Arc<Vec<Hold>>,
     pub(super) approvals: Approvals,
     pub(super) within: While,
 }

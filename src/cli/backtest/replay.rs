@@ -155,6 +155,7 @@ impl Replay {
         let outlook = Outlook {
             guardrails: &self.job.guardrails,
             site: &self.job.site,
+            holds: &self.job.holds,
             answers: &Recorded(&recorded),
             approvals: self.job.approvals,
         };

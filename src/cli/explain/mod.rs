@@ -20,7 +20,7 @@ use crate::{
     lifecycle::Tasks,
     playbook::{Library, Playbook},
     run::RunRecord,
-    store::{self, Past, Store, StoreError},
+    store::{self, Hold, Past, Store, StoreError},
     window::{self, Admission},
 };
 
@@ -142,13 +142,18 @@ impl Explain {
             Ok(_) | Err(_) => None,
         };
         let question = self.question(store.as_ref()).await?;
+        // Released ones held then, if the alert came before that.
+        let holds = match &store {
+            Some(store) => store.holds(None).await?,
+            None => Vec::new(),
+        };
         let mut tally = tally(config, &library, (store.as_ref(), &question)).await?;
         let is_revision = question.past.as_ref().is_some_and(|past| past.is_revision);
         let mut explained = Vec::new();
         for (playbook, appraisal) in foresight::appraise(&library, is_revision, &question.alert, question.at) {
             if self.playbook.as_ref().is_none_or(|name| *name == playbook.name) {
                 let held = window(store.as_ref(), &question, &appraisal).await?;
-                let foreseen = self.foresee(config, (&question, &playbook, &appraisal), &mut tally);
+                let foreseen = self.foresee((config, &holds), (&question, &playbook, &appraisal), &mut tally);
                 let decided = decided(&question, &playbook.name);
                 let run = run(&question, &playbook.name);
                 explained.push(Explained { playbook, appraisal, held, foreseen, decided, run });
@@ -178,7 +183,7 @@ impl Explain {
 
     fn foresee(
         &self,
-        config: &Config,
+        (config, holds): (&Config, &[Hold]),
         (question, playbook, appraisal): (&Question, &Playbook, &Appraisal),
         tally: &mut Tally,
     ) -> Option<Foreseen> {
@@ -192,6 +197,7 @@ impl Explain {
         let outlook = Outlook {
             guardrails: &config.guardrails,
             site: &config.approvals,
+            holds,
             answers: &Recorded(&recorded),
             approvals: self.approvals.into(),
         };

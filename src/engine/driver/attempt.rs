@@ -99,7 +99,7 @@ impl Driver {
         match self.store.lock(it.begun.id.clone(), record.id.clone(), target, now).await? {
             Some(Held::Locked { by }) => Ok(Some(by)),
             Some(Held::Ended) => Err(LetGo::Taken),
-            Some(Held::Exceeded(_) | Held::Unapproved | Held::Stopped { .. }) | None => Ok(None),
+            Some(Held::Exceeded(_) | Held::Unapproved | Held::OnHold(_) | Held::Stopped { .. }) | None => Ok(None),
         }
     }
 
@@ -147,7 +147,9 @@ impl Driver {
                 drop(recorded);
                 return self.wait_for_resumption(it, spot, before, &stopped).await;
             }
-            let intent = Intent { run: it.begun.id.clone(), step: record.clone(), attempt, guards, tells: entry.tells, hash, askers };
+            let run = it.begun.id.clone();
+            let heed = self.guardrails.heed(entry, consent.approved_at);
+            let intent = Intent { run, step: record.clone(), attempt, guards, tells: entry.tells, hash, askers, heed };
             let held = if failpoints::mistake("skip_intent") { None } else { self.store.intend(intent).await? };
             failpoints::crash("intent_written");
             if held.is_none() {
@@ -159,6 +161,7 @@ impl Driver {
             None => self.perform(it, spot, (record, intent_at), action).await,
             Some(Held::Ended) => Err(LetGo::Taken),
             Some(Held::Exceeded(guard)) => self.hold_or_ask(it, spot, (before, consent), guardrails::exceeded(&guard)).await,
+            Some(Held::OnHold(hold)) => self.hold_or_ask(it, spot, (before, consent), guardrails::on_hold(&hold)).await,
             Some(Held::Unapproved) => self.look_again(it, spot, before).await,
             Some(Held::Locked { by }) => self.wait_for_target(it, spot, before, &by).await,
             Some(Held::Stopped { who, reason }) => self.wait_for_resumption(it, spot, before, &Stopped { who, since: None, reason }).await,
@@ -229,8 +232,19 @@ impl Driver {
         if result.is_ok() && record.class != Class::Read {
             self.signals.acted(self.now().duration_since(it.received_at()).unsigned_abs());
         }
+        if let (Ok(Done::Now(output)), Class::Read) = (&result, record.class) {
+            self.notice(action.shows_at_work(output), intent_at).await?;
+        }
         machine::after_attempt(&mut record, &spot.step.retry, result, self.moment());
         self.commit(it, spot, record, Some(attempt)).await
+    }
+
+    /// A look showed targets at work. If we had stopped one, a person has started it again.
+    async fn notice(&self, at_work: Vec<String>, looked_at: Timestamp) -> Result<(), LetGo> {
+        if !at_work.is_empty() {
+            self.store.seen_at_work(at_work, self.guardrails.heed_of_stops(), looked_at).await?;
+        }
+        Ok(())
     }
 
     /// The program ended during an attempt, and nobody noted what became of it.

@@ -26,6 +26,7 @@ use crate::{
     alert::Alert,
     playbook::Playbook,
     run::{Class, RunRecord, RunState, StepRecord},
+    store::Hold,
 };
 
 /// A run that is about to begin.
@@ -48,6 +49,8 @@ pub struct Outlook<'a> {
     pub guardrails: &'a Guardrails,
     /// Whom the site asks.
     pub site: &'a SiteApprovals,
+    /// What people want to run, with when they said so.
+    pub holds: &'a [Hold],
     pub answers: &'a dyn Answers,
     pub approvals: Approvals,
 }

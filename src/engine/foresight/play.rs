@@ -148,6 +148,11 @@ impl Play<'_> {
         let detected_at = self.subject.alert.map_or(self.subject.run.created_at, |alert| alert.detected_at);
         let playbooks: Vec<_> = frame.playbooks().collect();
         let case = Case { playbooks: &playbooks, detected_at, approved_at, site_approved: false };
+        if entry.destructive
+            && let Some(hold) = self.outlook.holds.iter().find(|hold| hold.binds(&record.plan, approved_at, self.now))
+        {
+            return Some(guardrails::on_hold(hold));
+        }
         match self.outlook.guardrails.judge(entry, &record.plan, case, self.now) {
             Err(held) => Some(held),
             Ok(_) if self.foreseen.run.mode == Mode::Shadow => None,

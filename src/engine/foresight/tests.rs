@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     expression::Sandbox,
     run::{Mode, RunId, StepState},
+    store::HoldCause,
 };
 
 const NOW: &str = "2026-03-02T04:20:00Z";
@@ -51,11 +52,19 @@ struct Given {
     answers: Vec<(&'static str, Answer)>,
     approvals: Approvals,
     site: &'static str,
+    holds: Vec<Hold>,
 }
 
 impl Default for Given {
     fn default() -> Self {
-        Self { mode: Mode::Enforce, guardrails: "without_approval: ['*']", answers: Vec::new(), approvals: Approvals::Approve, site: "{}" }
+        Self {
+            mode: Mode::Enforce,
+            guardrails: "without_approval: ['*']",
+            answers: Vec::new(),
+            approvals: Approvals::Approve,
+            site: "{}",
+            holds: Vec::new(),
+        }
     }
 }
 
@@ -73,7 +82,7 @@ impl Given {
         let guardrails: Guardrails = serde_yaml::from_str(self.guardrails).unwrap();
         let subject = Subject { playbook: &playbook, run: &run, alert: Some(&alert), seen: &seen, alerts: &alerts };
         let site: SiteApprovals = serde_yaml::from_str(self.site).unwrap();
-        let outlook = Outlook { guardrails: &guardrails, site: &site, answers: self, approvals: self.approvals };
+        let outlook = Outlook { guardrails: &guardrails, site: &site, holds: &self.holds, answers: self, approvals: self.approvals };
         foresee(subject, outlook, tally)
     }
 
@@ -156,6 +165,21 @@ fn guardrails_and_approvals_are_asked_as_the_driver_asks_them() {
         assert_eq!(told(&foreseen), expected, "{guardrails}");
         assert_eq!(foreseen.questions.len(), usize::from(steps == asked));
     }
+}
+
+#[test]
+fn what_is_on_hold_at_that_time_is_not_stopped_unless_people_agree() {
+    let (since, until) = ("2026-03-02T03:00:00Z", "2026-03-03T03:00:00Z");
+    let on_hold = |since: &str, site| {
+        let target = "{22222222-BBBB-4bbb-8bbb-000000000002}".to_owned();
+        let (who, reason) = ("mina".to_owned(), "a drill".to_owned());
+        let (since, until) = (since.parse().unwrap(), until.parse().unwrap());
+        let hold = Hold { number: 1, target, cause: HoldCause::Marked, who, reason, since, until, undone: None, released: None };
+        told(&Given { holds: vec![hold], site, ..Given::default() }.foresee(&format!("{READ}\n{SUSPEND}")))
+    };
+    assert_eq!(on_hold(since, "{}"), "sub, suspend held by hold, failed");
+    assert_eq!(on_hold(since, "{groups: [leads], channels: ['log:default']}"), "sub, suspend, done");
+    assert_eq!(on_hold("2026-03-02T05:00:00Z", "{}"), "sub, suspend, done", "it was placed later");
 }
 
 #[test]

@@ -30,7 +30,7 @@ const fn mistake(name: &'static str, noticed_as: &'static str, trial: fn() -> Or
     Mistake { name, noticed_as, trial, also: |_| Ok(()) }
 }
 
-const MISTAKES: [Mistake; 20] = [
+const MISTAKES: [Mistake; 21] = [
     // Taking in.
     mistake("ack_before_commit", "lost", || patient(12, death(Class::Unsafe, "delivered"))),
     mistake("answer_unconfirmed", "lost", || {
@@ -50,6 +50,7 @@ const MISTAKES: [Mistake; 20] = [
             ..alive(Class::Keyed)
         })
     },
+    Mistake { also: second_is_held, ..mistake("no_holds", "doubled", wanted_again) },
     mistake("shadow_acts", "unplanned", || {
         let mut ordeal = alive(Class::Unsafe);
         ordeal.playbooks[0].1 = ordeal.playbooks[0].1.replace("mode: enforce", "mode: shadow");
@@ -221,6 +222,22 @@ fn overruled() -> Ordeal {
         })),
         ..death(Class::Verified, APPLIED)
     }
+}
+
+/// One run suspended the plan, a person made it active again, and a second alert comes about the same.
+fn wanted_again() -> Ordeal {
+    Ordeal {
+        alerts: Some(Box::new(two_about_the_same)),
+        // By then the first run has ended, even on a busy machine.
+        pace: Duration::from_secs(12),
+        ..Ordeal { crash_at: Some("acknowledged:2".to_owned()), killed_on: None, faults: Vec::new(), ..overruled() }
+    }
+}
+
+fn second_is_held(after: &Aftermath) -> Result<(), String> {
+    let reasons: Vec<_> = after.found.1.iter().map(|run| run.run.reason.as_str()).collect();
+    let held = reasons.iter().filter(|reason| reason.contains("is on hold until")).count();
+    if held == 1 { Ok(()) } else { Err(format!("limits: {held} runs are held back: {reasons:?}")) }
 }
 
 /// The other side acts at once and answers when nobody waits any more.
