@@ -35,7 +35,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("store", "alert approval clock digest duration failpoints lifecycle mention news people run secret telemetry window word"),
     ("connections", "lifecycle net secret store"),
     ("channels", "alert connections net problem secret"),
-    ("actions", "alert channels connections net problem run secret"),
+    ("actions", "alert channels connections duration net problem run secret"),
     ("playbook", "actions alert approval digest duration expression problem retry run"),
     ("bus", "alert lifecycle retry secret store"),
     (
@@ -61,7 +61,7 @@ const MAY_USE: &[(&str, &str)] = &[
 /// Folders whose files are interchangeable, each with the files that all members share; every other file must be in the
 /// `CATALOG` of the folder's `mod.rs`.
 const FAMILIES: &[(&str, &[&str])] = &[
-    ("actions", &["mod", "contract", "entitlement", "pattern", "plan"]),
+    ("actions", &["mod", "alert", "azure", "contract", "entitlement", "entra", "pattern", "plan"]),
     ("channels", &["mod", "contract", "notice"]),
     ("adapters", &["mod", "inlet", "mapping", "microsoft", "settings", "task", "testing"]),
 ];

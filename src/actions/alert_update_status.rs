@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Action, Context, Done, Failure, FailureKind};
+use super::{Action, Context, Done, Failure, FailureKind, alert};
 use crate::run::Class;
 
 /// Says at the source where work on an alert stands. An alert that somebody has resolved is left alone.
@@ -88,15 +88,15 @@ impl Action for AlertUpdateStatus {
     const CLASS: Class = Class::Idempotent;
 
     fn target(&self, ctx: &Context<'_>) -> Option<String> {
-        self.alert_id(ctx).ok().map(|id| format!("alert:{}", id.to_lowercase()))
+        alert::id(self.alert_id.as_deref(), ctx).ok().map(|id| format!("alert:{}", id.to_lowercase()))
     }
 
     async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
         let microsoft = ctx.microsoft(self.connection.as_deref())?;
-        let id = self.alert_id(ctx)?;
+        let id = alert::id(self.alert_id.as_deref(), ctx)?;
         let before = microsoft.get_alert(id).await?;
         // Cancelling in the portal resolves all alerts of a subscription, so somebody else may have been here first.
-        if self.is_reached(&before) || says(&before, "status", "resolved") {
+        if self.is_reached(&before) || alert::says(&before, "status", "resolved") {
             return Ok(Done::Found(output(id, &before, false)));
         }
         let reason = match self.wanted {
@@ -106,7 +106,7 @@ impl Action for AlertUpdateStatus {
         microsoft.update_alert(id, self.status(), reason).await?;
         // The answer to a change is no proof: a documented one shows the old status.
         let after = microsoft.get_alert(id).await?;
-        if self.is_reached(&after) || says(&after, "status", "resolved") {
+        if self.is_reached(&after) || alert::says(&after, "status", "resolved") {
             return Ok(Done::Now(output(id, &after, true)));
         }
         Err(Failure::new(FailureKind::Unknown, format!("Graph took the change to `{}`, and the alert does not show it yet", self.status())))
@@ -114,11 +114,6 @@ impl Action for AlertUpdateStatus {
 }
 
 impl AlertUpdateStatus {
-    fn alert_id<'a>(&'a self, ctx: &Context<'a>) -> Result<&'a str, Failure> {
-        let id = self.alert_id.as_deref().or_else(|| ctx.alert.map(|alert| alert.id.as_str()));
-        id.ok_or_else(|| Failure::rejected("this run was not begun by an alert; give `alert_id`"))
-    }
-
     fn status(&self) -> &'static str {
         match self.wanted {
             Wanted::Investigating => "investigating",
@@ -127,7 +122,7 @@ impl AlertUpdateStatus {
     }
 
     fn is_reached(&self, alert: &Value) -> bool {
-        says(alert, "status", self.status())
+        alert::says(alert, "status", self.status())
     }
 }
 
@@ -139,10 +134,6 @@ impl ResolvedReason {
             Self::Fraud => "fraud",
         }
     }
-}
-
-fn says(alert: &Value, name: &str, word: &str) -> bool {
-    alert.get(name).and_then(Value::as_str).is_some_and(|it| it.eq_ignore_ascii_case(word))
 }
 
 fn output(id: &str, alert: &Value, changed: bool) -> Value {

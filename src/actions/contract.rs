@@ -6,7 +6,7 @@ use quell_simulator::{AlertSeed, Options, Simulator};
 use serde_json::json;
 
 use super::*;
-use crate::connections::bench;
+use crate::connections::{CustomerAccess, bench};
 
 /// A run on an alert of the simulator.
 pub(super) struct Bench {
@@ -14,6 +14,7 @@ pub(super) struct Bench {
     pub(super) services: Services,
     pub(super) alert: Alert,
     pub(super) precondition: Value,
+    accepted: Value,
     run: RunId,
 }
 
@@ -29,7 +30,17 @@ impl Bench {
         let alert =
             json!({ "id": id, "source": "graph", "kind": "crypto_mining", "title": "Mining", "detected_at": time, "received_at": time });
         let alert = serde_json::from_value(alert).unwrap();
-        Self { simulator, services, alert, precondition: Value::Null, run: RunId::new() }
+        Self { simulator, services, alert, precondition: Value::Null, accepted: Value::Null, run: RunId::new() }
+    }
+
+    /// From now on with a person's consent.
+    pub(super) fn act_for_a_person(&mut self) {
+        self.enter_tenants(CustomerAccess::None);
+    }
+
+    /// From now on with a person's consent, and with that access to the customers' tenants.
+    pub(super) fn enter_tenants(&mut self, access: CustomerAccess) {
+        self.services.connections = bench::with_access(&self.simulator, access);
     }
 
     pub(super) fn ctx(&self) -> Context<'_> {
@@ -40,6 +51,7 @@ impl Bench {
             alert: Some(&self.alert),
             request_id: self.run.request_id("it"),
             precondition: &self.precondition,
+            accepted: &self.accepted,
             services: &self.services,
         }
     }
@@ -57,8 +69,23 @@ impl Bench {
         action.perform(&self.ctx()).await
     }
 
+    /// Does it, and remembers what it was accepted with as the engine does.
+    pub(super) async fn accept(&mut self, action: &Prepared) -> Value {
+        match self.perform(action).await.unwrap() {
+            Done::Accepted(output) => self.accepted = output,
+            Done::Now(output) | Done::Found(output) => panic!("{output}"),
+        }
+        self.accepted.clone()
+    }
+
     pub(super) async fn read_back(&self, action: &Prepared) -> ReadBack {
         action.read_back(&self.ctx()).await.unwrap()
+    }
+
+    /// The first Azure subscription of the first customer, as the parameters of what looks into it.
+    pub(super) fn subscription(&self) -> Value {
+        let ids = self.ids();
+        json!({ "customer_tenant_id": ids["customer"], "subscription_id": ids["entitlement"] })
     }
 
     /// The first customer, its plan and the first Azure subscription under it, as parameters.

@@ -2,14 +2,33 @@
 //!
 //! An action does its one thing once. Retries, time limits, intents, metrics and redaction belong to the engine.
 
+mod alert;
+mod alert_annotate;
+mod alert_get;
 mod alert_update_status;
+mod alerts_query;
+mod azure;
+mod azure_activity_log;
+mod azure_deallocate_vm;
+mod azure_delete_role_assignment;
+mod azure_role_assignments;
+mod azure_unattached_disks;
+mod azure_virtual_machines;
+mod customer_get;
+mod customer_relationships;
 mod entitlement;
 mod entitlement_cancel;
 mod entitlement_find;
+mod entitlement_get;
 mod entitlement_reactivate;
+mod entra;
+mod entra_confirm_compromised;
+mod entra_disable_user;
+mod entra_revoke_sessions;
 mod http_request;
 mod log;
 mod notify;
+mod organization_get;
 mod pattern;
 mod plan;
 mod subscription_get;
@@ -42,9 +61,25 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<subscription_suspend::SubscriptionSuspend>(),
     Entry::of::<subscription_reactivate::SubscriptionReactivate>(),
     Entry::of::<entitlement_find::EntitlementFind>(),
+    Entry::of::<entitlement_get::EntitlementGet>(),
     Entry::of::<entitlement_cancel::EntitlementCancel>(),
     Entry::of::<entitlement_reactivate::EntitlementReactivate>(),
+    Entry::of::<customer_get::CustomerGet>(),
+    Entry::of::<customer_relationships::CustomerRelationships>(),
+    Entry::of::<organization_get::OrganizationGet>(),
+    Entry::of::<alert_get::AlertGet>(),
     Entry::of::<alert_update_status::AlertUpdateStatus>(),
+    Entry::of::<alert_annotate::AlertAnnotate>(),
+    Entry::of::<alerts_query::AlertsQuery>(),
+    Entry::of::<azure_activity_log::AzureActivityLog>(),
+    Entry::of::<azure_virtual_machines::AzureVirtualMachines>(),
+    Entry::of::<azure_deallocate_vm::AzureDeallocateVm>(),
+    Entry::of::<azure_role_assignments::AzureRoleAssignments>(),
+    Entry::of::<azure_delete_role_assignment::AzureDeleteRoleAssignment>(),
+    Entry::of::<azure_unattached_disks::AzureUnattachedDisks>(),
+    Entry::of::<entra_disable_user::EntraDisableUser>(),
+    Entry::of::<entra_revoke_sessions::EntraRevokeSessions>(),
+    Entry::of::<entra_confirm_compromised::EntraConfirmCompromised>(),
     Entry::of::<http_request::HttpRequest>(),
     Entry::of::<log::Log>(),
 ];
@@ -107,6 +142,8 @@ pub struct Context<'a> {
     pub request_id: Uuid,
     /// What [`Action::observe`] returned before the first attempt.
     pub precondition: &'a Value,
+    /// What an attempt was accepted with; only [`Action::read_back`] may ask.
+    pub accepted: &'a Value,
     pub services: &'a Services,
 }
 
@@ -157,6 +194,8 @@ pub enum ReadBack {
     Unchanged,
     /// The target was changed by somebody, and not to what was wanted.
     Changed(String),
+    /// The other side says that what it had accepted came to nothing, for this reason.
+    Failed(String),
     /// Looking does not tell.
     CannotTell(String),
 }

@@ -11,7 +11,7 @@ use std::{
 use quell_simulator::{Options, Simulator};
 
 use super::{
-    Connections, CustomerId, EntitlementId, Microsoft, MicrosoftConfig, PlanId,
+    AzureVersions, Connections, CustomerAccess, CustomerId, EntitlementId, Microsoft, MicrosoftConfig, PlanId,
     keep::{Keeper, Kept},
 };
 use crate::{
@@ -86,6 +86,9 @@ pub(crate) fn config(simulator: &Simulator) -> MicrosoftConfig {
         graph_url: Text(simulator.graph_url()),
         graph_version: Text("beta".to_owned()),
         partner_center_url: Text(simulator.partner_center_url()),
+        azure_url: Text(simulator.azure_url()),
+        azure_versions: AzureVersions::default(),
+        customer_access: CustomerAccess::None,
         login_url: Text(simulator.login_url()),
     }
 }
@@ -99,6 +102,15 @@ pub(crate) fn connect(config: &MicrosoftConfig, keeper: Arc<Memory>) -> Microsof
 pub(crate) fn connections(simulator: &Simulator) -> Connections {
     let mut connections = Connections::default();
     connections.insert(connect(&config(simulator), Arc::default()));
+    connections
+}
+
+/// The same, with access to the customers' tenants.
+pub(crate) fn with_access(simulator: &Simulator, customer_access: CustomerAccess) -> Connections {
+    let mut connections = Connections::default();
+    let refresh_token = Some(Secret::new(simulator.refresh_token()));
+    let config = MicrosoftConfig { refresh_token, customer_access, ..config(simulator) };
+    connections.insert(connect(&config, Arc::default()));
     connections
 }
 

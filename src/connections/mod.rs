@@ -18,7 +18,11 @@ use serde::Deserialize;
 pub use self::{
     failure::{Failure, FailureKind},
     ids::{CustomerId, EntitlementId, PlanId},
-    microsoft::{AlertQuery, Entitlement, EntitlementAt, Found, Microsoft, MicrosoftConfig, Page, Subscription, Suspension},
+    microsoft::{
+        ActivityQuery, AlertQuery, AzureEvent, AzureVersions, Customer, CustomerAccess, Deallocation, Disk, Entitlement, EntitlementAt,
+        Found, Microsoft, MicrosoftConfig, Operation, Organization, Page, Relationship, RoleAssignment, RoleAssignmentId, Subscription,
+        Suspension, User, UserName, VirtualMachine, VirtualMachineId,
+    },
 };
 
 use self::keep::Keeper;

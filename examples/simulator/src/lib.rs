@@ -8,12 +8,13 @@
 //! - `simulator` is the handle that tests hold; `options` is what they may choose.
 //! - `server` accepts connections and decides, with `fault`, the fate of each request.
 //! - `services` holds one module per imitated service; each is a function from state and request to an answer.
-//! - `state` is everything that can change; `world` is what it starts with; `ledger` is what happened.
+//! - `state` is everything that can change; `world` is what it starts with, `cloud` what customers have themselves; `ledger` is what happened.
 //! - `signing` makes certificates and signed callbacks; `callback` delivers them; `smtp` is the mail server.
 
 mod answer;
 mod call;
 mod callback;
+mod cloud;
 mod core;
 mod fault;
 mod ledger;
@@ -29,6 +30,7 @@ mod state;
 mod tasks;
 mod world;
 
+pub use cloud::{Assignment, AzureSubscription, Cloud, Machine, ManagedDisk, Power, User};
 pub use fault::{Fault, FaultKind};
 pub use ledger::{Counts, Effect, Entry};
 pub use options::Options;

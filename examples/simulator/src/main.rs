@@ -107,6 +107,7 @@ fn addresses(simulator: &Simulator) -> Value {
         "login": simulator.login_url(),
         "graph": simulator.graph_url(),
         "partner_center": simulator.partner_center_url(),
+        "azure": simulator.azure_url(),
         "slack": simulator.slack_url(),
         "teams": simulator.teams_url(),
         "pagerduty": simulator.pagerduty_url(),

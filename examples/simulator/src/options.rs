@@ -36,6 +36,10 @@ pub struct Options {
     pub cancel_delay: Duration,
     /// Status of the answer to a cancellation: the article documents 200, the REST reference 202.
     pub cancel_status: u16,
+    /// How long a machine of a customer's takes to be deallocated; zero answers 200 at once, anything else 202.
+    pub deallocate_delay: Duration,
+    /// Whether deallocations fail in the end.
+    pub deallocate_fails: bool,
     /// Alerts per Graph page, when the client does not ask for fewer.
     pub page_size: usize,
     /// How long an access token is accepted.
@@ -70,6 +74,8 @@ impl Default for Options {
             // Long enough that a client must poll, short enough for a test.
             cancel_delay: Duration::from_secs(2),
             cancel_status: 200,
+            deallocate_delay: Duration::from_secs(2),
+            deallocate_fails: false,
             page_size: 10,
             token_lifetime: Duration::from_secs(3599),
             notify: true,

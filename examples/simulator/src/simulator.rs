@@ -16,6 +16,7 @@ use tokio::{
 
 use crate::{
     callback,
+    cloud::Cloud,
     core::Core,
     fault::Fault,
     ledger::{Counts, Effect, Entry},
@@ -82,6 +83,11 @@ impl Simulator {
         self.base("partner-center")
     }
 
+    /// A client appends `/subscriptions/…`.
+    pub fn azure_url(&self) -> String {
+        self.base("azure")
+    }
+
     /// Usable as an incoming webhook; a client appends `/api/chat.postMessage` for the Web API.
     pub fn slack_url(&self) -> String {
         self.base("slack")
@@ -120,6 +126,12 @@ impl Simulator {
     /// The customers as they are now.
     pub fn world(&self) -> Vec<Customer> {
         self.core.state(Timestamp::now()).customers.clone()
+    }
+
+    /// What a customer has in its own tenant, as it is now.
+    pub fn cloud(&self, tenant: &str) -> Option<Cloud> {
+        let now = Timestamp::now();
+        self.core.state(now).cloud_mut(tenant, now).cloned()
     }
 
     /// Lets Microsoft find something; returns the alert's id. Announces it to the registered webhook if so configured.

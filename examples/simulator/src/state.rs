@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     answer::Answer,
+    cloud::{AzureSubscription, Cloud},
     fault::Faults,
     ledger::Ledger,
     options::{Options, TENANT_ID, USER},
@@ -36,6 +37,8 @@ pub(crate) struct SavedAnswer {
 pub(crate) struct State {
     pub(crate) site: Arc<Site>,
     pub(crate) customers: Vec<Customer>,
+    /// What customers have in their own tenants, by tenant; made when somebody looks first.
+    pub(crate) clouds: BTreeMap<String, Cloud>,
     pub(crate) alerts: Shelf,
     /// Partner Center's activity log, oldest first.
     pub(crate) audit: Vec<Value>,
@@ -62,6 +65,7 @@ impl State {
     pub(crate) fn new(site: Arc<Site>, ledger: Ledger) -> Self {
         Self {
             customers: world::customers(site.options.seed, site.options.customers),
+            clouds: BTreeMap::new(),
             alerts: Shelf::default(),
             audit: Vec::new(),
             tokens: Tokens::default(),
@@ -82,6 +86,23 @@ impl State {
                 entitlement.status = EntitlementStatus::Inactive;
             }
         }
+        for cloud in self.clouds.values_mut() {
+            cloud.settle(now, self.site.options.deallocate_fails);
+        }
+    }
+
+    /// What a customer has in its own tenant.
+    pub(crate) fn cloud_mut(&mut self, tenant: &str, now: Timestamp) -> Option<&mut Cloud> {
+        let customer = self.customers.iter().find(|it| it.tenant_id.eq_ignore_ascii_case(tenant))?;
+        let cloud = self.clouds.entry(customer.tenant_id.clone());
+        Some(cloud.or_insert_with(|| Cloud::of(customer, now)))
+    }
+
+    pub(crate) fn azure_subscription_mut(&mut self, id: &str, now: Timestamp) -> Option<&mut AzureSubscription> {
+        let mut all = self.customers.iter();
+        let owner = all.find(|it| it.plan.entitlements.iter().any(|it| it.id.eq_ignore_ascii_case(id)))?;
+        let tenant = owner.tenant_id.clone();
+        self.cloud_mut(&tenant, now)?.subscriptions.get_mut(&id.to_lowercase())
     }
 
     pub(crate) fn customer_mut(&mut self, id: &str) -> Option<&mut Customer> {

@@ -1,9 +1,14 @@
-//! A partner's tenant at Microsoft: [`alerts`] in Graph and Azure plans in [`partner_center`], with the [`tokens`] for both.
+//! A partner's tenant at Microsoft: [`alerts`] in Graph and Azure plans in [`partner_center`], with the [`tokens`] for both; and, where the
+//! settings allow it, the customers' own tenants: resources in [`azure`] and users in [`directory`].
 //!
 //! The operations are typed: who calls them names a customer and a plan, never a URL, and sees no token.
 
 mod alerts;
+mod azure;
+mod customers;
+mod directory;
 mod partner_center;
+mod recent;
 mod refusal;
 mod tokens;
 
@@ -18,10 +23,17 @@ use serde_json::Value;
 
 pub use self::{
     alerts::{AlertQuery, Page},
+    azure::{
+        ActivityQuery, AzureEvent, AzureVersions, Deallocation, Disk, Operation, RoleAssignment, RoleAssignmentId, VirtualMachine,
+        VirtualMachineId,
+    },
+    customers::{Customer, Organization, Relationship},
+    directory::{User, UserName},
     partner_center::{Entitlement, EntitlementAt, Found, Subscription, Suspension},
 };
 
 use self::{
+    recent::Recent,
     refusal::Refusal,
     tokens::{Audience, Tokens},
 };
@@ -55,9 +67,32 @@ pub struct MicrosoftConfig {
     /// Where Partner Center is.
     #[serde(default = "partner_center_url")]
     pub partner_center_url: Text,
+    /// Where Azure's management interface is; set it for a national cloud.
+    #[serde(default = "azure_url")]
+    #[schemars(with = "String")]
+    pub azure_url: Text,
+    /// The versions in which Azure's interfaces are called.
+    #[serde(default)]
+    pub azure_versions: AzureVersions,
+    /// Whether and how this connection works inside the tenants of customers: on their users and on what they have in Azure.
+    #[serde(default)]
+    pub customer_access: CustomerAccess,
     /// Where Microsoft's sign-in is.
     #[serde(default = "login_url")]
     pub login_url: Text,
+}
+
+/// How a connection works inside the tenants of customers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CustomerAccess {
+    /// Not at all. To stop a subscription in Partner Center needs no access to its tenant, and what is not needed is not taken.
+    #[default]
+    None,
+    /// As the application, which each customer has consented to and given roles.
+    Application,
+    /// On behalf of the person of the `refresh_token`, with the roles that GDAP gives that person.
+    Person,
 }
 
 /// A partner's tenant at Microsoft.
@@ -67,6 +102,11 @@ pub struct Microsoft {
     tokens: Tokens,
     graph: Base,
     partner_center: Base,
+    /// Graph in the version that is documented for users.
+    directory: Base,
+    azure: Base,
+    azure_versions: AzureVersions,
+    recent: Recent,
 }
 
 /// An `http` or `https` URL to which a path can be added.
@@ -82,6 +122,10 @@ impl Microsoft {
             tokens: Tokens::build(name, config, net, keeper, tasks)?,
             graph: Base(graph.with([config.graph_version.0.as_str()])),
             partner_center: Base(Base::parse("partner_center_url", &config.partner_center_url)?.with(["v1"])),
+            directory: Base(graph.with(["v1.0"])),
+            azure: Base::parse("azure_url", &config.azure_url)?,
+            azure_versions: config.azure_versions.clone(),
+            recent: Recent::default(),
         })
     }
 
@@ -101,7 +145,7 @@ impl Microsoft {
     }
 
     /// Sends a request with a token. A token that is not accepted is renewed once: a 401 says that nothing was executed.
-    async fn call(&self, audience: Audience, request: Request) -> Result<Reply, Failure> {
+    async fn call(&self, audience: Audience<'_>, request: Request) -> Result<Reply, Failure> {
         let token = self.tokens.access(audience).await?;
         let reply = self.net.send(request.clone().bearer(&token)).await?;
         if reply.status != 401 || refusal::lacks_multi_factor(&reply) {
@@ -112,19 +156,19 @@ impl Microsoft {
     }
 
     /// The document that a request answers with.
-    async fn read(&self, audience: Audience, request: Request) -> Result<Value, Failure> {
+    async fn read(&self, audience: Audience<'_>, request: Request) -> Result<Value, Failure> {
         let reply = self.call(audience, request).await?;
         if !reply.is_success() {
-            return Err(Refusal::read(&reply).into_failure(audience.service()));
+            return Err(Refusal::read(&reply).into_failure(audience));
         }
         Ok(reply.json()?)
     }
 
     /// What a change is answered with, if anything.
-    async fn write(&self, audience: Audience, request: Request) -> Result<Option<Value>, Failure> {
+    async fn write(&self, audience: Audience<'_>, request: Request) -> Result<Option<Value>, Failure> {
         let reply = self.call(audience, request).await?;
         if !reply.is_success() {
-            return Err(Refusal::read(&reply).into_failure(audience.service()));
+            return Err(Refusal::read(&reply).into_failure(audience));
         }
         document(audience, &reply)
     }
@@ -157,7 +201,7 @@ impl Base {
 }
 
 /// The body of a success, if it has one. A web page is none: some proxy sent it, and nobody knows what happened behind it.
-fn document(audience: Audience, reply: &Reply) -> Result<Option<Value>, Failure> {
+fn document(audience: Audience<'_>, reply: &Reply) -> Result<Option<Value>, Failure> {
     if reply.body.is_empty() {
         return Ok(None);
     }
@@ -168,7 +212,7 @@ fn document(audience: Audience, reply: &Reply) -> Result<Option<Value>, Failure>
 }
 
 /// An answer that is a success and yet not what was documented: nobody knows what it means.
-fn unreadable(audience: Audience, why: &str) -> Failure {
+fn unreadable(audience: Audience<'_>, why: &str) -> Failure {
     Failure::new(FailureKind::Unknown, format!("{} answered something else than documented: {why}", audience.service()))
 }
 
@@ -193,6 +237,10 @@ fn graph_version() -> Text {
 
 fn partner_center_url() -> Text {
     Text("https://api.partnercenter.microsoft.com".to_owned())
+}
+
+fn azure_url() -> Text {
+    Text("https://management.azure.com".to_owned())
 }
 
 fn login_url() -> Text {

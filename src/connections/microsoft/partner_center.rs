@@ -186,7 +186,7 @@ impl Microsoft {
         if refusal.code == "900115" {
             return Ok(Suspension::EntitlementsActive);
         }
-        Err(refusal.into_failure(Audience::PartnerCenter.service()))
+        Err(refusal.into_failure(Audience::PartnerCenter))
     }
 
     /// The items of a collection, over all its pages.
@@ -218,7 +218,7 @@ impl Microsoft {
         })
     }
 
-    fn customer(&self, customer: &CustomerId, rest: &[&str]) -> Url {
+    pub(super) fn customer(&self, customer: &CustomerId, rest: &[&str]) -> Url {
         self.partner_center.with(["customers", customer.as_str()].into_iter().chain(rest.iter().copied()))
     }
 
@@ -270,7 +270,7 @@ impl Entitlement {
     }
 }
 
-fn request(method: Method, url: Url, request_id: Uuid) -> Request {
+pub(super) fn request(method: Method, url: Url, request_id: Uuid) -> Request {
     Request::new(method, url)
         .header("Accept", "application/json")
         .header("MS-Contract-Version", "v1")

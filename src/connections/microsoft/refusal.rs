@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{super::Failure, FailureKind, field, text};
+use super::{super::Failure, Audience, FailureKind, field, text};
 use crate::net::Reply;
 
 /// An answer other than success.
@@ -29,19 +29,19 @@ impl<'a> Refusal<'a> {
         Self { reply, code: one_line(&code), description }
     }
 
-    pub(super) fn into_failure(self, service: &str) -> Failure {
-        let mut message = format!("{service} answered {}", self.reply.status);
+    pub(super) fn into_failure(self, audience: Audience<'_>) -> Failure {
+        let mut message = format!("{} answered {}", audience.service(), self.reply.status);
         if !self.code.is_empty() {
             message = format!("{message} ({})", self.code);
         }
         if !self.description.is_empty() {
             message = format!("{message}: {}", self.description);
         }
-        if let Some(advice) = self.advice() {
+        if let Some(advice) = self.advice(audience) {
             message = format!("{message}; {advice}");
         }
         // By this Microsoft finds the request when asked for help.
-        if let Some(id) = ["request-id", "ms-correlationid"].iter().find_map(|name| self.reply.header(name)) {
+        if let Some(id) = ["request-id", "ms-correlationid", "x-ms-request-id"].iter().find_map(|name| self.reply.header(name)) {
             message = format!("{message} [request {id}]");
         }
         let mut failure = Failure::from_status(self.reply, message);
@@ -49,14 +49,15 @@ impl<'a> Refusal<'a> {
             // The documented answer to a stale `ETag` is a 400.
             "2055" if self.reply.status == 400 => failure.kind = FailureKind::Conflict,
             // Not ready yet, and another operation on the subscription is pending.
-            "800082" | "900278" if self.reply.status == 409 => failure.kind = FailureKind::NotDone,
+            // So does Azure, of a resource.
+            "800082" | "900278" | "AnotherOperationInProgress" if self.reply.status == 409 => failure.kind = FailureKind::NotDone,
             _ => {}
         }
         failure
     }
 
     /// What a person can do about it.
-    fn advice(&self) -> Option<&'static str> {
+    fn advice(&self, audience: Audience<'_>) -> Option<&'static str> {
         if lacks_multi_factor(self.reply) {
             return Some("a person must consent again with multi-factor sign-in, and the new refresh token must be configured");
         }
@@ -68,6 +69,15 @@ impl<'a> Refusal<'a> {
             }
             "900309" | "insufficient_claims" => "a Conditional Access policy stands in the way; exempt the application or its user",
             "900159" | "20002" => "the customer has no relationship with this partner",
+            "AuthorizationFailed" => {
+                "nobody gave it the role in this Azure subscription that the call needs, or somebody took it away; `entitlement.cancel` works \
+                 without"
+            }
+            "ScopeLocked" => "a management lock of the customer's stands in the way; a person must decide whether to remove it",
+            "Authorization_RequestDenied" if matches!(audience, Audience::CustomerGraph(_)) => {
+                "the application lacks the permission in the customer's tenant, or the user to be changed is an administrator and it lacks a \
+                 higher role"
+            }
             "Authorization_RequestDenied" => "grant the application `PartnerSecurity.ReadWrite.All` with an administrator's consent",
             _ if self.reply.status == 401 => "the token was renewed and is still not accepted; a person must check the application",
             _ => return None,

@@ -3,7 +3,11 @@
 //! A failure here never leaves it open whether the caller's request was executed: that was not sent yet. A sign-in that was begun is finished
 //! even when its caller gives up, because the refresh token that comes of it must not be lost.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::{
@@ -14,10 +18,10 @@ use tracing::warn;
 
 use super::{
     super::{
-        Failure, FailureKind,
+        CustomerId, Failure, FailureKind,
         keep::{Keeper, Seal},
     },
-    Base, MicrosoftConfig, text,
+    Base, CustomerAccess, MicrosoftConfig, text,
 };
 use crate::{
     lifecycle::Tasks,
@@ -25,16 +29,25 @@ use crate::{
     secret::Secret,
 };
 
-/// The service that a token is for.
+/// The service that a token is for, and whose tenant it is good in: the partner's where no customer is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Audience {
+pub(super) enum Audience<'a> {
     Graph,
     PartnerCenter,
+    /// Graph, for the users of a customer.
+    CustomerGraph(&'a CustomerId),
+    /// Azure's management interface, for what a customer has there.
+    Azure(&'a CustomerId),
 }
 
 pub(super) struct Tokens {
     graph: Slot,
     partner_center: Slot,
+    /// By tenant and scope.
+    customers: std::sync::Mutex<BTreeMap<(CustomerId, String), Slot>>,
+    customer_access: CustomerAccess,
+    azure_scope: String,
+    login: Base,
     sign_in: Arc<SignIn>,
     tasks: Tasks,
 }
@@ -42,17 +55,33 @@ pub(super) struct Tokens {
 /// How a token is asked for.
 struct SignIn {
     net: Net,
-    endpoint: Url,
     client_id: String,
     client_secret: Secret,
     consent: Option<Consent>,
 }
 
 /// The tokens for one service. Its lock is held while a token is asked for, so that many callers cause one request.
+#[derive(Clone)]
 struct Slot {
-    audience: Audience,
-    scope: String,
+    errand: Errand,
     held: Arc<Mutex<Held>>,
+}
+
+/// What is asked for, where and on whose behalf.
+#[derive(Clone)]
+struct Errand {
+    endpoint: Url,
+    scope: String,
+    actor: Actor,
+    /// In whose tenant, if not in the partner's own.
+    customer: Option<CustomerId>,
+}
+
+/// On whose behalf a token acts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Actor {
+    Application,
+    Person,
 }
 
 #[derive(Default)]
@@ -97,12 +126,19 @@ const SHORTEST_LIFETIME: Duration = Duration::from_mins(1);
 /// Graph services whose tokens are for themselves: those of the national clouds.
 const NATIONAL_GRAPHS: &[&str] = &["graph.microsoft.us", "dod-graph.microsoft.us", "microsoftgraph.chinacloudapi.cn"];
 
-impl Audience {
+/// Azure's management interfaces whose tokens are for themselves: those of the national clouds.
+const NATIONAL_AZURES: &[&str] = &["management.usgovcloudapi.net", "management.chinacloudapi.cn"];
+
+/// Two tokens for each of a large partner's customers that are worked on within the hour.
+const MOST_CUSTOMER_TOKENS: usize = 2_000;
+
+impl Audience<'_> {
     /// What people call the service.
     pub(super) fn service(self) -> &'static str {
         match self {
-            Self::Graph => "Graph",
+            Self::Graph | Self::CustomerGraph(_) => "Graph",
             Self::PartnerCenter => "Partner Center",
+            Self::Azure(_) => "Azure",
         }
     }
 }
@@ -115,40 +151,45 @@ impl Tokens {
             return Err(format!("`tenant_id` is `{tenant}`, and must be a GUID or a domain"));
         }
         let login = Base::parse("login_url", &config.login_url)?;
-        let graph = Base::parse("graph_url", &config.graph_url)?;
-        let national = graph.0.host_str().filter(|host| NATIONAL_GRAPHS.contains(host));
-        let graph_audience = national.unwrap_or("graph.microsoft.com");
+        if config.customer_access == CustomerAccess::Person && config.refresh_token.is_none() {
+            return Err("`customer_access: person` needs a `refresh_token`".to_owned());
+        }
         let consent = config.refresh_token.as_ref().map(|token| Consent::new(name, token, config, keeper)).transpose()?;
-        let sign_in = SignIn {
-            net: net.clone(),
-            endpoint: login.with([tenant, "oauth2", "v2.0", "token"]),
-            client_id: config.client_id.0.clone(),
-            client_secret: config.client_secret.clone(),
-            consent,
+        let own = |scope: String, actor| {
+            let endpoint = login.with([tenant, "oauth2", "v2.0", "token"]);
+            Slot { errand: Errand { endpoint, scope, actor, customer: None }, held: Arc::default() }
         };
+        let partner_center_actor = if consent.is_some() { Actor::Person } else { Actor::Application };
+        let graph_scope = scope(&Base::parse("graph_url", &config.graph_url)?, NATIONAL_GRAPHS, "graph.microsoft.com");
         Ok(Self {
-            graph: Slot::new(Audience::Graph, &format!("https://{graph_audience}/.default")),
-            partner_center: Slot::new(Audience::PartnerCenter, "https://api.partnercenter.microsoft.com/.default"),
-            sign_in: Arc::new(sign_in),
+            graph: own(graph_scope, Actor::Application),
+            partner_center: own("https://api.partnercenter.microsoft.com/.default".to_owned(), partner_center_actor),
+            customers: std::sync::Mutex::default(),
+            customer_access: config.customer_access,
+            azure_scope: scope(&Base::parse("azure_url", &config.azure_url)?, NATIONAL_AZURES, "management.azure.com"),
+            login,
+            sign_in: Arc::new(SignIn {
+                net: net.clone(),
+                client_id: config.client_id.0.clone(),
+                client_secret: config.client_secret.clone(),
+                consent,
+            }),
             tasks: tasks.clone(),
         })
     }
 
     /// A token that is good for some minutes more.
-    pub(super) async fn access(&self, audience: Audience) -> Result<Secret, Failure> {
+    pub(super) async fn access(&self, audience: Audience<'_>) -> Result<Secret, Failure> {
         self.get(audience, |held| Instant::now() < held.renew_at).await
     }
 
     /// Another token than one that was not accepted; somebody else may have renewed it meanwhile.
-    pub(super) async fn renew(&self, audience: Audience, refused: &Secret) -> Result<Secret, Failure> {
+    pub(super) async fn renew(&self, audience: Audience<'_>, refused: &Secret) -> Result<Secret, Failure> {
         self.get(audience, |held| held.token.expose() != refused.expose()).await
     }
 
-    async fn get(&self, audience: Audience, is_good: impl Fn(&Access) -> bool) -> Result<Secret, Failure> {
-        let slot = match audience {
-            Audience::Graph => &self.graph,
-            Audience::PartnerCenter => &self.partner_center,
-        };
+    async fn get(&self, audience: Audience<'_>, is_good: impl Fn(&Access) -> bool) -> Result<Secret, Failure> {
+        let slot = self.slot(audience)?;
         let came = Instant::now();
         let held = Arc::clone(&slot.held).lock_owned().await;
         if let Some(access) = held.access.as_ref().filter(|access| is_good(access)) {
@@ -159,27 +200,58 @@ impl Tokens {
             return Err(failure.clone());
         }
         // The caller may give up at any moment, at its time limit or when the program ends; the task is waited for.
-        let asking = Arc::clone(&self.sign_in).fill(held, slot.audience, slot.scope.clone());
+        let asking = Arc::clone(&self.sign_in).fill(held, slot.errand);
         let asked = self.tasks.spawn("sign in", asking).await;
         asked.unwrap_or_else(|error| Err(Failure::new(FailureKind::NotDone, format!("sign in at Microsoft: {error}"))))
+    }
+
+    fn slot(&self, audience: Audience<'_>) -> Result<Slot, Failure> {
+        match audience {
+            Audience::Graph => Ok(self.graph.clone()),
+            Audience::PartnerCenter => Ok(self.partner_center.clone()),
+            Audience::CustomerGraph(customer) => self.in_tenant(customer, &self.graph.errand.scope),
+            Audience::Azure(customer) => self.in_tenant(customer, &self.azure_scope),
+        }
+    }
+
+    /// The slot of a customer's tenant, if the settings let this connection work there.
+    fn in_tenant(&self, customer: &CustomerId, scope: &str) -> Result<Slot, Failure> {
+        let actor = match self.customer_access {
+            CustomerAccess::None => {
+                let why = "the connection may not work inside customers' tenants; set its `customer_access` to `application` or `person`";
+                return Err(Failure::rejected(why));
+            }
+            CustomerAccess::Application => Actor::Application,
+            CustomerAccess::Person => Actor::Person,
+        };
+        let endpoint = self.login.with([customer.as_str(), "oauth2", "v2.0", "token"]);
+        let errand = Errand { endpoint, scope: scope.to_owned(), actor, customer: Some(customer.clone()) };
+        let mut customers = self.customers.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is forgotten is asked for again.
+        if customers.len() >= MOST_CUSTOMER_TOKENS {
+            customers.clear();
+        }
+        let slot = customers.entry((customer.clone(), scope.to_owned()));
+        Ok(slot.or_insert_with(|| Slot { errand, held: Arc::default() }).clone())
     }
 }
 
 impl SignIn {
     /// Asks for a token and puts what came of it into its slot.
-    async fn fill(self: Arc<Self>, mut held: OwnedMutexGuard<Held>, audience: Audience, scope: String) -> Result<Secret, Failure> {
-        let consent = self.consent.as_ref().filter(|_| audience == Audience::PartnerCenter);
-        let asked = self.ask(&scope, consent).await;
+    async fn fill(self: Arc<Self>, mut held: OwnedMutexGuard<Held>, errand: Errand) -> Result<Secret, Failure> {
+        let asked = self.ask(&errand).await;
         held.failed = asked.as_ref().err().map(|failure| (Instant::now(), failure.clone()));
         // Without a new token there is none: the old one was found wanting.
         held.access = asked.as_ref().ok().cloned();
         asked.map(|access| access.token)
     }
 
-    async fn ask(&self, scope: &str, consent: Option<&Consent>) -> Result<Access, Failure> {
+    async fn ask(&self, errand: &Errand) -> Result<Access, Failure> {
+        let scope = errand.scope.as_str();
+        let consent = self.consent.as_ref().filter(|_| errand.actor == Actor::Person);
         let client = [("client_id", self.client_id.as_str()), ("client_secret", self.client_secret.expose())];
         let Some(consent) = consent else {
-            let body = self.post(&[&client[..], &[("grant_type", "client_credentials"), ("scope", scope)]].concat()).await?;
+            let body = self.post(errand, &[&client[..], &[("grant_type", "client_credentials"), ("scope", scope)]].concat()).await?;
             return access(&body);
         };
         let mut newest = consent.newest.lock().await;
@@ -187,7 +259,7 @@ impl SignIn {
         // Without `offline_access` no new refresh token is given.
         let scope = format!("{scope} offline_access");
         let grant = [("grant_type", "refresh_token"), ("refresh_token", refresh.expose()), ("scope", scope.as_str())];
-        let body = self.post(&[&client[..], &grant].concat()).await?;
+        let body = self.post(errand, &[&client[..], &grant].concat()).await?;
         let rotated = text(&body, "refresh_token");
         if !rotated.is_empty() && rotated != refresh.expose() {
             *newest = Newest::Unkept(Secret::new(rotated));
@@ -197,46 +269,52 @@ impl SignIn {
         access(&body)
     }
 
-    async fn post(&self, form: &[(&str, &str)]) -> Result<Value, Failure> {
+    async fn post(&self, errand: &Errand, form: &[(&str, &str)]) -> Result<Value, Failure> {
         let not_signed_in = |error: NetError| match error {
             NetError::Refused(why) => Failure::rejected(format!("sign in at Microsoft: {why}")),
             NetError::NotSent(why) | NetError::Unknown(why) => Failure::new(FailureKind::NotDone, format!("sign in at Microsoft: {why}")),
         };
         let secrets =
             form.iter().filter(|(name, _)| matches!(*name, "client_secret" | "refresh_token")).map(|(_, value)| Secret::new(*value));
-        let request = secrets.fold(Request::post(self.endpoint.clone()).form(form), |request, secret| request.withhold(&secret));
+        let request = secrets.fold(Request::post(errand.endpoint.clone()).form(form), |request, secret| request.withhold(&secret));
         let reply = self.net.send(request).await.map_err(not_signed_in)?;
         if !reply.is_success() {
-            return Err(Self::refused(&reply));
+            return Err(errand.refused(&reply));
         }
         reply.json().map_err(not_signed_in)
     }
+}
 
+impl Errand {
     /// Why there is no token, and what a person must do if waiting does not help.
-    fn refused(reply: &Reply) -> Failure {
+    fn refused(&self, reply: &Reply) -> Failure {
         let body = reply.json().unwrap_or_default();
         let code = text(&body, "error");
         // The first sentence names the fault; the rest are identifiers of the request.
         let described: String = text(&body, "error_description").chars().take_while(|it| !it.is_control()).take(300).collect();
         let described = described.split(" Trace ID:").next().unwrap_or_default();
-        let advice = match code {
+        let is_passing = matches!(reply.status, 408 | 429 | 500..) || code == "temporarily_unavailable";
+        let (kind, advice) =
+            if is_passing { (FailureKind::NotDone, "it may work later") } else { (FailureKind::Rejected, self.advice(code)) };
+        let place = self.customer.as_ref().map_or_else(String::new, |it| format!(", in the customer's tenant `{it}`"));
+        let message = format!("sign in at Microsoft{place}: answered {} {code}: {described}; {advice}", reply.status);
+        Failure { kind, ..Failure::from_status(reply, message) }
+    }
+
+    fn advice(&self, code: &str) -> &'static str {
+        match code {
+            "invalid_grant" | "interaction_required" | "consent_required" if self.customer.is_some() => {
+                "the consent does not reach this customer or is no longer good; see that a GDAP relationship gives the person a role there, \
+                 else a person must sign in again with multi-factor and configure the new `refresh_token`"
+            }
             "invalid_grant" | "interaction_required" | "consent_required" => {
                 "the consent is no longer good; a person must sign in again with multi-factor and configure the new `refresh_token`"
             }
             "invalid_client" => "the client secret is wrong or has expired; create a new one and configure it",
+            "unauthorized_client" if self.customer.is_some() => "the application is unknown in this tenant; consent to it there",
             "unauthorized_client" => "the application is unknown in this tenant; check `client_id` and `tenant_id`",
             _ => "check the connection's settings",
-        };
-        let is_passing = matches!(reply.status, 408 | 429 | 500..) || code == "temporarily_unavailable";
-        let (kind, advice) = if is_passing { (FailureKind::NotDone, "it may work later") } else { (FailureKind::Rejected, advice) };
-        let message = format!("sign in at Microsoft: answered {} {code}: {described}; {advice}", reply.status);
-        Failure { kind, ..Failure::from_status(reply, message) }
-    }
-}
-
-impl Slot {
-    fn new(audience: Audience, scope: &str) -> Self {
-        Self { audience, scope: scope.to_owned(), held: Arc::default() }
+        }
     }
 }
 
@@ -284,6 +362,12 @@ impl Consent {
         let sealed = self.seal.seal(&self.name, token).ok_or_else(|| not_kept("it cannot be sealed"))?;
         self.keeper.keep(&self.name, &sealed).await.map_err(|error| not_kept(&error.to_string()))
     }
+}
+
+/// Tokens of a national cloud are for its own services; all others, a test's as well, are for the global ones.
+fn scope(base: &Base, national: &[&str], global: &str) -> String {
+    let host = base.0.host_str().filter(|host| national.contains(host)).unwrap_or(global);
+    format!("https://{host}/.default")
 }
 
 fn access(body: &Value) -> Result<Access, Failure> {

@@ -58,6 +58,7 @@ impl Driven {
             alert: self.alert.as_ref(),
             request_id: if failpoints::mistake("new_request_id") { uuid::Uuid::now_v7() } else { record.request_id },
             precondition,
+            accepted: &record.output,
             services,
         }
     }

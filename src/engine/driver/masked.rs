@@ -56,6 +56,7 @@ impl Masked for ReadBack {
             Self::Reached(output) => Self::Reached(secrets.mask_value(output)),
             Self::Unchanged => Self::Unchanged,
             Self::Changed(how) => Self::Changed(secrets.mask(&how).into_owned()),
+            Self::Failed(why) => Self::Failed(secrets.mask(&why).into_owned()),
             Self::CannotTell(why) => Self::CannotTell(secrets.mask(&why).into_owned()),
         })
     }

@@ -211,6 +211,12 @@ pub fn after_look(step: &mut StepRecord, retry: &RetryPolicy, seen: Result<ReadB
             step.error = Some(format!("nothing was done, because somebody changed the target meanwhile: {how}"));
             end(step, StepState::Failed, at.now);
         }
+        // Another attempt may still be on its way.
+        Ok(ReadBack::Failed(why)) if step.uncertain => doubt(step, &why, at.now),
+        Ok(ReadBack::Failed(why)) => {
+            step.error = Some(format!("it was accepted and then came to nothing: {why}"));
+            end(step, StepState::Failed, at.now);
+        }
         Ok(ReadBack::CannotTell(why)) => doubt(step, &why, at.now),
         Err(failure) if waited_long => doubt(step, &format!("looking at the target failed for too long: {failure}"), at.now),
         Err(failure) => {

@@ -226,6 +226,18 @@ fn what_cannot_be_told_yet_is_looked_at_again_until_it_has_taken_too_long() {
 }
 
 #[test]
+fn what_was_accepted_and_came_to_nothing_has_failed_unless_another_attempt_may_be_on_its_way() {
+    for (uncertain, state) in [(false, StepState::Failed), (true, StepState::Indeterminate)] {
+        let before = record("s", Class::Verified, StepState::Confirming);
+        let mut step = StepRecord { attempts: 1, uncertain, first_intent_at: Some(start()), ..before };
+        let seen = Ok(ReadBack::Failed("no host answered".to_owned()));
+        after_look(&mut step, &RetryPolicy::default(), seen, Moment { now: after(60), jitter: 0.5 });
+        assert_eq!(step.state, state);
+        assert!(step.error.unwrap().contains("no host answered"));
+    }
+}
+
+#[test]
 fn a_run_that_cannot_be_gone_on_with_is_failed_only_if_nothing_can_have_happened() {
     use StepState::{Confirming, Executing, Failed, Indeterminate, Planned, Retrying, Shadowed, Skipped, Succeeded, Verifying};
     let ending = |state, uncertain| abandoned(&[StepRecord { uncertain, ..record("s", Class::Verified, state) }]);

@@ -230,7 +230,7 @@ fn audience(site: &str, wanted: &str) -> Option<(Audience, &'static str)> {
         return match own {
             "/graph" => Some((Audience::Graph, "https://graph.microsoft.com")),
             "/partner-center" => Some((Audience::PartnerCenter, "https://api.partnercenter.microsoft.com")),
-            "/management" => Some((Audience::Management, "https://management.azure.com")),
+            "/azure" | "/management" => Some((Audience::Management, "https://management.azure.com")),
             _ => None,
         };
     }

@@ -1,10 +1,11 @@
 //! The imitated services. Each is a function from the state and a request to an answer; none waits for anything.
 //!
-//! - `login` issues tokens; `graph` and `partner_center` check them.
+//! - `login` issues tokens; `graph`, `partner_center` and `azure` check them.
 //! - `sinks` takes messages of Slack, Teams and `PagerDuty`; `certificates` serves what signatures are checked with.
 //! - `admin` is not an imitation: it is how people and tests look inside, and is not in the ledger.
 
 pub(crate) mod admin;
+pub(crate) mod azure;
 mod certificates;
 pub(crate) mod graph;
 pub(crate) mod login;
@@ -35,6 +36,7 @@ pub(crate) fn answer(state: &mut State, call: &Call) -> Answer {
         "login" => login::answer(state, call),
         "graph" => graph::answer(state, call),
         "partner-center" => partner_center::answer(state, call),
+        "azure" => azure::answer(state, call),
         "cert" => certificates::answer(&state.site, call),
         "slack" => sinks::slack(call),
         "teams" => sinks::teams(call),
@@ -80,6 +82,7 @@ fn plain_error(call: &Call, status: u16, retry_after: Option<&str>) -> Answer {
         "graph" => graph::error(call, status, graph::code_of(status), "Injected by a fault rule."),
         "partner-center" if status == 429 => partner_center::too_many(retry_after.unwrap_or("57")),
         "partner-center" => partner_center::error(status, &status.to_string(), "Injected by a fault rule."),
+        "azure" => azure::error(status, graph::code_of(status), "Injected by a fault rule."),
         "login" => login::error(status, "temporarily_unavailable", 90033, "A transient error has occurred."),
         "pagerduty" => Answer::json(status, &json!({ "status": "error", "message": "Injected by a fault rule." })),
         "slack" if status == 429 => Answer::json(status, &json!({ "ok": false, "error": "ratelimited" })),

@@ -80,6 +80,7 @@ fn index(url: &str) -> Value {
         "services": {
             "login": format!("{url}/login"),
             "graph": format!("{url}/graph"),
+            "azure": format!("{url}/azure"),
             "partner_center": format!("{url}/partner-center"),
             "slack": format!("{url}/slack"),
             "teams": format!("{url}/teams"),

@@ -1,6 +1,8 @@
-//! Graph: the alerts of all the partner's customers. `filter` reads `$filter`; `alerts` holds and changes the alerts.
+//! Graph: the alerts of all the partner's customers. `filter` reads `$filter`; `alerts` holds and changes the alerts. `directory` is another
+//! part of Graph: the users in a customer's tenant.
 
 pub(crate) mod alerts;
+mod directory;
 mod filter;
 pub(crate) mod shelf;
 
@@ -30,6 +32,9 @@ pub(crate) fn answer(state: &mut State, call: &Call) -> Answer {
 }
 
 fn route(state: &mut State, call: &Call) -> Answer {
+    if directory::is_meant(&call.rest()) {
+        return directory::answer(state, call);
+    }
     if let Err(refused) = authorize(state, call) {
         return refused;
     }
