@@ -55,7 +55,7 @@ impl Action for AzureActivityLog {
         }
         let microsoft = ctx.microsoft(self.connection.as_deref())?;
         let until = Timestamp::now();
-        let from = until.checked_sub(self.within.signed()).map_err(|_| Failure::rejected("`within` is too long"))?;
+        let from = until.checked_sub(self.within.signed()).map_err(|_beyond| Failure::rejected("`within` is too long"))?;
         let query = ActivityQuery { subscription: &self.subscription_id, from, until, wanted: MOST_READ };
         let read = microsoft.activity_log(&self.customer_tenant_id, query).await?;
         let mut is_cut = read.len() > MOST_READ;

@@ -96,7 +96,7 @@ impl AzureDeallocateVm {
 mod tests {
     use std::time::Duration;
 
-    use quell_simulator::{Fault, FaultKind, Options, Power};
+    use quell_simulator::{Fault, FaultKind, OperationEnd, Options, Power};
 
     use super::{
         super::{
@@ -107,9 +107,9 @@ mod tests {
     };
     use crate::connections::CustomerAccess;
 
-    async fn bench(delay: u64, fails: bool) -> (Bench, Prepared) {
+    async fn bench(delay: u64, end: OperationEnd) -> (Bench, Prepared) {
         let delay = Duration::from_millis(delay);
-        let mut bench = Bench::new(Options { deallocate_delay: delay, deallocate_fails: fails, ..Options::default() }).await;
+        let mut bench = Bench::new(Options { deallocate_delay: delay, deallocate_end: end, ..Options::default() }).await;
         bench.enter_tenants(CustomerAccess::Person);
         let ids = bench.ids();
         let subscription = ids["entitlement"].as_str().unwrap();
@@ -126,7 +126,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_machine_is_confirmed_when_its_power_state_says_so() {
-        let (mut bench, action) = bench(300, false).await;
+        let (mut bench, action) = bench(300, OperationEnd::Success).await;
         assert!(matches!(bench.observe(&action).await, Observed::Ready(seen) if seen["power_state"] == "running"));
         let accepted = bench.accept(&action).await;
         assert!(accepted["operation"].as_str().unwrap().contains("/operations/"), "{accepted}");
@@ -139,14 +139,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_done_at_once_needs_no_confirmation() {
-        let (mut bench, action) = bench(0, false).await;
+        let (mut bench, action) = bench(0, OperationEnd::Success).await;
         bench.observe(&action).await;
         assert!(matches!(bench.perform(&action).await.unwrap(), Done::Now(_)));
     }
 
     #[tokio::test]
     async fn an_operation_that_fails_is_a_failure_and_not_a_doubt() {
-        let (mut bench, action) = bench(1, true).await;
+        let (mut bench, action) = bench(1, OperationEnd::Failure).await;
         bench.observe(&action).await;
         bench.accept(&action).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -156,7 +156,7 @@ mod tests {
     #[tokio::test]
     async fn a_lost_answer_is_unknown_and_a_look_tells_which_it_was() {
         for (kind, is_stopping) in [(FaultKind::ApplyThenDrop, true), (FaultKind::DropBeforeApply, false)] {
-            let (mut bench, action) = bench(60_000, false).await;
+            let (mut bench, action) = bench(60_000, OperationEnd::Success).await;
             bench.observe(&action).await;
             bench.simulator.fault(Fault { path: Some("/deallocate".to_owned()), ..Fault::once(kind) });
             assert_eq!(bench.perform(&action).await.unwrap_err().kind, FailureKind::Unknown);
@@ -180,7 +180,7 @@ mod tests {
             (500, None, None, FailureKind::Unknown),
             (503, None, Some("7"), FailureKind::NotDone),
         ] {
-            let (mut bench, action) = bench(0, false).await;
+            let (mut bench, action) = bench(0, OperationEnd::Success).await;
             bench.observe(&action).await;
             let fault = FaultKind::Status { status, body, retry_after: retry_after.map(str::to_owned) };
             bench.simulator.fault(Fault { path: Some("/deallocate".to_owned()), ..Fault::once(fault) });
@@ -193,7 +193,7 @@ mod tests {
     async fn a_web_page_or_a_redirect_is_no_success() {
         let elsewhere = FaultKind::Redirect { location: "https://attacker.example/".to_owned() };
         for (fault, kind) in [(FaultKind::Html { status: 200 }, FailureKind::Unknown), (elsewhere, FailureKind::Rejected)] {
-            let (mut bench, action) = bench(0, false).await;
+            let (mut bench, action) = bench(0, OperationEnd::Success).await;
             bench.observe(&action).await;
             bench.simulator.fault(Fault { path: Some("/deallocate".to_owned()), ..Fault::once(fault) });
             assert_eq!(bench.perform(&action).await.unwrap_err().kind, kind);
@@ -202,7 +202,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_expired_token_is_renewed_once() {
-        let (mut bench, action) = bench(0, false).await;
+        let (mut bench, action) = bench(0, OperationEnd::Success).await;
         bench.observe(&action).await;
         bench.simulator.expire_tokens();
         assert!(matches!(bench.perform(&action).await.unwrap(), Done::Now(_)));

@@ -101,7 +101,7 @@ impl AzureDeleteRoleAssignment {
 /// The assignment as it was before the first attempt.
 fn recorded(ctx: &Context<'_>) -> Result<RoleAssignment, Failure> {
     let seen = ctx.precondition.get("assignment").cloned().unwrap_or_default();
-    serde_json::from_value(seen).map_err(|_| Failure::rejected("the role assignment was not looked at before the first attempt"))
+    serde_json::from_value(seen).map_err(|_absent| Failure::rejected("the role assignment was not looked at before the first attempt"))
 }
 
 #[cfg(test)]

@@ -54,5 +54,5 @@ impl UserTarget {
 /// The user as seen before the first attempt: who is renamed meanwhile is still the same.
 pub(super) fn recorded(ctx: &Context<'_>) -> Result<User, Failure> {
     let seen = ctx.precondition.get("user").cloned().unwrap_or_default();
-    serde_json::from_value(seen).map_err(|_| Failure::rejected("the user was not looked at before the first attempt"))
+    serde_json::from_value(seen).map_err(|_absent| Failure::rejected("the user was not looked at before the first attempt"))
 }

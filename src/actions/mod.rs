@@ -14,6 +14,8 @@ mod azure_delete_role_assignment;
 mod azure_role_assignments;
 mod azure_unattached_disks;
 mod azure_virtual_machines;
+mod budget_get;
+mod budget_set;
 mod customer_get;
 mod customer_relationships;
 mod entitlement;
@@ -34,6 +36,7 @@ mod plan;
 mod subscription_get;
 mod subscription_reactivate;
 mod subscription_suspend;
+mod usage_get;
 
 use std::{fmt, pin::Pin, sync::Arc};
 
@@ -67,6 +70,9 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<customer_get::CustomerGet>(),
     Entry::of::<customer_relationships::CustomerRelationships>(),
     Entry::of::<organization_get::OrganizationGet>(),
+    Entry::of::<budget_get::BudgetGet>(),
+    Entry::of::<budget_set::BudgetSet>(),
+    Entry::of::<usage_get::UsageGet>(),
     Entry::of::<alert_get::AlertGet>(),
     Entry::of::<alert_update_status::AlertUpdateStatus>(),
     Entry::of::<alert_annotate::AlertAnnotate>(),

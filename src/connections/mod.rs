@@ -20,8 +20,8 @@ pub use self::{
     ids::{CustomerId, EntitlementId, PlanId},
     microsoft::{
         ActivityQuery, AlertQuery, AzureEvent, AzureVersions, Customer, CustomerAccess, Deallocation, Disk, Entitlement, EntitlementAt,
-        Found, Microsoft, MicrosoftConfig, Operation, Organization, Page, Relationship, RoleAssignment, RoleAssignmentId, Subscription,
-        Suspension, User, UserName, VirtualMachine, VirtualMachineId,
+        Found, Microsoft, MicrosoftConfig, Operation, Organization, Page, PlanUsage, Relationship, RoleAssignment, RoleAssignmentId,
+        Subscription, Suspension, Usage, User, UserName, VirtualMachine, VirtualMachineId,
     },
 };
 

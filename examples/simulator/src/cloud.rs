@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::world::Customer;
+use crate::{options::OperationEnd, world::Customer};
 
 /// The definition of the role that may do everything.
 pub(crate) const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
@@ -141,10 +141,13 @@ impl Cloud {
     }
 
     /// Lets operations end whose time has come.
-    pub(crate) fn settle(&mut self, now: Timestamp, fails: bool) {
+    pub(crate) fn settle(&mut self, now: Timestamp, end: OperationEnd) {
         for machine in self.subscriptions.values_mut().flat_map(|it| &mut it.machines) {
             if machine.operation.as_ref().is_some_and(|(_, ends)| *ends <= now) && machine.power == Power::Deallocating {
-                machine.power = if fails { Power::Running } else { Power::Deallocated };
+                machine.power = match end {
+                    OperationEnd::Success => Power::Deallocated,
+                    OperationEnd::Failure => Power::Running,
+                };
             }
         }
     }

@@ -33,7 +33,7 @@ mod world;
 pub use cloud::{Assignment, AzureSubscription, Cloud, Machine, ManagedDisk, Power, User};
 pub use fault::{Fault, FaultKind};
 pub use ledger::{Counts, Effect, Entry};
-pub use options::Options;
+pub use options::{OperationEnd, Options};
 pub use seed::{AlertSeed, Notify};
 pub use signing::{Event, Placement, Tamper};
 pub use simulator::Simulator;

@@ -15,6 +15,15 @@ pub(crate) const CLIENT_SECRET: &str = "simulator-secret";
 /// The person on whose behalf a refresh token acts.
 pub(crate) const USER: &str = "soc@partner.example";
 
+/// How something ends that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperationEnd {
+    /// As wanted.
+    Success,
+    /// Without effect.
+    Failure,
+}
+
 /// How the simulator behaves when no fault is injected.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -38,8 +47,8 @@ pub struct Options {
     pub cancel_status: u16,
     /// How long a machine of a customer's takes to be deallocated; zero answers 200 at once, anything else 202.
     pub deallocate_delay: Duration,
-    /// Whether deallocations fail in the end.
-    pub deallocate_fails: bool,
+    /// How deallocations end.
+    pub deallocate_end: OperationEnd,
     /// Alerts per Graph page, when the client does not ask for fewer.
     pub page_size: usize,
     /// How long an access token is accepted.
@@ -75,7 +84,7 @@ impl Default for Options {
             cancel_delay: Duration::from_secs(2),
             cancel_status: 200,
             deallocate_delay: Duration::from_secs(2),
-            deallocate_fails: false,
+            deallocate_end: OperationEnd::Success,
             page_size: 10,
             token_lifetime: Duration::from_secs(3599),
             notify: true,

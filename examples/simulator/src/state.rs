@@ -87,7 +87,7 @@ impl State {
             }
         }
         for cloud in self.clouds.values_mut() {
-            cloud.settle(now, self.site.options.deallocate_fails);
+            cloud.settle(now, self.site.options.deallocate_end);
         }
     }
 

@@ -10,6 +10,7 @@ mod directory;
 mod partner_center;
 mod recent;
 mod refusal;
+mod spending;
 mod tokens;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use self::{
     customers::{Customer, Organization, Relationship},
     directory::{User, UserName},
     partner_center::{Entitlement, EntitlementAt, Found, Subscription, Suspension},
+    spending::{PlanUsage, Usage},
 };
 
 use self::{

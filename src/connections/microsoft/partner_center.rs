@@ -190,7 +190,7 @@ impl Microsoft {
     }
 
     /// The items of a collection, over all its pages.
-    async fn collection(&self, first: Url) -> Result<Vec<Value>, Failure> {
+    pub(super) async fn collection(&self, first: Url) -> Result<Vec<Value>, Failure> {
         let mut items = Vec::new();
         let mut next = Some(request(Method::GET, first, Uuid::now_v7()));
         for _ in 0..MOST_PAGES {

@@ -89,8 +89,8 @@ impl Microsoft {
         let audience = Audience::Azure(customer);
         let body = self.read(audience, Request::get(self.machine_url(machine, "instanceView"))).await?;
         let statuses = field(&body, "statuses").and_then(Value::as_array);
-        let codes = statuses.into_iter().flatten().map(|it| text(it, "code").to_ascii_lowercase());
-        let state = codes.filter_map(|it| it.strip_prefix("powerstate/").map(str::to_owned)).next();
+        let mut codes = statuses.into_iter().flatten().map(|it| text(it, "code").to_ascii_lowercase());
+        let state = codes.find_map(|it| it.strip_prefix("powerstate/").map(str::to_owned));
         state.ok_or_else(|| unreadable(audience, "a virtual machine without a power state"))
     }
 

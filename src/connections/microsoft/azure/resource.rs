@@ -87,7 +87,7 @@ impl Path {
         match segments.as_slice() {
             [first, id, ..] if first.eq_ignore_ascii_case("subscriptions") => {
                 let subscription = EntitlementId::parse(id).map_err(|_not_a_guid| wrong())?;
-                Ok(Self { subscription, segments })
+                Ok(Self { segments, subscription })
             }
             _ => Err(wrong()),
         }

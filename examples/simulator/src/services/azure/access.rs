@@ -5,26 +5,26 @@ use serde_json::{Value, json};
 use super::{Place, error, list as pages};
 use crate::{answer::Answer, call::Call, cloud::Assignment, ledger::Effect};
 
-pub(super) fn list(place: &Place<'_>, call: &Call) -> Result<Answer, Answer> {
+pub(super) fn list(place: &Place<'_>, call: &Call) -> Answer {
     let all: Vec<_> = place.here.assignments.iter().map(|it| json(it, place.subscription)).collect();
-    Ok(pages(place, call, &all))
+    pages(place, call, &all)
 }
 
-pub(super) fn one(place: Place<'_>, call: &Call, name: &str) -> Result<Answer, Answer> {
+pub(super) fn one(place: &mut Place<'_>, call: &Call, name: &str) -> Answer {
     let found = place.here.assignments.iter().position(|it| it.id.to_lowercase().ends_with(&format!("/{name}")));
     match (call.method.as_str(), found) {
         ("GET", Some(index)) => {
             let found = place.here.assignments.get(index).map(|it| json(it, place.subscription));
-            Ok(Answer::json(200, &found.unwrap_or_default()))
+            Answer::json(200, &found.unwrap_or_default())
         }
-        ("GET", None) => Err(error(404, "RoleAssignmentNotFound", "The role assignment is not found.")),
+        ("GET", None) => error(404, "RoleAssignmentNotFound", "The role assignment is not found."),
         ("DELETE", Some(index)) => {
             let gone = place.here.assignments.remove(index);
             let effect = Effect::new("role_assignment.deleted", &gone.id);
-            Ok(Answer::json(200, &json(&gone, place.subscription)).effect(effect))
+            Answer::json(200, &json(&gone, place.subscription)).effect(effect)
         }
-        ("DELETE", None) => Ok(Answer::empty(204).effect(Effect::new("role_assignment.deleted", name).repeated(true))),
-        _ => Err(error(405, "MethodNotAllowed", "The method is not allowed.")),
+        ("DELETE", None) => Answer::empty(204).effect(Effect::new("role_assignment.deleted", name).repeated(true)),
+        _ => error(405, "MethodNotAllowed", "The method is not allowed."),
     }
 }
 

@@ -11,15 +11,16 @@ use crate::{
     call::Call,
     cloud::{Machine, Power},
     ledger::Effect,
+    options::OperationEnd,
     services::sinks::fresh_id,
 };
 
-pub(super) fn machines(place: &Place<'_>, call: &Call) -> Result<Answer, Answer> {
+pub(super) fn machines(place: &Place<'_>, call: &Call) -> Answer {
     let all: Vec<_> = place.here.machines.iter().map(shown).collect();
-    Ok(list(place, call, &all))
+    list(place, call, &all)
 }
 
-pub(super) fn disks(place: &Place<'_>, call: &Call) -> Result<Answer, Answer> {
+pub(super) fn disks(place: &Place<'_>, call: &Call) -> Answer {
     let all = place.here.disks.iter().map(|it| {
         json!({
             "id": it.id, "name": it.name, "type": "Microsoft.Compute/disks", "location": "westeurope", "managedBy": it.managed_by,
@@ -27,36 +28,36 @@ pub(super) fn disks(place: &Place<'_>, call: &Call) -> Result<Answer, Answer> {
         })
     });
     let all: Vec<_> = all.collect();
-    Ok(list(place, call, &all))
+    list(place, call, &all)
 }
 
-pub(super) fn machine(place: Place<'_>, call: &Call, (name, what): (&str, &str), delay: Duration) -> Result<Answer, Answer> {
+pub(super) fn machine(place: &mut Place<'_>, call: &Call, (name, what): (&str, &str), delay: Duration) -> Answer {
     let base = format!("{}/azure/subscriptions/{}/providers/Microsoft.Compute/locations/westeurope", place.site, place.subscription);
     let found = place.here.machines.iter_mut().find(|it| it.name.eq_ignore_ascii_case(name));
     let Some(machine) = found else {
-        return Err(error(404, "ResourceNotFound", &format!("The Resource 'Microsoft.Compute/virtualMachines/{name}' was not found.")));
+        return error(404, "ResourceNotFound", &format!("The Resource 'Microsoft.Compute/virtualMachines/{name}' was not found."));
     };
     match (call.method.as_str(), what) {
-        ("GET", "instanceview") => Ok(Answer::json(200, &view(machine))),
-        ("POST", "deallocate") => Ok(deallocate(machine, call.now, delay, &base)),
-        _ => Err(error(405, "MethodNotAllowed", "The method is not allowed.")),
+        ("GET", "instanceview") => Answer::json(200, &view(machine)),
+        ("POST", "deallocate") => deallocate(machine, call.now, delay, &base),
+        _ => error(405, "MethodNotAllowed", "The method is not allowed."),
     }
 }
 
 /// How an operation stands, by its number.
-pub(super) fn operation(place: &Place<'_>, id: &str, now: Timestamp, fails: bool) -> Result<Answer, Answer> {
-    let all = place.here.machines.iter().filter_map(|it| it.operation.as_ref());
-    let Some((_, ends)) = all.clone().find(|(number, _)| number.eq_ignore_ascii_case(id)) else {
-        return Err(error(404, "NotFound", "The operation was not found."));
+pub(super) fn operation(place: &Place<'_>, id: &str, now: Timestamp, end: OperationEnd) -> Answer {
+    let mut all = place.here.machines.iter().filter_map(|it| it.operation.as_ref());
+    let Some((_, ends)) = all.find(|(number, _)| number.eq_ignore_ascii_case(id)) else {
+        return error(404, "NotFound", "The operation was not found.");
     };
-    Ok(Answer::json(
-        200,
-        &match (*ends <= now, fails) {
-            (false, _) => json!({ "status": "InProgress" }),
-            (true, false) => json!({ "status": "Succeeded" }),
-            (true, true) => json!({ "status": "Failed", "error": { "code": "AllocationFailed", "message": "The host did not answer." } }),
-        },
-    ))
+    let body = match (*ends <= now, end) {
+        (false, _) => json!({ "status": "InProgress" }),
+        (true, OperationEnd::Success) => json!({ "status": "Succeeded" }),
+        (true, OperationEnd::Failure) => {
+            json!({ "status": "Failed", "error": { "code": "AllocationFailed", "message": "The host did not answer." } })
+        }
+    };
+    Answer::json(200, &body)
 }
 
 /// A machine that is stopped or being stopped stays so.

@@ -46,26 +46,25 @@ fn route(state: &mut State, call: &Call) -> Result<Answer, Answer> {
     if call.parameter("api-version").is_none_or(str::is_empty) {
         return Err(error(400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required."));
     }
-    let (delay, site) = (state.site.options.deallocate_delay, state.site.url.clone());
-    let fails = state.site.options.deallocate_fails;
+    let (delay, end, site) = (state.site.options.deallocate_delay, state.site.options.deallocate_end, state.site.url.clone());
     let Some(here) = state.azure_subscription_mut(subscription, call.now) else {
         return Err(error(404, "SubscriptionNotFound", "The subscription could not be found."));
     };
-    let place = Place { site: &site, subscription, here };
-    match (call.method.as_str(), below) {
+    let mut place = Place { site: &site, subscription, here };
+    Ok(match (call.method.as_str(), below) {
         ("GET", ["providers", "microsoft.compute", "virtualmachines"]) => compute::machines(&place, call),
         ("GET", ["providers", "microsoft.compute", "disks"]) => compute::disks(&place, call),
         ("GET", ["providers", "microsoft.compute", "locations", "westeurope", "operations", id]) => {
-            compute::operation(&place, id, call.now, fails)
+            compute::operation(&place, id, call.now, end)
         }
         (_, ["resourcegroups", _, "providers", "microsoft.compute", "virtualmachines", name, what]) => {
-            compute::machine(place, call, (name, what), delay)
+            compute::machine(&mut place, call, (name, what), delay)
         }
         ("GET", ["providers", "microsoft.authorization", "roleassignments"]) => access::list(&place, call),
-        (_, [.., "providers", "microsoft.authorization", "roleassignments", name]) => access::one(place, call, name),
+        (_, [.., "providers", "microsoft.authorization", "roleassignments", name]) => access::one(&mut place, call, name),
         ("GET", ["providers", "microsoft.insights", "eventtypes", "management", "values"]) => events(&place, call),
-        _ => Err(error(404, "InvalidResourceType", "The resource type could not be found.")),
-    }
+        _ => error(404, "InvalidResourceType", "The resource type could not be found."),
+    })
 }
 
 fn authorize(state: &State, call: &Call, subscription: &str) -> Result<(), Answer> {
@@ -102,18 +101,18 @@ fn list(place: &Place<'_>, call: &Call, all: &[Value]) -> Answer {
 }
 
 /// The filter must begin with both times.
-fn events(place: &Place<'_>, call: &Call) -> Result<Answer, Answer> {
+fn events(place: &Place<'_>, call: &Call) -> Answer {
     let filter = call.parameter("$filter").unwrap_or_default();
     let time = |word: &str| -> Option<Timestamp> {
         let (_, after) = filter.split_once(&format!("eventTimestamp {word} '"))?;
         after.split_once('\'')?.0.parse().ok()
     };
     let (Some(from), Some(until)) = (time("ge"), time("le")) else {
-        return Err(error(400, "BadRequest", "The $filter must contain eventTimestamp ge and eventTimestamp le."));
+        return error(400, "BadRequest", "The $filter must contain eventTimestamp ge and eventTimestamp le.");
     };
     let wanted = place.here.events.iter().filter(|it| it.at >= from && it.at <= until);
     let all: Vec<_> = wanted.map(event).collect();
-    Ok(list(place, call, &all))
+    list(place, call, &all)
 }
 
 fn event(it: &Event) -> Value {
