@@ -33,11 +33,11 @@ const MAY_USE: &[(&str, &str)] = &[
     ("failpoints", ""),
     // The path of an alert, from its end to its start.
     ("store", "alert approval clock digest duration failpoints lifecycle mention news people run secret telemetry window word"),
+    ("bus", "alert lifecycle retry secret store"),
     ("connections", "lifecycle net secret store"),
     ("channels", "alert connections net problem secret"),
-    ("actions", "alert channels connections duration net problem run secret"),
+    ("actions", "alert bus channels connections duration net problem run secret"),
     ("playbook", "actions alert approval digest duration expression problem retry run"),
-    ("bus", "alert lifecycle retry secret store"),
     (
         "engine",
         "actions alert approval bus channels duration expression failpoints lifecycle mention news playbook retry run secret store telemetry window",
@@ -61,7 +61,7 @@ const MAY_USE: &[(&str, &str)] = &[
 /// Folders whose files are interchangeable, each with the files that all members share; every other file must be in the
 /// `CATALOG` of the folder's `mod.rs`.
 const FAMILIES: &[(&str, &[&str])] = &[
-    ("actions", &["mod", "alert", "azure", "contract", "entitlement", "entra", "pattern", "plan"]),
+    ("actions", &["mod", "alert", "answers", "azure", "contract", "entitlement", "entra", "pattern", "plan"]),
     ("channels", &["mod", "contract", "notice"]),
     ("adapters", &["mod", "inlet", "mapping", "microsoft", "settings", "task", "testing"]),
 ];

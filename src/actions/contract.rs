@@ -24,7 +24,13 @@ impl Bench {
         let net = bench::net();
         let slack = json!({ "url": format!("{}/secops", simulator.slack_url()) });
         let channels = Channels::build(&BTreeMap::from([("slack:secops".to_owned(), slack)]), &net).unwrap();
-        let services = Services { connections: bench::connections(&simulator), net, channels, secrets: Secrets::default() };
+        let services = Services {
+            connections: bench::connections(&simulator),
+            net,
+            channels,
+            postbox: Postbox::default(),
+            secrets: Secrets::default(),
+        };
         let id = simulator.add_alert(AlertSeed::default());
         let time = "2026-03-02T04:11:09Z";
         let alert =

@@ -7,6 +7,7 @@ mod alert_annotate;
 mod alert_get;
 mod alert_update_status;
 mod alerts_query;
+mod amqp_publish;
 mod azure;
 mod azure_activity_log;
 mod azure_deallocate_vm;
@@ -50,6 +51,7 @@ pub use crate::connections::{Failure, FailureKind};
 
 use crate::{
     alert::Alert,
+    bus::rabbitmq::Postbox,
     channels::Channels,
     connections::{Connections, Microsoft},
     net::Net,
@@ -86,6 +88,7 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<entra_disable_user::EntraDisableUser>(),
     Entry::of::<entra_revoke_sessions::EntraRevokeSessions>(),
     Entry::of::<entra_confirm_compromised::EntraConfirmCompromised>(),
+    Entry::of::<amqp_publish::AmqpPublish>(),
     Entry::of::<http_request::HttpRequest>(),
     Entry::of::<log::Log>(),
 ];
@@ -167,6 +170,8 @@ pub struct Services {
     pub net: Net,
     pub connections: Connections,
     pub channels: Channels,
+    /// For messages to others on the broker.
+    pub postbox: Postbox,
     /// What `secret("name")` stands for.
     pub secrets: Secrets,
 }
@@ -345,5 +350,7 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     CATALOG.iter().find(|entry| entry.name == name)
 }
 
+#[cfg(test)]
+mod answers;
 #[cfg(test)]
 mod contract;

@@ -25,7 +25,7 @@ use crate::{
     bus::{
         Bus,
         embedded::EmbeddedBus,
-        rabbitmq::{Announcer, RabbitMq},
+        rabbitmq::{Announcer, Postbox, RabbitMq},
     },
     config::Config,
     engine::{Acting, Engine, KillSwitch, outbox::Relay},
@@ -102,7 +102,8 @@ impl App {
         let web = Web::bind(&config.web, behind).await?;
         let address = web.address();
 
-        let services = Arc::new(Services { net, connections, channels, secrets: config.secrets.clone() });
+        let (postbox, secrets) = (Postbox::of(&config.bus), config.secrets.clone());
+        let services = Arc::new(Services { net, connections, channels, postbox, secrets });
         // A dry run tells nobody, and what an acting program has to tell is not for it to tell.
         if acting == Acting::AsWritten {
             tasks.spawn_vital("outbox", relay(config, &store, (&services, &signals), &tasks).run(tasks.stop()));

@@ -190,6 +190,7 @@ mod tests {
             ("tenant_id", "../x"),
             ("tenant_id", ""),
             ("graph_url", "graph"),
+            ("azure_url", "azure"),
             ("login_url", "ftp://x"),
             ("partner_center_url", "https://x/?a"),
         ] {

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     actions::Services,
     alert::Alert,
-    bus::embedded::EmbeddedBus,
+    bus::{embedded::EmbeddedBus, rabbitmq::Postbox},
     channels::Channels,
     clock::Clock,
     connections::Connections,
@@ -59,7 +59,7 @@ pub(super) fn nowhere() -> anyhow::Result<Arc<Services>> {
     let net = Net::new(&NetConfig::default())?;
     let channels = Channels::build(&BTreeMap::new(), &net);
     let channels = channels.map_err(|errors| anyhow::anyhow!(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
-    Ok(Arc::new(Services { net, connections: Connections::default(), channels, secrets: Secrets::default() }))
+    Ok(Arc::new(Services { net, connections: Connections::default(), channels, postbox: Postbox::default(), secrets: Secrets::default() }))
 }
 
 /// The same with a value for every secret that a playbook sends: what the test says, or something made up.
@@ -67,8 +67,9 @@ fn with_secrets(services: &Services, playbook: &Playbook, said: &BTreeMap<String
     let value = |name: &str| said.get(name).cloned().unwrap_or_else(|| format!("made-up-{name}"));
     let values = playbook.secrets().into_iter().map(|name| (name.to_owned(), Secret::new(value(name))));
     let secrets = Secrets::of(values).map_err(anyhow::Error::msg)?;
-    let Services { net, connections, channels, .. } = services;
-    Ok(Arc::new(Services { net: net.clone(), connections: connections.clone(), channels: channels.clone(), secrets }))
+    let Services { net, connections, channels, postbox, .. } = services;
+    let (net, connections, channels, postbox) = (net.clone(), connections.clone(), channels.clone(), postbox.clone());
+    Ok(Arc::new(Services { net, connections, channels, postbox, secrets }))
 }
 
 /// Plays a scenario on one playbook.

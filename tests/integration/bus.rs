@@ -6,7 +6,7 @@ use quell::{
     bus::{
         Bus, Consumer, Delivery, Message,
         embedded::EmbeddedBus,
-        rabbitmq::{RabbitMq, Settings},
+        rabbitmq::{Letter, PostError, Postbox, RabbitMq, Settings},
     },
     lifecycle::Tasks,
     secret::Secret,
@@ -316,4 +316,30 @@ async fn a_wrong_password_and_a_closed_port_are_said_without_the_password() {
         assert!(error.contains("127.0.0.1") && !error.contains("not-the-secret"), "{error}");
         assert!(bus.publish(message(1)).await.is_err());
     }
+}
+
+#[tokio::test]
+async fn a_message_to_others_is_taken_by_a_queue_or_refused() {
+    let others = settings();
+    let theirs = rabbitmq_with(others.clone()).await;
+    let mut consumer = theirs.bus.consume().await.unwrap();
+    let postbox = Postbox::of(&settings());
+    let letter = |exchange: &str, routing_key: &str| Letter {
+        exchange: exchange.to_owned(),
+        routing_key: routing_key.to_owned(),
+        id: Uuid::now_v7().to_string(),
+        content_type: "application/json",
+        body: b"{\"a\": 1}".to_vec(),
+    };
+    for (exchange, key) in [(others.exchange.as_str(), "any"), ("", others.queue.as_str())] {
+        postbox.post(&letter(exchange, key)).await.unwrap();
+        let taken = tokio::time::timeout(Duration::from_secs(10), consumer.next(10)).await.unwrap().unwrap();
+        assert_eq!(taken.iter().map(|it| it.body.as_slice()).collect::<Vec<_>>(), [b"{\"a\": 1}".as_slice()]);
+    }
+    for (exchange, key, why) in [("nothing-of-that-name", "k", "cannot be used"), ("", "nothing-of-that-name", "no queue takes")] {
+        let refused = postbox.post(&letter(exchange, key)).await.unwrap_err();
+        assert!(matches!(&refused, PostError::Refused(it) if it.contains(why)), "{refused}");
+    }
+    let refused = Postbox::of(&others).post(&letter(&others.exchange, "any")).await.unwrap_err();
+    assert!(matches!(&refused, PostError::Refused(it) if it.contains("Quell's own")), "{refused}");
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use quell::{
     actions::{Services, World},
-    bus::Message,
+    bus::{Message, rabbitmq::Postbox},
     channels::Channels,
     connections::Connections,
     engine::{Acting, Engine, Guardrails},
@@ -32,7 +32,13 @@ impl Setup {
             store: self.store.clone(),
             bus: Arc::clone(&self.bus),
             shelf: Shelf::new(Arc::new(Library::default())),
-            services: Arc::new(Services { net, connections: Connections::default(), channels, secrets: Secrets::default() }),
+            services: Arc::new(Services {
+                net,
+                connections: Connections::default(),
+                channels,
+                postbox: Postbox::default(),
+                secrets: Secrets::default(),
+            }),
             stage: Arc::new(World),
             guardrails: Arc::new(Guardrails::default()),
             kill_switch: None,

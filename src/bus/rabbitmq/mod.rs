@@ -3,9 +3,11 @@
 //! One supervisor owns the publishing connection and rebuilds it whole whenever anything about it fails; the consuming
 //! connection belongs to the consumer and is rebuilt by the engine's intake in the same way. The client's own recovery
 //! is off: it gives up in silence, and does not notice a lost channel or a deleted queue.
+//! `postbox` is for messages to others, apart from the alerts.
 
 mod announce;
 mod consume;
+mod postbox;
 mod publish;
 mod topology;
 
@@ -18,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use url::Url;
 
 pub use announce::Announcer;
+pub use postbox::{Letter, PostError, Postbox};
 
 use super::{BoxFuture, Bus, Consumer, Health, Lost, Message, PublishError};
 use crate::{lifecycle::Tasks, secret::Secret};

@@ -330,3 +330,45 @@ async fn an_alert_id_cannot_leave_its_place_in_the_path() {
     let sent = simulator.ledger().pop().unwrap().path;
     assert!(sent.ends_with("/securityAlerts/..%2Fusers%3Fx=1%23y"), "{sent}");
 }
+
+#[tokio::test]
+async fn each_tenant_has_a_token_of_its_own_and_many_callers_ask_for_it_once() {
+    let simulator = bench::simulator(Options { latency: Duration::from_millis(20), ..Options::default() }).await;
+    for customer_access in [CustomerAccess::Application, CustomerAccess::Person] {
+        let refresh_token = Some(Secret::new(simulator.refresh_token()));
+        let config = MicrosoftConfig { refresh_token, customer_access, ..bench::config(&simulator) };
+        let microsoft = connect(&config, Arc::default());
+        let before = simulator.counts().tokens;
+        let look = async |customer: usize| {
+            let customer = &simulator.world()[customer];
+            let (tenant, subscription) = (&customer.tenant_id, &customer.plan.entitlements[0].id);
+            let subscription = super::super::EntitlementId::parse(subscription).unwrap();
+            microsoft.list_unattached_disks(&super::super::CustomerId::parse(tenant).unwrap(), &subscription).await
+        };
+        for outcome in join_all((0..20).map(|number| look(number % 2))).await {
+            assert_eq!(outcome.unwrap().len(), 1);
+        }
+        assert_eq!(simulator.counts().tokens - before, 2, "{customer_access:?}");
+    }
+}
+
+#[tokio::test]
+async fn access_for_a_person_needs_a_persons_consent() {
+    let simulator = simulator().await;
+    let config = MicrosoftConfig { customer_access: CustomerAccess::Person, ..bench::config(&simulator) };
+    let keeper: Arc<dyn Keeper> = Arc::new(Memory::default());
+    let refused = Microsoft::build("contoso", &config, &bench::net(), &keeper, &Tasks::default()).unwrap_err();
+    assert!(refused.contains("needs a `refresh_token`"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_tenant_that_does_not_know_the_application_is_named() {
+    let simulator = simulator().await;
+    let body = json!({ "error": "unauthorized_client", "error_description": "AADSTS700016: not found" });
+    simulator.fault(at("login", status(400, Some(body), None)));
+    let config = MicrosoftConfig { customer_access: CustomerAccess::Application, ..bench::config(&simulator) };
+    let (customer, _, entitlement) = first(&simulator);
+    let failure = connect(&config, Arc::default()).list_unattached_disks(&customer, &entitlement).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Rejected);
+    assert!(failure.message.contains(customer.as_str()) && failure.message.contains("consent to it there"), "{failure}");
+}

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     actions::{BoxFuture, Context, Done, Entry, Failure, FailureKind, Observed, Perform, Prepared, ReadBack, Rendered, Stage},
-    bus::embedded::EmbeddedBus,
+    bus::{embedded::EmbeddedBus, rabbitmq::Postbox},
     channels::Channels,
     clock::Clock,
     connections::Connections,
@@ -114,7 +114,13 @@ async fn played(steps: &str, script: Box<Script>) -> (RunRecord, Vec<StepRecord>
         store: store.clone(),
         bus: Arc::new(EmbeddedBus::new(store.clone())),
         shelf: Shelf::new(Arc::new(library)),
-        services: Arc::new(Services { net, connections: Connections::default(), channels, secrets: Secrets::default() }),
+        services: Arc::new(Services {
+            net,
+            connections: Connections::default(),
+            channels,
+            postbox: Postbox::default(),
+            secrets: Secrets::default(),
+        }),
         stage: Arc::new(OnScene(scene)),
         guardrails: Arc::default(),
         kill_switch: None,

@@ -16,3 +16,4 @@ mod mail;
 mod partner_center;
 mod sinks;
 mod support;
+mod tenants;
