@@ -70,11 +70,14 @@ fn answers() -> Vec<(FaultKind, FailureKind)> {
     ]
 }
 
-/// A fault in every service but the sign-in.
-fn anywhere(kind: &FaultKind, method: Option<&str>) -> Vec<Fault> {
-    let method = method.map(str::to_owned);
-    let in_service = |service: &str| Fault { service: Some(service.to_owned()), method: method.clone(), ..Fault::always(kind.clone()) };
-    ["graph", "partner-center", "azure"].map(in_service).into()
+/// From now on that comes from every service but the sign-in, in the place of an answer to these methods.
+fn inject(bench: &Bench, kind: &FaultKind, methods: &[&str]) {
+    for service in ["graph", "partner-center", "azure"] {
+        for method in methods {
+            let (service, method) = (Some(service.to_owned()), Some((*method).to_owned()));
+            bench.simulator.fault(Fault { service, method, ..Fault::always(kind.clone()) });
+        }
+    }
 }
 
 async fn bench() -> Bench {
@@ -97,7 +100,7 @@ async fn begin(bench: &Bench, action: &Prepared) -> Result<(), Failure> {
 async fn no_action_takes_another_answer_for_a_success_when_it_reads() {
     let bench = bench().await;
     for (kind, expected) in answers() {
-        anywhere(&kind, Some("GET")).into_iter().for_each(|fault| bench.simulator.fault(fault));
+        inject(&bench, &kind, &["GET"]);
         for (name, with) in calls(&bench) {
             // Graph may refuse a filter, so a 400 is followed by a read without; both are refused here.
             let failure = begin(&bench, &prepare(name, with)).await.unwrap_err();
@@ -119,7 +122,7 @@ async fn no_action_takes_another_answer_for_a_success_when_it_writes() {
             if looks_first(&action) {
                 bench.observe(&action).await;
             }
-            ["POST", "PATCH", "DELETE"].into_iter().flat_map(|it| anywhere(&kind, Some(it))).for_each(|it| bench.simulator.fault(it));
+            inject(&bench, &kind, &["POST", "PATCH", "DELETE"]);
             let failure = bench.perform(&action).await.unwrap_err();
             assert_eq!(failure.kind, expected, "{name}: {kind:?}: {failure}");
             bench.simulator.clear_faults();
@@ -142,7 +145,7 @@ async fn a_token_that_is_not_accepted_is_renewed_once_and_a_missing_second_facto
     let bench = self::bench().await;
     for (name, with) in calls(&bench) {
         let lacking = refused(Some("Unauthorized - MFA required".into()));
-        anywhere(&lacking, None).into_iter().for_each(|fault| bench.simulator.fault(fault));
+        inject(&bench, &lacking, &["GET", "POST", "PATCH", "DELETE"]);
         let before = bench.simulator.counts().requests - bench.simulator.counts().tokens;
         let failure = begin(&bench, &prepare(name, with)).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Rejected, "{name}");
