@@ -120,7 +120,7 @@ async fn answer(store: &Store, library: &Library, guardrails: &Guardrails) {
         let (run, seen) = (foresight::run_of(&new, Some(number), now), json!(alert));
         let alerts = json!([seen]);
         let subject = Subject { playbook, run: &run, alert: Some(alert), seen: &seen, alerts: &alerts };
-        let outlook = Outlook { guardrails, site: &SiteApprovals::default(), answers: &Nothing, approvals: Approvals::Approve };
+        let outlook = Outlook { guardrails, site: &SiteApprovals::default(), holds: &[], answers: &Nothing, approvals: Approvals::Approve };
         let done = foresight::foresee(subject, outlook, &mut Tally::default());
         runs.push(record(store, run, done));
     }

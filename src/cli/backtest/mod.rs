@@ -70,7 +70,7 @@ impl Backtest {
         let refused = library.refused();
         let (guardrails, site) = (Arc::new(desk.config.guardrails.clone()), Arc::new(desk.config.approvals.clone()));
         let holds = match desk.store.holds(None).await {
-            Ok(holds) => Arc::new(holds),
+            Ok(holds) => Arc::from(holds),
             Err(error) => return Exit::unreachable(&error.to_string()),
         };
         let job = Job { library, guardrails, site, holds, approvals: self.approvals.into(), within };

@@ -25,7 +25,7 @@ pub(super) struct Job {
     pub(super) library: Arc<Library>,
     pub(super) guardrails: Arc<Guardrails>,
     pub(super) site: Arc<SiteApprovals>,
-    pub(super) holds: Arc<Vec<Hold>>,
+    pub(super) holds: Arc<[Hold]>,
     pub(super) approvals: Approvals,
     pub(super) within: While,
 }

@@ -53,7 +53,7 @@ async fn replayed(store: &Store, library: &Arc<Library>, (since, until): (&str, 
         library: Arc::clone(library),
         guardrails: Arc::new(serde_json::from_value::<Guardrails>(json!({"without_approval": ["*"]})).unwrap()),
         site: Arc::new(SiteApprovals::default()),
-        holds: Arc::default(),
+        holds: Arc::from([]),
         approvals: Approvals::Approve,
         within: While { since: at(since), until: at(until) },
     };
@@ -110,7 +110,7 @@ async fn record(store: &Store, library: &Library, time: &str, status: &'static s
     let run = foresight::run_of(&new, None, at(time));
     let subject = Subject { playbook, run: &run, alert: None, seen: &Value::Null, alerts: &json!([]) };
     let (guardrails, site) = (Guardrails::default(), SiteApprovals::default());
-    let outlook = Outlook { guardrails: &guardrails, site: &site, answers: &Said(status), approvals: Approvals::Approve, holds: &[] };
+    let outlook = Outlook { guardrails: &guardrails, site: &site, holds: &[], answers: &Said(status), approvals: Approvals::Approve };
     let done = foresight::foresee(subject, outlook, &mut Tally::default());
     for step in done.steps {
         store.record(Change { step: Some(step), ..Change::of(run.clone()) }).await.unwrap();

@@ -148,8 +148,16 @@ impl Driver {
                 return self.wait_for_resumption(it, spot, before, &stopped).await;
             }
             let run = it.begun.id.clone();
-            let heed = self.guardrails.heed(entry, consent.approved_at);
-            let intent = Intent { run, step: record.clone(), attempt, guards, tells: entry.tells, hash, askers, heed };
+            let intent = Intent {
+                run,
+                step: record.clone(),
+                attempt,
+                guards,
+                tells: entry.tells,
+                hash,
+                askers,
+                heed: self.guardrails.heed(entry, consent.approved_at),
+            };
             let held = if failpoints::mistake("skip_intent") { None } else { self.store.intend(intent).await? };
             failpoints::crash("intent_written");
             if held.is_none() {
@@ -161,7 +169,7 @@ impl Driver {
             None => self.perform(it, spot, (record, intent_at), action).await,
             Some(Held::Ended) => Err(LetGo::Taken),
             Some(Held::Exceeded(guard)) => self.hold_or_ask(it, spot, (before, consent), guardrails::exceeded(&guard)).await,
-            Some(Held::OnHold(hold)) => self.hold_or_ask(it, spot, (before, consent), guardrails::on_hold(&hold)).await,
+            Some(Held::OnHold(wanted)) => self.hold_or_ask(it, spot, (before, consent), guardrails::on_hold(&wanted)).await,
             Some(Held::Unapproved) => self.look_again(it, spot, before).await,
             Some(Held::Locked { by }) => self.wait_for_target(it, spot, before, &by).await,
             Some(Held::Stopped { who, reason }) => self.wait_for_resumption(it, spot, before, &Stopped { who, since: None, reason }).await,
