@@ -2,8 +2,12 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::{Action, Context, Done, Failure, entitlement::Place};
+use super::{
+    Action, Context, Done, Failure,
+    entitlement::{self, Place},
+};
 use crate::{
     connections::{CustomerId, EntitlementId, PlanId},
     run::Class,
@@ -30,6 +34,10 @@ impl Action for EntitlementGet {
     const EXAMPLE: &'static str = r#"{ "customer_tenant_id": "11111111-aaaa-4aaa-8aaa-000000000001", "plan_id": "44444444-dddd-4ddd-8ddd-000000000004",
         "entitlement_id": "22222222-bbbb-4bbb-8bbb-000000000002" }"#;
     const CLASS: Class = Class::Read;
+
+    fn shows_at_work(&self, output: &Value) -> Vec<String> {
+        entitlement::at_work(output)
+    }
 
     async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
         let place = Place {
