@@ -74,7 +74,8 @@ enum Command {
     Send(send::Send),
     /// Say what every playbook answers to an alert, and why; for those that match, the plan step by step. Sends nothing.
     Explain(explain::Explain),
-    /// Replay the alerts of the journal through the playbooks on disk: what they would have done, beside what was done. Sends nothing.
+    /// Replay the alerts of the journal and the times of schedules through the playbooks on disk: what they would have done, beside what was
+    /// done. Sends nothing.
     Backtest(backtest::Backtest),
     /// What came, and what became of it.
     #[command(subcommand)]
