@@ -46,7 +46,9 @@ mod tests {
     fn a_table_is_read_where_it_is_named_and_where_a_name_that_is_made_may_be_its() {
         let read = |texts: &[&str]| {
             let mut lookups = Lookups::default();
-            texts.iter().for_each(|text| lookups.add(text));
+            for text in texts {
+                lookups.add(text);
+            }
             ["people", "other"].map(|table| lookups.may_read(table))
         };
         assert_eq!(read(&["lookup(\"people\", 1)"]), [true, false]);
