@@ -188,9 +188,9 @@ fn quarantined(after: &Aftermath) -> Result<(), String> {
     }
 }
 
-/// Two alerts about one subscription, and a slow answer to the first cancellation.
+/// Two alerts about one subscription, and an answer to the first cancellation so slow that the second run comes to it on any machine.
 fn rivals() -> Ordeal {
-    let slow = Fault { path: Some("/cancel".to_owned()), ..Fault::always(FaultKind::Delay { milliseconds: 700 }) };
+    let slow = Fault { path: Some("/cancel".to_owned()), ..Fault::always(FaultKind::Delay { milliseconds: 2_500 }) };
     Ordeal { alerts: Some(Box::new(two_about_the_same)), faults: vec![slow], ..alive(Class::Keyed) }
 }
 
