@@ -59,7 +59,7 @@ fn every_guarantee_has_a_test_that_is_there() {
         let test = &row[1];
         let path = test.split_once("](").and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or_else(|| panic!("{test}: no link"));
         let source = text(path);
-        let tests = ["#[test]", "#[tokio::test", "on_both_buses!(", "on_both! {"].iter().any(|it| source.contains(it));
+        let tests = ["#[test]", "#[tokio::test", "on_both_buses!(", "on_both!(", "on_both! {"].iter().any(|it| source.contains(it));
         assert!(tests || path.ends_with("docs/main.rs"), "`{path}` holds no test, and README says that it shows: {}", row[0]);
         if let Some((name, _)) = test.split_once(" in [") {
             assert!(source.contains(&format!("fn {name}(")), "`{path}` has no test `{name}`");
