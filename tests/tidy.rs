@@ -54,7 +54,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("lsp", "actions adapters app channels config expression lifecycle playbook problem trial"),
     (
         "cli",
-        "actions alert app approval bus config digest duration engine lifecycle lsp mention people playbook problem run store telemetry trial window",
+        "actions adapters alert app approval bus config connections digest duration engine lifecycle lsp mention net people playbook problem run store telemetry trial window",
     ),
 ];
 

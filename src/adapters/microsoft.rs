@@ -96,7 +96,7 @@ fn kind(alert_type: &str) -> String {
 }
 
 /// `VM_AnomalousThing` becomes `vm_anomalous_thing`, `ARMChange` becomes `arm_change`.
-fn snake_case(name: &str) -> String {
+pub(super) fn snake_case(name: &str) -> String {
     let letters: Vec<char> = name.chars().collect();
     let mut snake = String::new();
     for (at, letter) in letters.iter().enumerate() {

@@ -54,6 +54,11 @@ trait Member: DeserializeOwned + JsonSchema + fmt::Debug + Send + Sync + 'static
         None
     }
 
+    /// What of Partner Center's events it takes, and where, if it does.
+    fn callbacks(&self) -> Option<Callbacks> {
+        None
+    }
+
     /// Makes it from its settings. May fail, starts nothing.
     fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part>;
 }
@@ -64,6 +69,15 @@ enum Part {
     Hook(Hook),
     /// It fetches.
     Task(Task),
+}
+
+/// What an adapter wants to be told by Partner Center.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Callbacks {
+    /// The path at which it listens.
+    pub path: String,
+    /// The names of the events.
+    pub events: Vec<String>,
 }
 
 /// What adapters need of the program around them.
@@ -175,6 +189,11 @@ impl AdapterConfig {
     pub fn connection(&self) -> Option<&str> {
         self.member.connection()
     }
+
+    /// What it wants to be told by Partner Center, if it takes that.
+    pub fn callbacks(&self) -> Option<Callbacks> {
+        self.member.callbacks()
+    }
 }
 
 /// A line of the catalog.
@@ -215,12 +234,17 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 /// The object-safe face of a [`Member`].
 trait Build: fmt::Debug + Send + Sync {
     fn connection(&self) -> Option<&str>;
+    fn callbacks(&self) -> Option<Callbacks>;
     fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part>;
 }
 
 impl<M: Member> Build for M {
     fn connection(&self) -> Option<&str> {
         Member::connection(self)
+    }
+
+    fn callbacks(&self) -> Option<Callbacks> {
+        Member::callbacks(self)
     }
 
     fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part> {

@@ -20,6 +20,7 @@ mod schema;
 mod send;
 mod stop_actions;
 mod test;
+mod webhook;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -92,6 +93,9 @@ enum Command {
     /// Messages that are not alerts: look at them, put them on the bus again, or drop them.
     #[command(subcommand)]
     Quarantine(quarantine::Quarantine),
+    /// Where Partner Center sends its events: register it, look at it, and try with a test event whether they arrive.
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     /// Throw the kill switch: no step begins any more that changes anything but what people are told. Works without the store.
     StopActions(stop_actions::Why),
     /// Let steps begin again that wait because the kill switch was thrown.
@@ -169,8 +173,9 @@ impl Command {
             Ok(journal) => journal,
             Err(error) => return Exit::usage(&error.to_string()),
         };
-        // A look makes nothing; only what puts an alert on the embedded bus may make its table.
-        if let Some(journal) = journal.filter(|journal| !matches!(other, Self::Send(_)) && !journal.exists()) {
+        // A look makes nothing; only what puts an alert on the embedded bus, or is given a new refresh token, may make its table.
+        let may_make = matches!(other, Self::Send(_) | Self::Webhook(_));
+        if let Some(journal) = journal.filter(|journal| !may_make && !journal.exists()) {
             return Exit::problem(&format!("there is no journal at `{}` yet; `quell run` makes it", journal.display()));
         }
         let tasks = Tasks::default();
@@ -187,6 +192,7 @@ impl Command {
             Self::Approvals(approvals) => approvals.execute(&desk).await,
             Self::Holds(holds) => holds.execute(&desk).await,
             Self::Quarantine(quarantine) => quarantine.execute(&desk).await,
+            Self::Webhook(webhook) => webhook.execute(&desk).await,
             Self::Audit(audit) => audit.execute(&desk).await,
             Self::Run(_)
             | Self::New(_)

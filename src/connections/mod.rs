@@ -22,6 +22,7 @@ pub use self::{
         ActivityQuery, AlertQuery, AzureEvent, AzureVersions, Customer, CustomerAccess, Deallocation, Disk, Entitlement, EntitlementAt,
         Found, Microsoft, MicrosoftConfig, Operation, Organization, Page, PlanUsage, Relationship, RoleAssignment, RoleAssignmentId,
         Subscription, Suspension, Usage, User, UserName, VirtualMachine, VirtualMachineId,
+        Registration, TestEvent,
     },
 };
 

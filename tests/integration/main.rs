@@ -59,4 +59,5 @@ mod shipped;
 mod signals;
 mod spine;
 mod trial;
+mod webhook;
 mod world;

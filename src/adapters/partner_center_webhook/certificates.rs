@@ -32,11 +32,12 @@ pub(super) enum NoCertificate {
 
 #[derive(Clone)]
 struct Kept {
+    since: Instant,
     until: Instant,
     file: Result<Vec<u8>, NoCertificate>,
 }
 
-/// Certificates change by replacing the file at their address, and an hour of refused callbacks is within the sender's patience.
+/// Certificates change by replacing the file at their address. A callback that the old one does not fit has it fetched again sooner.
 const KEEP: Duration = Duration::from_hours(1);
 
 /// What failed is not asked again at once, whoever insists.
@@ -87,8 +88,28 @@ impl Certificates {
             (Err(NoCertificate::Unavailable(_)), Some(before)) => (Ok(before), KEEP_FAILURE),
             (failure, _) => (failure, KEEP_FAILURE),
         };
-        self.keep(address, Kept { until: now + keep, file: file.clone() }, now);
+        self.keep(address, Kept { since: now, until: now + keep, file: file.clone() }, now);
         file
+    }
+
+    /// Another file at an address whose file was found not to fit, if there is one now. Strangers can send what does not fit, so a
+    /// fresh file is not asked for again.
+    pub(super) async fn replaced(&self, address: &str, unfit: &[u8], now: Instant) -> Option<Vec<u8>> {
+        let url = self.allowed(address)?;
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(address).cloned()?;
+        if let Some(newer) = kept.file.as_ref().ok().filter(|file| *file != unfit) {
+            return Some(newer.clone());
+        }
+        if now < kept.since + KEEP_FAILURE || self.fetches.take(now).is_err() {
+            return None;
+        }
+        let newer = self.fetch(url).await.ok();
+        let renewed = match &newer {
+            Some(file) => Kept { since: now, until: now + KEEP, file: Ok(file.clone()) },
+            None => Kept { since: now, ..kept },
+        };
+        self.keep(address, renewed, now);
+        newer.filter(|file| file != unfit)
     }
 
     /// Text against text: what follows an allowed address is one file name, so there is no room for another host, a user, a port,
@@ -160,5 +181,24 @@ mod tests {
         assert_eq!(simulator.ledger().len(), 3, "not asked for at each callback");
         let unknown = certificates.get(&address.replace("pcnotifications", "other"), begin).await;
         assert!(matches!(unknown, Err(NoCertificate::Unavailable(_))));
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_was_replaced_is_fetched_as_soon_as_the_old_one_does_not_fit_but_not_at_each_callback() {
+        let simulator = Simulator::start(Options::default()).await.unwrap();
+        let bench = Bench::new().await;
+        let certificates = Certificates::new(&[format!("{}/cert/", simulator.url())], bench.around.net.clone()).unwrap();
+        let (address, begin) = (simulator.certificate_url(), Instant::now());
+        simulator.fault(serde_json::from_str(r#"{"service": "cert", "kind": "status", "status": 200, "body": "the old one"}"#).unwrap());
+        let old = certificates.get(&address, begin).await.unwrap();
+        simulator.clear_faults();
+        let after = |seconds| begin + Duration::from_secs(seconds);
+        assert_eq!(certificates.replaced(&address, &old, after(10)).await, None);
+        assert_eq!(simulator.ledger().len(), 1);
+        let new = certificates.replaced(&address, &old, after(31)).await.unwrap();
+        assert_eq!(certificates.get(&address, after(32)).await.unwrap(), new);
+        assert_eq!(certificates.replaced(&address, &old, after(33)).await, Some(new.clone()), "who still has the old one");
+        assert_eq!(certificates.replaced(&address, &new, after(34)).await, None);
+        assert_eq!(simulator.ledger().len(), 2);
     }
 }

@@ -27,7 +27,7 @@ use self::{
     signature::Signers,
 };
 use super::{
-    Member, Part, Surroundings,
+    Callbacks, Member, Part, Surroundings,
     hook::{DEFAULT_MAX_BODY, Delivered, Hook, Limits, Rate, Receiver, Refusal, Taken, parse},
     inlet::Inlet,
     microsoft,
@@ -48,6 +48,11 @@ pub(super) struct PartnerCenterWebhook {
     path: Text,
     /// Which connection of type `microsoft` alerts are read through.
     connection: String,
+    /// Events that become alerts as they are, beside fraud, of which the alerts are read from Graph, and tests: for instance
+    /// `usagerecords-thresholdExceeded` or `granular-admin-relationship-terminated`. Their kind is their name in snake case. They
+    /// may have been meant for another partner, so such an alert names no customer and its confidence is low.
+    #[serde(default)]
+    events: Vec<String>,
     /// Below which addresses the signing certificates are.
     #[serde(default = "documented_urls")]
     certificate_urls: Vec<String>,
@@ -75,8 +80,16 @@ struct Taker {
     certificates: Certificates,
     signers: Signers,
     microsoft: Arc<Microsoft>,
+    /// In lower case.
+    events: Vec<String>,
     inlet: Inlet,
 }
+
+/// It says that there are alerts of a subscription.
+const FRAUD: &str = "azure-fraud-event-detected";
+
+/// It is sent because somebody asked for it.
+const TEST: &str = "test-created";
 
 /// A subscription has a handful of alerts; but Graph may refuse to filter, and then these are the pages of all customers.
 const MOST_PAGES: usize = 1_000;
@@ -90,6 +103,11 @@ impl Member for PartnerCenterWebhook {
         Some(&self.connection)
     }
 
+    fn callbacks(&self) -> Option<Callbacks> {
+        let events = [FRAUD, TEST].iter().map(|&event| event.to_owned()).chain(self.events.iter().cloned());
+        Some(Callbacks { path: self.path.0.clone(), events: events.collect() })
+    }
+
     fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part> {
         let path = checked_path(&self.path.0)?;
         let taker = Taker {
@@ -100,6 +118,7 @@ impl Member for PartnerCenterWebhook {
                 organization: self.organization.clone(),
             },
             microsoft: connection(&self.connection, &around.connections)?,
+            events: self.events.iter().map(|event| event.to_lowercase()).collect(),
             inlet: inlet.clone(),
         };
         let limits = Limits { max_body: DEFAULT_MAX_BODY, rate: self.rate };
@@ -131,8 +150,13 @@ impl Receiver for Taker {
                 Err(NoCertificate::Refused(detail)) => return Err(refused(detail)),
                 Err(NoCertificate::Unavailable(detail)) => return Err(Refusal::unavailable(detail)),
             };
-            self.signers.check(&certificate, &proof.signature, &delivered.body, delivered.now).map_err(refused)?;
-            Ok(None)
+            let check = |certificate: &[u8]| self.signers.check(certificate, &proof.signature, &delivered.body, delivered.now);
+            let Err(detail) = check(&certificate) else { return Ok(None) };
+            // It may have been replaced at its address since it was fetched.
+            match self.certificates.replaced(proof.certificate_url, &certificate, Instant::now()).await {
+                Some(newer) => check(&newer).map(|()| None).map_err(refused),
+                None => Err(refused(detail)),
+            }
         })
     }
 
@@ -153,8 +177,9 @@ impl Taker {
             return Err(Refusal::bad_request("not_an_event", "`EventName` is missing or not a text"));
         };
         match name.to_lowercase().as_str() {
-            "azure-fraud-event-detected" => self.look(&event, delivered.now).await,
-            "test-created" => self.test(&event, delivered).await,
+            FRAUD => self.look(&event, delivered.now).await,
+            TEST => self.test(&event, delivered).await,
+            other if self.events.iter().any(|wanted| wanted == other) => self.tell(name, &event, delivered).await,
             // There are dozens of events, and new ones come without notice; whoever asked for them wants them to succeed.
             _ => Ok(Taken { status: StatusCode::OK, body: json!({"ignored": name}) }),
         }
@@ -205,12 +230,33 @@ impl Taker {
     /// A test that the partner asked for becomes an alert, so that it can be followed all the way.
     async fn test(&self, event: &Map<String, Value>, delivered: &Delivered) -> Result<Taken, Refusal> {
         let correlation = field(event, "ResourceUri").and_then(|uri| Uuid::try_parse(uri.rsplit('/').next()?).ok());
-        let id = correlation.map_or_else(|| id_from_bytes(&self.inlet.source, &delivered.body), |id| id.to_string());
+        let fields = json!({"kind": "test", "is_test": true, "title": "Test event of Partner Center"});
+        self.pass(fields, correlation.map(|id| id.to_string()), event, delivered).await
+    }
+
+    /// An event that the site wants to hear of. What it names is in `raw` alone, so that no playbook acts on it unread.
+    async fn tell(&self, name: &str, event: &Map<String, Value>, delivered: &Delivered) -> Result<Taken, Refusal> {
+        let fields = json!({"kind": microsoft::snake_case(name), "confidence": "low", "title": format!("Partner Center tells of {name}")});
+        self.pass(fields, None, event, delivered).await
+    }
+
+    async fn pass(
+        &self,
+        mut fields: Value,
+        id: Option<String>,
+        event: &Map<String, Value>,
+        delivered: &Delivered,
+    ) -> Result<Taken, Refusal> {
+        // The same event sent again has the same bytes.
+        let id = id.unwrap_or_else(|| id_from_bytes(&self.inlet.source, &delivered.body));
         let detected_at = field(event, "ResourceChangeUtcDate").and_then(|it| it.parse().ok()).unwrap_or(delivered.now);
-        let fields = json!({
-            "id": id, "source": self.inlet.source, "kind": "test", "severity": "informational", "is_test": true,
-            "title": "Test event of Partner Center", "detected_at": detected_at, "received_at": delivered.now, "raw": event,
+        let common = json!({
+            "id": id, "source": self.inlet.source, "severity": "informational", "detected_at": detected_at,
+            "received_at": delivered.now, "raw": event,
         });
+        if let (Some(fields), Value::Object(common)) = (fields.as_object_mut(), common) {
+            fields.extend(common);
+        }
         let alert: Alert = serde_json::from_value(fields).map_err(|error| Refusal::bad_request("not_an_event", error.to_string()))?;
         let message = self.inlet.pack(alert, delivered.now);
         self.publish(vec![message.map_err(|malformed| Refusal::bad_request("not_an_event", malformed.to_string()))?]).await?;

@@ -17,6 +17,12 @@ pub(super) const CHALLENGE: &str = "Signature realm=\"quell\"";
 impl<'a> Proof<'a> {
     /// Reads what must be there, and refuses what does not agree with itself.
     pub(super) fn read(headers: &'a HeaderMap) -> Result<Self, Refusal> {
+        for name in ["authorization", "x-ms-signature", "x-ms-certificate-url", "x-ms-signature-algorithm"] {
+            // Whoever reads the first of two may be before whoever reads the last.
+            if headers.get_all(name).iter().nth(1).is_some() {
+                return Err(Refusal::bad_request("ambiguous_header", format!("`{name}` is there more than once")));
+            }
+        }
         let text = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
         let required =
             |name: &'static str| text(name).ok_or_else(|| Refusal::bad_request("missing_header", format!("`{name}` is missing")));

@@ -34,7 +34,7 @@ impl Signers {
         // The documented names are of hosts, so a certificate for something else, such as code, is not one of these.
         let usage = KeyUsage::server_auth();
         let chain = end_entity.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &self.roots, &intermediates, at, usage, None, None);
-        chain.map_err(|error| format!("the certificate's chain is not good: {error:?}"))?;
+        chain.map_err(|error| format!("the certificate's chain is not good: {error:?}{}", advice(&error)))?;
         let is_over_body = end_entity.verify_signature(RSA_PKCS1_2048_8192_SHA256, body, signature);
         is_over_body.map_err(|error| format!("the signature is not over this body with this certificate: {error:?}"))
     }
@@ -54,6 +54,17 @@ impl Signers {
         let mut organizations = name.iter_organization();
         let is_ours = organizations.next().and_then(|it| it.as_str().ok()).is_some_and(|it| it == self.organization);
         is_ours && organizations.next().is_none()
+    }
+}
+
+/// The signer's file holds no other certificate than its own.
+fn advice(error: &webpki::Error) -> &'static str {
+    match error {
+        webpki::Error::UnknownIssuer => {
+            "; put the certificate that issued it under `certificate_intermediates`, if a root of yours issued that"
+        }
+        // There are dozens of reasons, which speak for themselves.
+        _ => "",
     }
 }
 

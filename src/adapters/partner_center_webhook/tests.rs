@@ -2,14 +2,16 @@
 
 use std::fs;
 
+use axum::http::HeaderMap;
 use quell_simulator::{AlertSeed, Event, Fault, Notify, Options, Placement, Simulator, Tamper};
 use serde_json::{Value, json};
 
 use super::{
     super::testing::{Bench, hook, serve_hook},
+    proof::Proof,
     subscription_in,
 };
-use crate::alert::Status;
+use crate::alert::{Confidence, Status};
 
 struct Scene {
     simulator: Simulator,
@@ -222,6 +224,32 @@ async fn an_event_without_a_subscription_is_refused_and_an_unknown_one_is_ignore
     assert_eq!(scene.deliver(Event { raw_body: Some(" ".repeat(65 * 1024)), ..Event::default() }).await, 413);
     assert_eq!(scene.requests(), 1, "nothing but the certificate was fetched");
     assert_eq!(scene.bench.bus.alerts().len(), 1);
+}
+
+#[tokio::test]
+async fn events_that_the_site_asks_for_become_alerts_on_which_nothing_destructive_can_be_done() {
+    let scene = Scene::with(|settings, _| settings["events"] = json!(["usagerecords-thresholdExceeded"])).await;
+    let event =
+        Event { name: "UsageRecords-ThresholdExceeded".to_owned(), date: Some("2026-03-02T08:00:00+00:00".to_owned()), ..Event::default() };
+    assert_eq!(scene.deliver(event.clone()).await, 200);
+    assert_eq!(scene.deliver(event).await, 200);
+    let alerts = scene.bench.bus.alerts();
+    let alert = &alerts[0];
+    assert_eq!((alert.kind.as_str(), alert.is_test), ("usage_records_threshold_exceeded", false));
+    assert_eq!((alert.confidence, alert.customer_tenant_id.as_str(), alert.subscription_id.as_str()), (Confidence::Low, "", ""));
+    assert_eq!(alert.dedup_key(), alerts[1].dedup_key(), "a replay is recognised");
+    assert_eq!(scene.deliver(Event { name: "invoice-ready".to_owned(), ..Event::default() }).await, 200);
+    assert_eq!(scene.bench.bus.messages().len(), 2);
+}
+
+#[test]
+fn a_header_that_is_there_twice_is_refused() {
+    for name in ["x-ms-certificate-url", "x-ms-signature-algorithm", "authorization", "x-ms-signature"] {
+        let mut headers = HeaderMap::new();
+        headers.append(name, "a".parse().unwrap());
+        headers.append(name, "a".parse().unwrap());
+        assert_eq!(Proof::read(&headers).err().map(|it| it.code), Some("ambiguous_header"), "{name}");
+    }
 }
 
 #[tokio::test]

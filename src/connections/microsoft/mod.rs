@@ -11,6 +11,7 @@ mod partner_center;
 mod recent;
 mod refusal;
 mod spending;
+mod registration;
 mod tokens;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use self::{
     directory::{User, UserName},
     partner_center::{Entitlement, EntitlementAt, Found, Subscription, Suspension},
     spending::{PlanUsage, Usage},
+    registration::{Registration, TestEvent},
 };
 
 use self::{
@@ -109,6 +111,7 @@ pub struct Microsoft {
     azure: Base,
     azure_versions: AzureVersions,
     recent: Recent,
+    webhooks: Base,
 }
 
 /// An `http` or `https` URL to which a path can be added.
@@ -118,16 +121,18 @@ struct Base(Url);
 impl Microsoft {
     pub(super) fn build(name: &str, config: &MicrosoftConfig, net: &Net, keeper: &Arc<dyn Keeper>, tasks: &Tasks) -> Result<Self, String> {
         let graph = Base::parse("graph_url", &config.graph_url)?;
+        let partner_center = Base::parse("partner_center_url", &config.partner_center_url)?;
         Ok(Self {
             name: name.to_owned(),
             net: net.clone(),
             tokens: Tokens::build(name, config, net, keeper, tasks)?,
             graph: Base(graph.with([config.graph_version.0.as_str()])),
-            partner_center: Base(Base::parse("partner_center_url", &config.partner_center_url)?.with(["v1"])),
             directory: Base(graph.with(["v1.0"])),
             azure: Base::parse("azure_url", &config.azure_url)?,
             azure_versions: config.azure_versions.clone(),
             recent: Recent::default(),
+            webhooks: Base(partner_center.with(["webhooks", "v1", "registration"])),
+            partner_center: Base(partner_center.with(["v1"])),
         })
     }
 

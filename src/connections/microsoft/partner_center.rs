@@ -270,6 +270,7 @@ impl Entitlement {
     }
 }
 
+/// A request as Partner Center wants it.
 pub(super) fn request(method: Method, url: Url, request_id: Uuid) -> Request {
     Request::new(method, url)
         .header("Accept", "application/json")
