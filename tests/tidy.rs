@@ -63,7 +63,7 @@ const MAY_USE: &[(&str, &str)] = &[
 const FAMILIES: &[(&str, &[&str])] = &[
     ("actions", &["mod", "alert", "answers", "azure", "contract", "entitlement", "entra", "pattern", "plan"]),
     ("channels", &["mod", "contract", "notice"]),
-    ("adapters", &["mod", "inlet", "mapping", "microsoft", "settings", "task", "testing"]),
+    ("adapters", &["mod", "feed", "inlet", "mapping", "microsoft", "review", "seen", "settings", "task", "testing"]),
 ];
 
 /// A file longer than this wants to be two.

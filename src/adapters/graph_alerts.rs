@@ -1,21 +1,22 @@
 //! `graph_alerts`: asks Microsoft Graph for the partner's security alerts again and again.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::{
     Member, Part, Surroundings,
     inlet::Inlet,
     microsoft,
+    review::Review,
+    seen::{Seen, Unseen},
     settings::{Every, connection},
     task::{At, Fetched, Source, Task, Trouble},
 };
 use crate::{
-    bus::{BoxFuture, Message},
+    bus::BoxFuture,
     connections::{AlertQuery, Failure, Microsoft, Page},
     duration::Span,
 };
@@ -31,28 +32,21 @@ pub(super) struct GraphAlerts {
     /// How far back each listing reaches, so that late changes and late arrivals are seen.
     #[serde(default = "a_week")]
     lookback: Span,
+    /// How far back the very first listing reaches, if that is further than `lookback`: write `400d` to see what was left open before.
+    backfill: Option<Span>,
+    /// Alerts that were detected longer than this before the very first listing wait in the quarantine, with the reason `review`, until
+    /// a person releases them: no playbook acts on what somebody may have dealt with already.
+    #[serde(default = "a_day")]
+    review_after: Span,
 }
 
 struct Listing {
     microsoft: Arc<Microsoft>,
     lookback: SignedDuration,
+    backfill: SignedDuration,
     inlet: Inlet,
+    review: Review,
 }
-
-/// What is remembered between rounds. Losing it is harmless: what comes again is recognised by its dedup key.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct Position {
-    /// When the last whole round began.
-    listed_at: Option<Timestamp>,
-    /// Alerts of the last whole round and their states.
-    seen: BTreeMap<String, String>,
-    /// Alerts of this round so far.
-    listed: BTreeMap<String, String>,
-}
-
-/// More open alerts than any partner has in a week; what is beyond is published again, which is harmless.
-const MOST_REMEMBERED: usize = 10_000;
 
 impl Member for GraphAlerts {
     const TYPE: &'static str = "graph_alerts";
@@ -65,23 +59,44 @@ impl Member for GraphAlerts {
 
     fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part> {
         let microsoft = connection(&self.connection, &around.connections)?;
-        let listing = Listing { microsoft, lookback: self.lookback.signed(), inlet: inlet.clone() };
+        let lookback = self.lookback.signed();
+        let backfill = self.backfill.as_ref().map_or(lookback, |span| span.signed()).max(lookback);
+        let review = Review::new(self.review_after.signed(), &inlet, around);
+        let listing = Listing { microsoft, lookback, backfill, inlet: inlet.clone(), review };
         Ok(Part::Task(Task::new(self.every.0, inlet, around, listing)))
     }
 }
 
 impl Source for Listing {
+    fn tenant(&self) -> Option<&Microsoft> {
+        Some(&self.microsoft)
+    }
+
     fn fetch<'a>(&'a self, position: &'a mut Option<String>, at: At<'a>) -> BoxFuture<'a, Result<Fetched, Trouble>> {
         Box::pin(async move {
-            let mut known = position.as_deref().map(Position::read).unwrap_or_default();
-            let Page { alerts, next } = if let Some(next) = at.page {
-                self.microsoft.next_page(next).await?
-            } else {
-                known.listed.clear();
-                let since = since(&known, at.now, self.lookback);
-                self.microsoft.list_alerts(&AlertQuery { since, ..AlertQuery::default() }).await?
+            let mut known = Seen::read(position.as_deref());
+            if at.page.is_none() {
+                known.begin(at.now);
+            }
+            let since = self.since(&known, at.now);
+            let Page { alerts, next } = match at.page {
+                Some(next) => self.microsoft.next_page(next).await?,
+                None => self.microsoft.list_alerts(&AlertQuery { since, ..AlertQuery::default() }).await?,
             };
-            let messages = known.unseen(&alerts, &self.inlet, at.now);
+            let (mut messages, mut old) = (Vec::new(), Vec::new());
+            for raw in &alerts {
+                let read = microsoft::alert(raw, &self.inlet.source, at.now);
+                // Which properties the service filters by is not documented. Where it refuses to, everything is listed and filtered here.
+                if read.as_ref().is_ok_and(|alert| since.is_some_and(|since| alert.detected_at < since)) {
+                    continue;
+                }
+                match known.unseen(raw, read, &self.inlet, at.now) {
+                    Some(Unseen::Alert(alert, _)) if known.was_old(&alert, self.review.after) => old.push(*alert),
+                    Some(Unseen::Alert(_, message) | Unseen::Unreadable(message)) => messages.push(message),
+                    None => {}
+                }
+            }
+            self.review.hold(old, at.now).await?;
             if next.is_none() {
                 known.finish(at.now);
             }
@@ -91,47 +106,11 @@ impl Source for Listing {
     }
 }
 
-/// Reaches back from the last whole round, so that a long standstill leaves no gap.
-fn since(known: &Position, now: Timestamp, lookback: SignedDuration) -> Option<Timestamp> {
-    let from = known.listed_at.map_or(now, |listed_at| listed_at.min(now));
-    from.checked_sub(lookback).ok()
-}
-
-impl Position {
-    fn read(text: &str) -> Self {
-        serde_json::from_str(text).unwrap_or_default()
-    }
-
-    fn write(&self) -> String {
-        // Texts and times always serialise.
-        serde_json::to_string(self).unwrap_or_default()
-    }
-
-    /// The alerts of a page in states that were not seen, as messages.
-    fn unseen(&mut self, alerts: &[Value], inlet: &Inlet, now: Timestamp) -> Vec<Message> {
-        let mut messages = Vec::new();
-        for raw in alerts {
-            let packed = microsoft::alert(raw, &inlet.source, now).and_then(|alert| {
-                let (id, revision) = (alert.id.clone(), alert.revision.clone());
-                inlet.pack(alert, now).map(|message| (id, revision, message)).map_err(|malformed| malformed.to_string())
-            });
-            let (id, revision, message) = packed.unwrap_or_else(|reason| {
-                let message = inlet.pack_unreadable(raw, &reason);
-                (message.key.clone(), String::new(), message)
-            });
-            // A listing that changes while it is read may name an alert twice.
-            let is_known = self.seen.get(&id) == Some(&revision) || self.listed.get(&id) == Some(&revision);
-            self.listed.insert(id, revision);
-            if !is_known {
-                messages.push(message);
-            }
-        }
-        messages
-    }
-
-    fn finish(&mut self, now: Timestamp) {
-        self.seen = std::mem::take(&mut self.listed).into_iter().take(MOST_REMEMBERED).collect();
-        self.listed_at = Some(now);
+impl Listing {
+    /// Reaches back from the last whole round, so that a long standstill leaves no gap.
+    fn since(&self, known: &Seen, now: Timestamp) -> Option<Timestamp> {
+        let reach = if known.is_first() { self.backfill } else { self.lookback };
+        known.listed_at.map_or(now, |listed_at| listed_at.min(now)).checked_sub(reach).ok()
     }
 }
 
@@ -144,6 +123,11 @@ impl From<Failure> for Trouble {
 /// Longer than the response time that Microsoft measures, and than a weekend.
 fn a_week() -> Span {
     Span(Duration::from_hours(7 * 24))
+}
+
+/// What is open for longer has most likely been looked at by somebody.
+fn a_day() -> Span {
+    Span(Duration::from_hours(24))
 }
 
 #[cfg(test)]
@@ -207,14 +191,123 @@ mod tests {
         assert_eq!(task.round().await.unwrap_err().retry_after, Some(Duration::from_secs(37)));
     }
 
-    #[test]
-    fn a_listing_reaches_back_from_the_last_whole_round() {
+    async fn scene_with(odd_pages: bool, more: serde_json::Value) -> (Simulator, Bench, Task) {
+        let simulator = Simulator::start(Options { notify: false, page_size: 2, odd_pages, ..Options::default() }).await.unwrap();
+        let bench = Bench::with(&simulator).await;
+        let mut settings = json!({"name": "graph", "type": "graph_alerts", "every": "60s", "connection": "contoso"});
+        settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let task = task(settings, &bench.around);
+        (simulator, bench, task)
+    }
+
+    fn find_old(simulator: &Simulator, days: i64, status: &str) -> String {
+        let detected = Some(Timestamp::now() - SignedDuration::from_hours(24 * days));
+        simulator.add_alert(AlertSeed { detected, status: status.to_owned(), notify: Notify::No, ..AlertSeed::default() })
+    }
+
+    async fn held(bench: &Bench) -> Vec<String> {
+        let rows = bench.around.store.quarantine(true, 100).await.unwrap();
+        assert!(rows.iter().all(|row| row.reason == "review"));
+        rows.iter().map(|row| crate::alert::Alert::from_event(&row.body).unwrap().id).collect()
+    }
+
+    #[tokio::test]
+    async fn an_empty_page_before_others_and_an_alert_on_two_pages_mislead_nobody() {
+        let (simulator, bench, task) = scene_with(true, json!({})).await;
+        for customer in 0..5 {
+            find(&simulator, customer);
+        }
+        assert_eq!(task.round().await.unwrap(), 5);
+        assert_eq!(bench.bus.alerts().len(), 5);
+        assert_eq!(task.round().await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_link_to_another_host_is_not_followed_and_nothing_is_remembered() {
+        let (simulator, bench, task) = scene_with(false, json!({})).await;
+        find(&simulator, 0);
+        for link in ["https://graph.microsoft.com.evil.example/beta/security/partner/securityAlerts?$skiptoken=x", "http://127.0.0.1:1/x"] {
+            let body = json!({"value": [], "@odata.nextLink": link});
+            simulator.fault(serde_json::from_value(json!({"service": "graph", "kind": "status", "status": 200, "body": body})).unwrap());
+            assert!(task.round().await.unwrap_err().message.contains("leads elsewhere"), "{link}");
+            simulator.clear_faults();
+        }
+        assert_eq!(task.round().await.unwrap(), 1);
+        assert_eq!(bench.bus.alerts().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn where_the_service_refuses_to_filter_it_is_done_here() {
+        let (simulator, bench, task) = scene_with(false, json!({})).await;
+        let refuses = json!({"service": "graph", "path": "filter", "kind": "status", "status": 400});
+        simulator.fault(serde_json::from_value(refuses).unwrap());
+        find_old(&simulator, 300, "active");
+        let fresh = find(&simulator, 0);
+        assert_eq!(task.round().await.unwrap(), 1);
+        assert_eq!(bench.bus.alerts()[0].id, fresh);
+        assert!(held(&bench).await.is_empty(), "it was not asked for");
+    }
+
+    #[tokio::test]
+    async fn what_is_old_at_the_first_listing_waits_for_a_person_once_and_what_comes_later_does_not() {
+        let (simulator, bench, task) = scene_with(false, json!({"backfill": "400d"})).await;
+        let old: Vec<_> = [300, 3].map(|days| find_old(&simulator, days, "active")).into();
+        find_old(&simulator, 200, "resolved");
+        let fresh = find(&simulator, 0);
+        bench.bus.refuse(true);
+        assert!(task.round().await.is_err());
+        bench.bus.refuse(false);
+        assert_eq!(task.round().await.unwrap(), 1);
+        assert_eq!(bench.bus.alerts()[0].id, fresh);
+        let mut waiting = held(&bench).await;
+        waiting.reverse();
+        assert_eq!(waiting, old, "though the round was repeated, and what is resolved needs nobody");
+
+        // Somebody works on the old one, which is no reason for a playbook to begin.
+        assert!(simulator.set_alert_status(&old[1], "investigating", None));
+        assert_eq!(task.round().await.unwrap(), 0);
+        assert_eq!(held(&bench).await.len(), 3);
+        find(&simulator, 1);
+        assert_eq!(task.round().await.unwrap(), 1);
+        let lag = bench.metric("quell_poll_lag_seconds{adapter=\"graph\"}").unwrap();
+        assert!(lag.parse::<f64>().unwrap() < 60.0, "{lag}");
+    }
+
+    #[tokio::test]
+    async fn what_one_poll_is_told_of_pace_holds_for_the_tenant() {
+        let (simulator, bench, task) = scene_with(false, json!({})).await;
+        let microsoft = bench.around.connections.named("contoso").unwrap();
+        let busy = json!({"service": "graph", "kind": "status", "status": 429, "retry_after": "37"});
+        simulator.fault(serde_json::from_value(busy).unwrap());
+        let stop = crate::lifecycle::Stop::default();
+        let watched = async {
+            while microsoft.wants_quiet(std::time::Instant::now()).is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            stop.request();
+        };
+        tokio::join!(task.run(stop.clone()), watched);
+        assert!(microsoft.wants_quiet(std::time::Instant::now()).unwrap() > Duration::from_secs(30));
+    }
+
+    #[tokio::test]
+    async fn a_listing_reaches_back_from_the_last_whole_round() {
+        let (_simulator, bench, _task) = scene().await;
+        let inlet = Inlet::new("graph", "graph", &bench.around);
+        let listing = Listing {
+            microsoft: bench.around.connections.named("contoso").unwrap(),
+            lookback: a_week().signed(),
+            backfill: SignedDuration::from_hours(24 * 30),
+            review: Review::new(a_day().signed(), &inlet, &bench.around),
+            inlet,
+        };
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let since = |listed_at: Option<&str>, now: &str| {
-            let known = Position { listed_at: listed_at.map(at), ..Position::default() };
-            since(&known, at(now), a_week().signed()).unwrap().to_string()
+            let mut known = Seen::default();
+            known.listed_at = listed_at.map(at);
+            listing.since(&known, at(now)).unwrap().to_string()
         };
-        assert_eq!(since(None, "2026-03-09T00:00:00Z"), "2026-03-02T00:00:00Z");
+        assert_eq!(since(None, "2026-03-31T00:00:00Z"), "2026-03-01T00:00:00Z");
         assert_eq!(since(Some("2026-02-09T00:00:00Z"), "2026-03-09T00:00:00Z"), "2026-02-02T00:00:00Z");
         assert_eq!(since(Some("2036-01-01T00:00:00Z"), "2026-03-09T00:00:00Z"), "2026-03-02T00:00:00Z");
     }

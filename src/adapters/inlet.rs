@@ -53,6 +53,14 @@ impl Inlet {
         Message { key, body }
     }
 
+    /// Bytes that cannot be made an alert, as they came; on the bus they are set aside for a person.
+    pub(super) fn pack_bytes(&self, body: Vec<u8>, reason: &str) -> Message {
+        warn!(adapter = self.adapter, reason, "message of {} is no alert and goes to the quarantine: {reason}", self.adapter);
+        // What is an alert in our form, and not by this adapter's map, is nobody's word for being one of another source.
+        let body = if Alert::from_event(&body).is_ok() { [b"refused: ".as_slice(), &body].concat() } else { body };
+        Message { key: id_from_bytes(&self.source, &body), body }
+    }
+
     /// Puts messages on the bus. All of them are durable when this succeeds; some may be when it fails, and a repeat is recognised.
     pub(super) async fn publish(&self, messages: Vec<Message>) -> Result<(), PublishError> {
         let confirmations = stream::iter(messages).map(|message| self.bus.publish(message));

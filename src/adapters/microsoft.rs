@@ -158,6 +158,12 @@ fn is_true(value: Option<&Value>) -> bool {
     }
 }
 
+/// A member of an object, whatever its case: Partner Center's documents show it in one and its answers in another.
+pub(super) fn named<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
+    let fields = object.as_object()?;
+    fields.get(name).or_else(|| fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
+}
+
 fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     object.get(name)?.as_str()
 }

@@ -1,8 +1,13 @@
 //! Adapters: they turn what a source says into alerts on the bus. One file for each, each listed in [`CATALOG`].
 //!
-//! A member knows one source: how a request is checked and read ([`hook`]), or how a page is fetched ([`task`]). What is common
+//! A member knows one source: how a request is checked and read ([`hook`]), or how a page is fetched ([`task`]), or
+//! what a connection brings ([`feed`]). What is common
 //! is not in it: normalising and publishing ([`inlet`]), limits and answers ([`hook`]), pace, backoff and cursors ([`task`]).
 
+mod amqp;
+mod audit_records;
+mod feed;
+mod fraud_events;
 mod graph_alerts;
 mod hook;
 mod inlet;
@@ -10,10 +15,13 @@ mod mapping;
 mod microsoft;
 mod partner_center_webhook;
 mod poll;
+mod review;
+mod seen;
 mod settings;
 mod task;
 #[cfg(test)]
 pub(crate) mod testing;
+mod usage_thresholds;
 mod webhook;
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -23,6 +31,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 pub use self::{
+    feed::Feed,
     hook::{Hook, Refusal},
     microsoft::kinds,
     task::Task,
@@ -36,8 +45,12 @@ use crate::{
 pub const CATALOG: &[Entry] = &[
     Entry::of::<partner_center_webhook::PartnerCenterWebhook>(),
     Entry::of::<graph_alerts::GraphAlerts>(),
+    Entry::of::<fraud_events::FraudEvents>(),
+    Entry::of::<audit_records::AuditRecords>(),
+    Entry::of::<usage_thresholds::UsageThresholds>(),
     Entry::of::<webhook::Webhook>(),
     Entry::of::<poll::Poll>(),
+    Entry::of::<amqp::Amqp>(),
 ];
 
 /// One type of adapter. The implementing type is its settings, as written in `quell.yaml`.
@@ -69,6 +82,8 @@ enum Part {
     Hook(Hook),
     /// It fetches.
     Task(Task),
+    /// It is sent messages over a connection of its own.
+    Feed(Feed),
 }
 
 /// What an adapter wants to be told by Partner Center.
@@ -113,6 +128,8 @@ pub struct Adapter {
     pub hook: Option<Hook>,
     /// Fetches, if it is a poll.
     pub task: Option<Task>,
+    /// Receives, if it is sent messages.
+    pub feed: Option<Feed>,
 }
 
 /// An adapter cannot be used as configured.
@@ -175,14 +192,17 @@ impl AdapterConfig {
     fn build(&self, around: &Surroundings, taken: &mut Taken) -> anyhow::Result<Adapter> {
         let name = self.name.clone();
         anyhow::ensure!(taken.names.insert(name.clone()), "`name` is taken by an adapter before it; names are unique");
+        let mut adapter = Adapter { name: name.clone(), hook: None, task: None, feed: None };
         match self.member.build(Inlet::new(&name, &self.source, around), around)? {
             Part::Hook(hook) => {
                 let fresh = taken.paths.insert(hook.path.clone());
                 anyhow::ensure!(fresh, "`path` is taken by an adapter before it; each webhook needs its own");
-                Ok(Adapter { name, hook: Some(hook), task: None })
+                adapter.hook = Some(hook);
             }
-            Part::Task(task) => Ok(Adapter { name, hook: None, task: Some(task) }),
+            Part::Task(task) => adapter.task = Some(task),
+            Part::Feed(feed) => adapter.feed = Some(feed),
         }
+        Ok(adapter)
     }
 
     /// The connection that it reads through: work on its alerts goes through the same.

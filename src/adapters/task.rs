@@ -2,14 +2,20 @@
 //!
 //! The cursor moves only after everything before it is on the bus, so a crash or a fault anywhere repeats but never skips.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use tracing::{Instrument, info_span};
 
 use super::{Surroundings, inlet::Inlet};
 use crate::{
+    alert::Alert,
     bus::{BoxFuture, Message},
+    connections::Microsoft,
     failpoints,
     lifecycle::Stop,
     retry::{Backoff, RetryPolicy},
@@ -26,6 +32,11 @@ pub struct Task {
 
 /// What a polling member does: it fetches one page, once.
 pub(super) trait Source: Send + Sync + 'static {
+    /// Whose services are asked, if they are Microsoft's: what one poll is told of pace holds for all of that tenant.
+    fn tenant(&self) -> Option<&Microsoft> {
+        None
+    }
+
     /// Fetches a page: the first, or the one that the page before named.
     ///
     /// `position` is what the member remembers of former rounds, in its own form. What it writes there is kept once all of the
@@ -80,6 +91,10 @@ impl Task {
                 stop.sleep(LOOK_AGAIN.min(self.every)).await;
                 continue;
             }
+            if let Some(wait) = self.source.tenant().and_then(|tenant| tenant.wants_quiet(Instant::now())) {
+                stop.sleep(wait).await;
+                continue;
+            }
             let span = info_span!("poll", adapter = self.inlet.adapter);
             let Some(ended) = stop.or(self.round().instrument(span)).await else {
                 return;
@@ -100,6 +115,9 @@ impl Task {
                 self.every
             }
             Err(trouble) => {
+                if let (Some(tenant), Some(wait)) = (self.source.tenant(), trouble.retry_after) {
+                    tenant.leave_alone(Instant::now(), wait);
+                }
                 *failures = failures.saturating_add(1);
                 let again_in = AGAIN.wait_after(*failures, fastrand::f64(), trouble.retry_after).unwrap_or(AGAIN.max_delay);
                 self.inlet.signals.poll_failed(adapter, &trouble.message, again_in);
@@ -114,10 +132,13 @@ impl Task {
         let before = self.store.cursor(adapter).await.map_err(|error| Trouble::new(format!("read the cursor: {error}")))?;
         let (mut position, mut page, mut count) = (before.clone(), None, 0);
         let mut pages = BTreeSet::new();
+        let mut oldest: Option<Timestamp> = None;
         loop {
             let at = At { page: page.as_deref(), now: Timestamp::now() };
             let fetched = self.source.fetch(&mut position, at).await?;
             count += fetched.messages.len();
+            let detected = fetched.messages.iter().filter_map(|message| Some(Alert::from_event(&message.body).ok()?.detected_at));
+            oldest = detected.chain(oldest).min();
             failpoints::crash("page_fetched");
             self.inlet.publish(fetched.messages).await.map_err(|error| Trouble::new(error.to_string()))?;
             failpoints::crash("page_published");
@@ -135,6 +156,10 @@ impl Task {
         if let Some(position) = position.filter(|position| Some(position) != before.as_ref()) {
             let kept = self.store.set_cursor(adapter, &position).await;
             kept.map_err(|error| Trouble::new(format!("keep the cursor: {error}")))?;
+        }
+        if let Some(oldest) = oldest {
+            let lag = Duration::try_from(Timestamp::now().duration_since(oldest)).unwrap_or_default();
+            self.inlet.signals.poll_lagged(adapter, lag);
         }
         Ok(count)
     }
@@ -185,7 +210,7 @@ mod tests {
         let task = Task::new(Duration::from_mins(1), Inlet::new("feed", "feed", &bench.around), &bench.around, source);
         // The store answers from another thread, which a paused clock does not wait for.
         let stop = Stop::default();
-        let (ender, real) = (stop.clone(), std::time::Instant::now());
+        let (ender, real) = (stop.clone(), Instant::now());
         tokio::join!(task.run(stop), async {
             tokio::time::sleep(duration).await;
             ender.request();

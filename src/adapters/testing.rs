@@ -94,11 +94,20 @@ impl Bench {
 
     /// With the connection `contoso` to a simulator of Microsoft's services.
     pub(crate) async fn with(simulator: &Simulator) -> Self {
+        Self::signed_in(simulator, None).await
+    }
+
+    /// With that connection, on behalf of a person.
+    pub(crate) async fn consented(simulator: &Simulator) -> Self {
+        Self::signed_in(simulator, Some(simulator.refresh_token())).await
+    }
+
+    async fn signed_in(simulator: &Simulator, refresh_token: Option<String>) -> Self {
         let mut bench = Self::new().await;
         let settings = json!({"contoso": {
             "type": "microsoft", "tenant_id": simulator.tenant_id(), "client_id": simulator.client_id(),
             "client_secret": simulator.client_secret(), "graph_url": simulator.graph_url(),
-            "partner_center_url": simulator.partner_center_url(), "login_url": simulator.login_url(),
+            "partner_center_url": simulator.partner_center_url(), "login_url": simulator.login_url(), "refresh_token": refresh_token,
         }});
         let configs = serde_json::from_value(settings).unwrap();
         bench.around.connections = Connections::build(&configs, &bench.around.net, &bench.around.store, &Tasks::default()).unwrap();

@@ -21,7 +21,7 @@ use self::{
 };
 use crate::{
     actions::{Services, World},
-    adapters::Hook,
+    adapters::{Feed, Hook, Task},
     bus::{
         Bus,
         embedded::EmbeddedBus,
@@ -92,10 +92,10 @@ impl App {
         let ground = Ground { store: store.clone(), bus: Arc::clone(&bus), library: &library, signals: signals.clone(), tasks: &tasks };
         let Parts { net, connections, channels, adapters } = Parts::build(config, &ground)?;
         let readiness = watch::Sender::new(Health::default());
-        let (mut hooks, mut polls) = (Vec::new(), Vec::new());
+        let (mut hooks, mut sources) = (Vec::new(), Vec::new());
         for adapter in adapters {
             hooks.extend(adapter.hook);
-            polls.extend(adapter.task);
+            sources.push((adapter.task, adapter.feed));
         }
         let approvals = Approvals { store: store.clone(), people: Arc::new(config.users.clone()) };
         let behind = behind(hooks, metrics.clone(), readiness.subscribe(), (playbooks, approvals, reloader.shelf().clone()));
@@ -128,9 +128,7 @@ impl App {
         tasks.spawn("health", watch_health(bus, store.clone(), metrics.clone(), readiness, tasks.stop()));
         tasks.spawn_vital("reloader", reloader.run(hangup, tasks.stop()));
         tasks.spawn("web", web.run(tasks.stop()));
-        for poll in polls {
-            tasks.spawn("poll", poll.run(tasks.stop()));
-        }
+        listen(sources, &tasks);
         Ok(Self { address, store, metrics, tasks, _lock: lock })
     }
 
@@ -161,6 +159,18 @@ fn relay(config: &Config, store: &Store, (services, signals): (&Arc<Services>, &
         announcer: Announcer::start(&config.bus, tasks),
         language: config.telemetry.language,
         signals: signals.clone(),
+    }
+}
+
+/// Lets adapters fetch and receive.
+fn listen(sources: Vec<(Option<Task>, Option<Feed>)>, tasks: &Tasks) {
+    for (poll, feed) in sources {
+        if let Some(poll) = poll {
+            tasks.spawn("poll", poll.run(tasks.stop()));
+        }
+        if let Some(feed) = feed {
+            tasks.spawn("feed", feed.run(tasks.stop()));
+        }
     }
 }
 

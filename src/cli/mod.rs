@@ -90,7 +90,7 @@ enum Command {
     /// What a person wants to run and nothing stops without people's word; also what was started again after Quell had stopped it.
     #[command(subcommand)]
     Holds(holds::Holds),
-    /// Messages that are not alerts: look at them, put them on the bus again, or drop them.
+    /// Messages that are not alerts, and alerts that were old when Quell came: look at them, put them on the bus, or drop them.
     #[command(subcommand)]
     Quarantine(quarantine::Quarantine),
     /// Where Partner Center sends its events: register it, look at it, and try with a test event whether they arrive.

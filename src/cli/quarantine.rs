@@ -1,4 +1,4 @@
-//! `quell quarantine`: messages that are not alerts, and a person's decision about them.
+//! `quell quarantine`: messages that are not alerts, or alerts for review, and a person's decision about them.
 
 use std::path::PathBuf;
 

@@ -20,9 +20,8 @@ pub use self::{
     ids::{CustomerId, EntitlementId, PlanId},
     microsoft::{
         ActivityQuery, AlertQuery, AzureEvent, AzureVersions, Customer, CustomerAccess, Deallocation, Disk, Entitlement, EntitlementAt,
-        Found, Microsoft, MicrosoftConfig, Operation, Organization, Page, PlanUsage, Relationship, RoleAssignment, RoleAssignmentId,
-        Subscription, Suspension, Usage, User, UserName, VirtualMachine, VirtualMachineId,
-        Registration, TestEvent,
+        Found, Microsoft, MicrosoftConfig, Operation, Organization, Page, PlanUsage, Registration, Relationship, RoleAssignment,
+        RoleAssignmentId, Subscription, Suspension, TestEvent, Usage, User, UserName, VirtualMachine, VirtualMachineId,
     },
 };
 

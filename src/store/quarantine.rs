@@ -1,4 +1,4 @@
-//! The quarantine: messages that are not alerts, kept as they came until a person decides.
+//! The quarantine: messages that are not alerts, and alerts that nothing may act on unread, kept until a person decides.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use sqlx::AnyConnection;
 use super::{Act, Arrival, Store, StoreError, audit, outbox, rows};
 use crate::news::{News, Outlet};
 
-/// A message that is not an alert.
+/// A message that is not an alert, or one that a person is to look at first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
     /// A word from a bounded set, for counting.

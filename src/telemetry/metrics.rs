@@ -31,6 +31,9 @@ pub struct Metrics {
     pub bus_connected: IntGauge,
     pub bus_queue_depth: IntGauge,
     pub poll_last_success: GaugeVec,
+    pub poll_lag: GaugeVec,
+    pub reconciled: IntCounterVec,
+    pub feed_connected: GaugeVec,
     pub webhook_requests: IntCounterVec,
     pub store_commit: Histogram,
     pub playbook_errors: IntCounterVec,
@@ -103,6 +106,17 @@ impl Metrics {
             bus_connected: make.gauge("bus_connected", "Whether alerts are being consumed from the bus")?,
             bus_queue_depth: make.gauge("bus_queue_depth", "Messages on the bus, where that is known")?,
             poll_last_success: make.gauges("poll_last_success_timestamp_seconds", "When a poll last succeeded", &["adapter"])?,
+            poll_lag: make.gauges(
+                "poll_lag_seconds",
+                "How long ago the oldest alert was detected that a poll brought when it last brought any",
+                &["adapter"],
+            )?,
+            reconciled: make.counters(
+                "reconciled_total",
+                "Alerts that the activity log told of and nothing else had brought; more than 0 means that callbacks get lost",
+                &["adapter"],
+            )?,
+            feed_connected: make.gauges("feed_connected", "Whether messages are received from another program's broker", &["adapter"])?,
             webhook_requests: make.counters("webhook_requests_total", "Webhook requests by answer", &["adapter", "code"])?,
             store_commit: make.histogram("store_commit_seconds", "How long a commit of the store took", SECONDS)?,
             playbook_errors: make.counters(

@@ -292,6 +292,38 @@ impl Signals {
         debug!(adapter, alerts, "poll {adapter} brought {alerts} alerts");
     }
 
+    /// So long ago the oldest alert was detected that a poll brought.
+    pub fn poll_lagged(&self, adapter: &str, lag: Duration) {
+        self.0.poll_lag.with_label_values(&[adapter]).set(lag.as_secs_f64());
+    }
+
+    /// Alerts were found that had been told of and had not come.
+    pub fn reconciled(&self, adapter: &str, alerts: &[String]) {
+        self.0.reconciled.with_label_values(&[adapter]).inc_by(u64::try_from(alerts.len()).unwrap_or(u64::MAX));
+        for alert in alerts {
+            error!(adapter, alert, "{adapter} found alert {alert}, of which no webhook and no listing had told");
+        }
+    }
+
+    /// Messages are received from another program's broker.
+    pub fn feed_connected(&self, adapter: &str) {
+        self.0.feed_connected.with_label_values(&[adapter]).set(1.0);
+        info!(adapter, "{adapter} is connected");
+    }
+
+    /// Messages are not received, or not any more; why, and when it is tried again, unless it was not tried yet.
+    pub fn feed_lost(&self, adapter: &str, failed: Option<(&str, Duration)>) {
+        self.0.feed_connected.with_label_values(&[adapter]).set(0.0);
+        if let Some((reason, again_in)) = failed {
+            warn!(adapter, reason, "{adapter} is not connected and tries again in {again_in:?}: {reason}");
+        }
+    }
+
+    /// Messages that were received cannot be put on the bus yet; they are not acknowledged.
+    pub fn feed_waits(&self, adapter: &str, reason: &str, again_in: Duration) {
+        warn!(adapter, reason, "{adapter} keeps what it received and tries again in {again_in:?}: {reason}");
+    }
+
     /// A poll failed; its cursor did not move and it is tried again.
     pub fn poll_failed(&self, adapter: &str, reason: &str, again_in: Duration) {
         warn!(adapter, reason, "poll {adapter} failed and is tried again in {again_in:?}: {reason}");

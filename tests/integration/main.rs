@@ -57,6 +57,7 @@ mod rollback;
 mod secrets;
 mod shipped;
 mod signals;
+mod soc_bus;
 mod spine;
 mod trial;
 mod webhook;

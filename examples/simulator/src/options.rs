@@ -26,6 +26,7 @@ pub enum OperationEnd {
 
 /// How the simulator behaves when no fault is injected.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each switches something that has nothing to do with the others")]
 pub struct Options {
     /// Where it listens; anything but the loopback address belongs inside a container's own network only.
     pub host: IpAddr,
@@ -51,6 +52,8 @@ pub struct Options {
     pub deallocate_end: OperationEnd,
     /// Alerts per Graph page, when the client does not ask for fewer.
     pub page_size: usize,
+    /// Whether Graph pages as it may and seldom does: an empty page before the first, and the last alert of a page again on the next.
+    pub odd_pages: bool,
     /// How long an access token is accepted.
     pub token_lifetime: Duration,
     /// Whether a new alert is announced with a signed callback to the registered webhook.
@@ -86,6 +89,7 @@ impl Default for Options {
             deallocate_delay: Duration::from_secs(2),
             deallocate_end: OperationEnd::Success,
             page_size: 10,
+            odd_pages: false,
             token_lifetime: Duration::from_secs(3599),
             notify: true,
             mfa: true,

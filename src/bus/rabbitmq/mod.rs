@@ -7,11 +7,14 @@
 
 mod announce;
 mod consume;
+mod foreign;
 mod postbox;
 mod publish;
 mod topology;
 
 use std::time::Duration;
+
+pub use self::foreign::{Foreign, ForeignMessage, ForeignQueue};
 
 use lapin::{Connection, ConnectionProperties, uri::AMQPUri};
 use schemars::JsonSchema;
@@ -98,7 +101,7 @@ impl Settings {
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         if !self.is_embedded() {
-            faults.extend(parse(&self.url).err());
+            faults.extend(parse(&self.url, "bus.url").err());
         }
         if self.prefetch == 0 {
             faults.push("`bus.prefetch` is 0, by which a broker understands no limit at all; use 1 to 65535, e.g. 200".to_owned());
@@ -206,13 +209,14 @@ fn refused(failed: publish::Failed, broken: &mpsc::Sender<()>) -> String {
     failed.reason
 }
 
-fn parse(url: &Secret) -> Result<AMQPUri, String> {
+fn parse(url: &Secret, setting: &str) -> Result<AMQPUri, String> {
     // The library's own reason may hold the whole URL, and so the password; a part of the URL alone says nothing of it.
     let whole =
-        |why: &dyn std::fmt::Display| format!("`bus.url` is not an AMQP URL, which is `amqps://user:password@host:5671/%2f`: {why}");
+        |why: &dyn std::fmt::Display| format!("`{setting}` is not an AMQP URL, which is `amqps://user:password@host:5671/%2f`: {why}");
     let parts = Url::parse(url.expose()).map_err(|error| whole(&error))?;
     if !matches!(parts.scheme(), "amqp" | "amqps") {
-        return Err("`bus.url` is neither `embedded` nor begins with `amqp://` or `amqps://`".to_owned());
+        let or_none = if setting == "bus.url" { " and is not `embedded`" } else { "" };
+        return Err(format!("`{setting}` does not begin with `amqp://` or `amqps://`{or_none}"));
     }
     let mut uri: AMQPUri = url.expose().parse().ok().ok_or_else(|| whole(&"it cannot be taken apart"))?;
     uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
@@ -221,7 +225,7 @@ fn parse(url: &Secret) -> Result<AMQPUri, String> {
 
 /// Connects, or says why not; the password never appears.
 async fn connect(url: &Secret, name: &str) -> Result<Connection, Lost> {
-    let uri = parse(url).map_err(Lost)?;
+    let uri = parse(url, "url").map_err(Lost)?;
     let place = format!("{}:{}", uri.authority.host, uri.authority.port);
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     match tokio::time::timeout(CONNECT_TIMEOUT, Connection::connect_uri(uri, properties)).await {
@@ -249,10 +253,10 @@ mod tests {
             "amqp://u:hunter2@h:port",
             "amqp://u:hunter2@h?auth_mechanism=x",
         ] {
-            let error = parse(&Secret::new(url)).unwrap_err();
+            let error = parse(&Secret::new(url), "bus.url").unwrap_err();
             assert!(error.contains("`bus.url`") && !error.contains("hunter2"), "{error}");
         }
-        assert!(parse(&Secret::new("amqps://u:p@h/%2f")).is_ok());
+        assert!(parse(&Secret::new("amqps://u:p@h/%2f"), "bus.url").is_ok());
     }
 
     #[test]

@@ -10,14 +10,19 @@ mod directory;
 mod partner_center;
 mod recent;
 mod refusal;
-mod spending;
 mod registration;
+mod reports;
+mod spending;
 mod tokens;
 
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -32,8 +37,8 @@ pub use self::{
     customers::{Customer, Organization, Relationship},
     directory::{User, UserName},
     partner_center::{Entitlement, EntitlementAt, Found, Subscription, Suspension},
-    spending::{PlanUsage, Usage},
     registration::{Registration, TestEvent},
+    spending::{PlanUsage, Usage},
 };
 
 use self::{
@@ -112,6 +117,8 @@ pub struct Microsoft {
     azure_versions: AzureVersions,
     recent: Recent,
     webhooks: Base,
+    /// Until when it asked to be left alone.
+    quiet_until: Mutex<Option<Instant>>,
 }
 
 /// An `http` or `https` URL to which a path can be added.
@@ -131,6 +138,7 @@ impl Microsoft {
             azure: Base::parse("azure_url", &config.azure_url)?,
             azure_versions: config.azure_versions.clone(),
             recent: Recent::default(),
+            quiet_until: Mutex::default(),
             webhooks: Base(partner_center.with(["webhooks", "v1", "registration"])),
             partner_center: Base(partner_center.with(["v1"])),
         })
@@ -139,6 +147,18 @@ impl Microsoft {
     /// The name in the settings.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Notes that the tenant's services asked to be left alone. They count all calls of a tenant together, so what only looks waits too.
+    pub fn leave_alone(&self, now: Instant, wait: Duration) {
+        let mut until = self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *until = (*until).max(now.checked_add(wait));
+    }
+
+    /// How long it still wants to be left alone.
+    pub fn wants_quiet(&self, now: Instant) -> Option<Duration> {
+        let until = *self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.and_then(|until| until.checked_duration_since(now)).filter(|wait| !wait.is_zero())
     }
 
     /// Signs in to both services; changes nothing. For a check of the settings.

@@ -1,9 +1,9 @@
 //! Alerts: paged, filtered, changed.
 
-use quell_simulator::AlertSeed;
+use quell_simulator::{AlertSeed, Options};
 use serde_json::json;
 
-use crate::support::Lab;
+use crate::support::{Lab, quick};
 
 #[tokio::test]
 async fn every_alert_is_seen_once_by_following_next_links() {
@@ -25,6 +25,19 @@ async fn every_alert_is_seen_once_by_following_next_links() {
     seen.sort();
     expected.sort();
     assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn odd_pages_begin_with_an_empty_one_and_repeat_an_alert() {
+    let lab = Lab::with(Options { odd_pages: true, page_size: 2, ..quick() }).await;
+    let expected: Vec<_> = (0..3).map(|_| lab.simulator.add_alert(AlertSeed::default())).collect();
+    let (mut pages, mut url) = (Vec::new(), Some(lab.alerts_url()));
+    while let Some(address) = url {
+        let page = lab.get(&address).await.json();
+        pages.push(page["value"].as_array().unwrap().iter().map(|alert| alert["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>());
+        url = page["@odata.nextLink"].as_str().map(str::to_owned);
+    }
+    assert_eq!(pages, [&[][..], &expected[..2], &expected[1..]]);
 }
 
 #[tokio::test]

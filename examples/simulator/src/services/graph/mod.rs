@@ -110,7 +110,11 @@ fn list(state: &State, call: &Call, version: &str) -> Result<Answer, Answer> {
     let page = Page::read(call, state.site.options.page_size.max(1)).map_err(|text| bad(&text))?;
     let filter = Filter::parse(&page.filter).map_err(|text| bad(&text))?;
     let found: Vec<_> = state.alerts.all().iter().filter(|alert| filter.accepts(alert)).collect();
-    let shown = found.iter().skip(page.offset).take(page.size);
+    let is_odd = state.site.options.odd_pages;
+    let is_before_first = is_odd && call.parameter("$skiptoken").is_none();
+    let repeated = usize::from(is_odd && page.offset > 0);
+    let size = if is_before_first { 0 } else { page.size };
+    let shown = found.iter().skip(page.offset - repeated).take(size + repeated);
     let value: Vec<_> = shown.map(|alert| selected(alert, &page.select)).collect();
     let base = format!("{}/graph/{version}", state.site.url);
     let mut body = json!({
@@ -121,7 +125,7 @@ fn list(state: &State, call: &Call, version: &str) -> Result<Answer, Answer> {
         if page.has_count {
             fields.insert("@odata.count".to_owned(), found.len().into());
         }
-        let next = page.offset + page.size;
+        let next = page.offset + size;
         if next < found.len() {
             let token = Page { offset: next, ..page }.token();
             let link = format!("{base}/security/partner/securityAlerts?$skiptoken={token}");

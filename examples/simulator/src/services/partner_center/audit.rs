@@ -1,7 +1,7 @@
 //! The activity log, by which lost callbacks are found again.
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{collection, error};
 use crate::{answer::Answer, call::Call, state::State};
@@ -28,13 +28,27 @@ pub(super) fn list(state: &State, call: &Call) -> Answer {
     let Ok(filter) = Filter::parse(call.parameter("filter")) else {
         return error(400, "800002", "The filter is not valid.");
     };
-    let size = call.parameter("size").and_then(|it| it.parse().ok()).unwrap_or(usize::MAX);
+    let size = call.parameter("size").and_then(|it| it.parse().ok()).unwrap_or(usize::MAX).max(1);
+    let offset: usize = call.header("ms-continuationtoken").and_then(|it| it.parse().ok()).unwrap_or(0);
     let found = state.audit.iter().filter(|record| {
         let date = text(record, "operationDate").parse();
         date.is_ok_and(|date: Timestamp| start <= date && date < end) && filter.accepts(record)
     });
-    let items: Vec<_> = found.take(size).cloned().collect();
-    Answer::json(200, &collection(&items))
+    let mut found: Vec<_> = found.skip(offset).cloned().collect();
+    let has_more = found.len() > size;
+    found.truncate(size);
+    let mut body = collection(&found);
+    if let (true, Some(fields)) = (has_more, body.as_object_mut()) {
+        fields.insert("links".to_owned(), json!({ "next": next(call, offset + size) }));
+    }
+    Answer::json(200, &body)
+}
+
+/// The next page has the same address, and a header of its own.
+fn next(call: &Call, offset: usize) -> Value {
+    let query = call.target.split_once('?').map(|(_, query)| query.trim_end_matches("&seekOperation=Next")).unwrap_or_default();
+    let header = json!({ "key": "MS-ContinuationToken", "value": offset.to_string() });
+    json!({ "uri": format!("/auditrecords?{query}&seekOperation=Next"), "method": "GET", "headers": [header] })
 }
 
 fn day(call: &Call, name: &str) -> Result<Option<Timestamp>, Answer> {

@@ -12,7 +12,21 @@ use crate::{
     state::State,
 };
 
+/// What only the newer model has.
+const NEW_FIELDS: &[&str] = &[
+    "eventType",
+    "severity",
+    "confidenceLevel",
+    "displayName",
+    "description",
+    "affectedResources",
+    "additionalDetails",
+    "isTest",
+    "activityLogs",
+];
+
 pub(super) fn list(state: &State, call: &Call) -> Answer {
+    let is_new = call.header("x-neweventsmodel").is_some_and(|it| it.eq_ignore_ascii_case("true"));
     let wanted = |parameter: &str, alert: &Map<String, Value>, field: &str| {
         let value = call.parameter(parameter).filter(|it| !it.is_empty());
         value.is_none_or(|value| text(alert, field).eq_ignore_ascii_case(value))
@@ -20,13 +34,13 @@ pub(super) fn list(state: &State, call: &Call) -> Answer {
     let found = state.alerts.all().iter().filter(|alert| {
         wanted("EventStatus", alert, "status")
             && wanted("SubscriptionId", alert, "subscriptionId")
-            && wanted("EventType", alert, "alertType")
+            && (!is_new || wanted("EventType", alert, "alertType"))
     });
-    let number = |name: &str| call.parameter(name).and_then(|it| it.parse::<usize>().ok()).unwrap_or(0);
+    let number = |name: &str| call.parameter(name).and_then(|it| it.parse::<usize>().ok()).filter(|_| is_new).unwrap_or(0);
     let (size, page) = (number("PageSize"), number("PageNumber"));
     // Both must be above zero, or paging is off.
     let (skip, take) = if size > 0 && page > 0 { ((page - 1) * size, size) } else { (0, usize::MAX) };
-    let events: Vec<_> = found.skip(skip).take(take).map(json).collect();
+    let events: Vec<_> = found.skip(skip).take(take).map(|alert| in_model(json(alert), is_new)).collect();
     Answer::json(200, &Value::Array(events))
 }
 
@@ -57,6 +71,13 @@ pub(super) fn update(state: &mut State, call: &Call, subscription: &str) -> Answ
     let updated: Vec<_> = state.alerts.all().iter().filter(|it| is_meant(it)).map(json).collect();
     let effect = Effect::new("alert.updated", &ids.join(",")).repeated(!is_changed);
     Answer::json(200, &Value::Array(updated)).effect(effect)
+}
+
+fn in_model(mut event: Value, is_new: bool) -> Value {
+    if let Some(fields) = event.as_object_mut().filter(|_| !is_new) {
+        fields.retain(|name, _| !NEW_FIELDS.contains(&name.as_str()));
+    }
+    event
 }
 
 fn event_id(alert: &Map<String, Value>) -> String {
