@@ -218,7 +218,8 @@ mod tests {
         assert_eq!(task.round().await.unwrap(), 3);
         let mut found: Vec<_> = bench.bus.alerts().into_iter().map(|alert| (alert.source, alert.id)).collect();
         let mut expected: Vec<_> = ids.into_iter().map(|id| ("graph".to_owned(), id)).collect();
-        (found.sort(), expected.sort());
+        found.sort();
+        expected.sort();
         assert_eq!(found, expected);
         assert_eq!(bench.metric(LOST).as_deref(), Some("3"));
         assert_eq!(task.round().await.unwrap(), 0);
