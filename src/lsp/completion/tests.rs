@@ -173,12 +173,13 @@ fn settings_offer_their_sections_and_keys() {
 
 #[test]
 fn what_a_type_has_is_offered_once_the_type_is_there() {
-    let types = ["partner_center_webhook", "graph_alerts", "webhook", "poll"];
+    let types = adapters::CATALOG.iter().map(|entry| entry.name).collect::<Vec<_>>();
+    assert!(types.contains(&"partner_center_webhook"), "{types:?}");
     assert_eq!(offered_in_settings("adapters:\n  - name: a\n    type: ‸"), types);
     assert_eq!(offered_in_settings("adapters: [{type: ‸, name: a}]"), types);
     assert_eq!(offered_in_settings("adapters:\n  - name: a\n    type: web‸\n    path: x"), types, "also when another was there");
     let graph = offered_in_settings("adapters:\n  - name: a\n    type: graph_alerts\n    ‸");
-    assert_eq!(graph, ["connection", "every", "lookback", "source"]);
+    assert_eq!(graph, ["backfill", "connection", "every", "lookback", "review_after", "source"]);
     assert!(offered_in_settings("adapters:\n  - ‸").contains(&"type".to_owned()));
     let hook = "adapters:\n  - name: a\n    type: webhook\n    ";
     assert_eq!(offered_in_settings(&format!("{hook}auth: {{hmac_sha256: {{header: X, secret: y, ‸}}}}")), ["encoding", "prefix"]);
