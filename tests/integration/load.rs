@@ -26,7 +26,7 @@ playbook: take-up
 mode: enforce
 trigger: {alert: {match: {kind: anomalous_resource_consumption}}}
 steps:
-  - {id: take, action: alert.update_status, with: {status: investigating}}
+  - {id: take, action: alert.update_status, with: {status: investigating}, retry: {delay: 200ms, max_delay: 2s, max_attempts: 20}}
 ",
     ),
     (
