@@ -8,7 +8,7 @@ use crate::{
     approval::{Approval, ApprovalState, Choice, Planned},
     channels::Notice,
     news::{News, RunNews, Turn},
-    store::{ALERT, Outgoing},
+    store::{ALERT, Outgoing, TICK},
 };
 
 /// Long enough to see what is at stake, short enough for a message.
@@ -70,6 +70,7 @@ fn said(news: &News, texts: &Texts) -> Said {
                 facts: vec![
                     (names.playbook, playbook.clone()),
                     (names.alert, alert.map(|number| format!("#{number}")).unwrap_or_default()),
+                    (names.first_time, occasion.strip_prefix(TICK).unwrap_or_default().to_owned()),
                     (names.since, since.to_string()),
                 ],
             }
