@@ -185,7 +185,7 @@ fn only_tests_can_make_the_program_die_or_be_mistaken() {
 
 #[test]
 fn every_place_and_every_mistake_is_proven_by_a_test() {
-    let tests: String = sources(&root().join("tests/integration/crash")).into_iter().map(|(_, text)| text).collect();
+    let tests: String = sources(&root().join("tests/integration")).into_iter().map(|(_, text)| text).collect();
     let mut found = BTreeSet::new();
     for (path, text) in sources(&src()) {
         for call in ["failpoints::crash(\"", "failpoints::mistake(\""] {
