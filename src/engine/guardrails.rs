@@ -91,6 +91,10 @@ impl Default for Guardrails {
     }
 }
 
+/// Stops after which the target itself shows whether it is at work again. Other destructive actions share their target with each other, as the
+/// roles of a subscription do, or leave nothing to look at, so that our own next step would be taken for a person's.
+const SHOWN_BY_THEIR_TARGET: [&str; 4] = ["subscription.suspend", "entitlement.cancel", "azure.deallocate_vm", "entra.disable_user"];
+
 impl Guardrails {
     /// What must be reserved before the step may begin, or why it may not.
     ///
@@ -123,13 +127,13 @@ impl Guardrails {
 
     /// What holds mean for a step, if it can stop a customer's business.
     pub fn heed(&self, entry: &Entry, approved_at: Option<Timestamp>) -> Option<Heed> {
-        entry.destructive.then(|| Heed { approved_at, ..self.heed_of_stops() })
+        let own = SHOWN_BY_THEIR_TARGET.into_iter().filter(|name| *name == entry.name).collect();
+        entry.destructive.then(|| Heed { stops: own, lasts: self.human_hold.signed(), approved_at })
     }
 
     /// What holds mean for what is seen at work.
     pub fn heed_of_stops(&self) -> Heed {
-        let stops = CATALOG.iter().filter(|entry| entry.destructive).map(|entry| entry.name).collect();
-        Heed { stops, lasts: self.human_hold.signed(), approved_at: None }
+        Heed { stops: SHOWN_BY_THEIR_TARGET.to_vec(), lasts: self.human_hold.signed(), approved_at: None }
     }
 
     fn judge_destructive(&self, entry: &Entry, plan: &Value, case: Case<'_>, now: Timestamp) -> Result<(), HeldBack> {
@@ -247,6 +251,21 @@ mod tests {
             ("protected: [s-1]", "notify", "2020-01-01T00:00:00Z", Ok(0)),
         ] {
             assert_eq!(judged(settings, action, &plan, detected_at), expected, "{settings} {action} {detected_at}");
+        }
+    }
+
+    #[test]
+    fn a_step_takes_only_an_earlier_one_of_its_own_kind_for_undone_by_a_person() {
+        let stops = |name: &str| {
+            let entry = CATALOG.iter().find(|entry| entry.name == name).unwrap();
+            Guardrails::default().heed(entry, None).unwrap().stops
+        };
+        assert_eq!(stops("entra.disable_user"), ["entra.disable_user"]);
+        // Both work on the same user, and neither is undone by the other having been done.
+        assert_eq!(stops("entra.revoke_sessions"), Vec::<&str>::new());
+        assert_eq!(stops("azure.delete_role_assignment"), Vec::<&str>::new());
+        for name in SHOWN_BY_THEIR_TARGET {
+            assert_eq!(stops(name), [name]);
         }
     }
 
