@@ -5,7 +5,10 @@ use jiff::Timestamp;
 use serde_json::json;
 use sqlx::AnyConnection;
 
-use super::{Act, Store, StoreError, audit, rows, runs::read_run};
+use super::{
+    Act, Store, StoreError, audit, rows,
+    runs::{read_run, read_step},
+};
 use crate::run::{Decided, Ending, Ruling, RunId, RunState, StepRecord};
 
 /// A person who decides about what a run did.
@@ -211,6 +214,20 @@ async fn decide(connection: &mut AnyConnection, run: &RunId, step: &str, decided
     sqlx::query(query).bind(&run.0).bind(step).bind(rows::text(&json!(decided).to_string())).execute(connection).await.map(|_| ())
 }
 
+/// What was about to be undone when somebody cancelled that stays, also when the run is taken up for something else. It may be asked for again.
+async fn keep_cancelled(connection: &mut AnyConnection, run: &RunId, now: Timestamp) -> Result<(), sqlx::Error> {
+    let rows = sqlx::query("SELECT * FROM step WHERE run = $1").bind(&run.0).fetch_all(&mut *connection).await?;
+    let steps: Result<Vec<_>, _> = rows.iter().map(read_step).collect();
+    let steps = steps.map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    let is_over = |id: &str| steps.iter().any(|step| step.id == id && step.state.is_final());
+    for step in &steps {
+        let Some(round) = step.undo_round().filter(|round| !is_over(&step.undone_by(*round))) else { continue };
+        let (who, reason) = ("nobody".to_owned(), "its undoing was cancelled".to_owned());
+        decide(connection, run, &step.id, &Decided { ruling: Ruling::Keep, round, who, reason, at: now }).await?;
+    }
+    Ok(())
+}
+
 /// Takes a run up again that has ended; says whether it had. One that waits for a person's word about a step in doubt has not.
 async fn take_up(connection: &mut AnyConnection, run: &RunId, now: Timestamp) -> Result<bool, sqlx::Error> {
     let Some(row) = sqlx::query("SELECT * FROM run WHERE id = $1").bind(&run.0).fetch_optional(&mut *connection).await? else {
@@ -219,6 +236,9 @@ async fn take_up(connection: &mut AnyConnection, run: &RunId, now: Timestamp) ->
     let found = read_run(&row).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
     if !found.state.is_final() || found.state == RunState::Indeterminate {
         return Ok(false);
+    }
+    if found.cancel {
+        keep_cancelled(connection, run, now).await?;
     }
     // What it ended as first is how it ends again, however often it is taken up.
     let ended_as = found.ended_as.unwrap_or_else(|| Box::new(Ending { state: found.state, reason: found.reason }));

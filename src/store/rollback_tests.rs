@@ -71,6 +71,21 @@ async fn a_run_is_taken_up_once_however_many_ask(it: Fixture) {
     assert_eq!(read(&store, &run).await.ended_as.map(|it| it.state), Some(RunState::Done), "as it ended first");
 }
 
+async fn what_somebody_cancelled_before_it_was_undone_stays_when_something_else_is_undone(it: Fixture) {
+    let (store, clock) = standing(&it);
+    let run = ended(&store, &[named("one", 1, None), named("two", 2, Some(at(60)))], RunState::Done).await;
+    clock.advance_to(at(60));
+    assert_eq!(store.begin_returns(at(60)).await.unwrap().len(), 1);
+    assert!(store.cancel(&run, "mina (command line)").await.unwrap());
+    end(&store, &run, RunState::Done, "as it was").await;
+    assert!(store.roll_back(&run, vec![("one".to_owned(), 1)], &mina()).await.unwrap());
+    let rounds: Vec<_> = steps(&store, &run).await.iter().map(StepRecord::undo_round).collect();
+    assert_eq!(rounds, [Some(1), None]);
+    end(&store, &run, RunState::Done, "as it was").await;
+    assert_eq!(store.next_return().await.unwrap(), None, "and it does not return by itself");
+    assert!(store.roll_back(&run, vec![("two".to_owned(), 1)], &mina()).await.unwrap(), "unless a person asks");
+}
+
 async fn a_run_that_is_open_or_in_doubt_is_not_taken_up(it: Fixture) {
     let (store, clock) = standing(&it);
     let one = || vec![("one".to_owned(), 1)];
@@ -146,6 +161,7 @@ async fn a_later_run_that_changed_the_same_is_found(it: Fixture) {
 on_both! {
     a_run_is_taken_up_once_however_many_ask,
     a_run_that_is_open_or_in_doubt_is_not_taken_up,
+    what_somebody_cancelled_before_it_was_undone_stays_when_something_else_is_undone,
     what_returns_by_itself_begins_once_at_its_time_and_the_last_first,
     what_somebody_keeps_or_undid_before_does_not_return,
     a_later_run_that_changed_the_same_is_found,
