@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 
 use crate::{
-    actions::{CATALOG, Entry, Pattern},
+    actions::{Entry, Pattern},
     duration::Span,
     failpoints,
     mention::mentions,
@@ -196,7 +196,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{actions, expression::Sandbox};
+    use crate::{
+        actions::{self, CATALOG},
+        expression::Sandbox,
+    };
 
     const NOW: &str = "2026-03-03T12:00:00Z";
 
