@@ -132,27 +132,6 @@ async fn broker_gone_for_twenty_seconds_amid_a_large_sending_loses_nothing_that_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn broker_killed_again_and_again_loses_nothing_that_was_answered() {
-    let mut broker = Broker::start().await;
-    let lab = Lab::on_broker(&broker.url(), Options::default()).await;
-    let _quell = lab.run().await;
-    broker.settle().await;
-    let mut taken = BTreeSet::new();
-    for round in 0..3 {
-        taken.extend(send(&lab, round * 100..round * 100 + 50).await.0);
-        broker.kill();
-        taken.extend(send(&lab, round * 100 + 50..round * 100 + 60).await.0);
-        broker.start_again().await;
-        lab.ready(Duration::from_secs(30)).await.unwrap();
-    }
-    assert!(taken.len() >= 150);
-    let store = lab.store().await;
-    let (alerts, _) = lab.settled(&store, taken.len(), Duration::from_secs(30)).await;
-    let known: BTreeSet<_> = alerts.iter().map(|row| row.id.clone()).collect();
-    assert!(taken.is_subset(&known), "lost: {:?}", taken.difference(&known).collect::<Vec<_>>());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn broker_that_runs_short_is_told_by_readiness_and_publishes_again_afterwards() {
     let broker = Broker::start().await;
     let lab = Lab::on_broker(&broker.url(), Options::default()).await;

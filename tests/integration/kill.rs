@@ -41,11 +41,11 @@ const ORDEAL: Ordeal = Ordeal { messages: 2_500, kills: 100, nodes: 1, pause: 0.
 /// Times that the long form repeats the short one.
 const LONG: u64 = 25;
 
-/// On two nodes with a PostgreSQL: 30 kills, and 5,000 in the long form. What a dead node left waits for the end of its lease.
-const ON_TWO_NODES: Ordeal = Ordeal { messages: 800, kills: 30, nodes: 2, pause: 0..900 };
+/// On two nodes with a PostgreSQL: 100 kills, and 5,000 in the long form. What a dead node left waits for the end of its lease.
+const ON_TWO_NODES: Ordeal = Ordeal { messages: 2_500, kills: 100, nodes: 2, pause: 0..900 };
 
 /// Times that the long form repeats that.
-const LONG_ON_TWO_NODES: u64 = 167;
+const LONG_ON_TWO_NODES: u64 = 50;
 
 /// The share of what is applied that is not answered.
 const LOST_ANSWERS: f64 = 0.3;

@@ -90,8 +90,8 @@ async fn a_node_that_slept_past_its_lease_overrules_no_person_when_it_wakes() {
 async fn kill_9_of_the_database_under_load_loses_nothing_and_everything_goes_on_by_itself() {
     let mut database = Postgres::start().await;
     let lab = lab(60, &database.url()).await;
-    let kills = if is_long() { 20 } else { 5 };
-    let load = load::load(&lab.simulator, 2_000);
+    let kills = if is_long() { 200 } else { 20 };
+    let load = load::load(&lab.simulator, 100 * kills);
     let _first = lab.run().await;
     let _second = lab.run_another().await;
     for piece in load.lines.chunks(load.lines.len().div_ceil(kills)) {
