@@ -44,6 +44,7 @@ def main():
     check_services(root, compose, dockerfile, report)
     check_variables(root, report)
     check_scrape_target(root, compose, report)
+    check_alert_rules(root, report)
     skipped = ask_promtool(root, report) + ask_compose(root, report)
     for problem in report.problems:
         print(problem)
@@ -253,6 +254,16 @@ def check_scrape_target(root, compose, report):
 
 
 # ---- asking the tools themselves ---------------------------------------------------------------
+
+
+def check_alert_rules(root, report):
+    """A rule that was never seen to fire, and to stay quiet, may do neither."""
+    rules = re.findall(r"- alert: (\w+)", read_text(root / "deploy/alerts.yml"))
+    quiet, _, loud = read_text(root / "deploy/alerts.test.yml").partition("- name: everything is wrong")
+    report.expect(rules, "deploy/alerts.yml", "has no rules")
+    for name in rules:
+        for part, does in [(quiet, "stays quiet"), (loud, "fires")]:
+            report.expect(re.search(rf"alertname: {name}\b", part), "deploy/alerts.test.yml", f"does not show that `{name}` {does}")
 
 
 def ask_promtool(root, report):
