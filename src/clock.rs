@@ -1,11 +1,15 @@
 //! The clock that decisions go by: the machine's, or one that stands still until it is moved.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 
 use jiff::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
 
 /// Tells the time. Clones tell the same time.
 #[derive(Debug, Clone, Default)]
@@ -33,9 +37,28 @@ impl Clock {
     }
 }
 
+/// `std::time::Instant` stands still while the machine is suspended, and other machines go on meanwhile.
+#[cfg(target_os = "linux")]
+const UPTIME: ClockId = ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const UPTIME: ClockId = ClockId::Monotonic;
+
+/// How long the machine has been up, asleep or not. Nobody sets this clock.
+pub fn uptime() -> Duration {
+    Duration::try_from(clock_gettime(UPTIME)).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_uptime_is_the_kernels_which_counts_the_sleep_of_the_machine() {
+        let kernels = || std::fs::read_to_string("/proc/uptime").unwrap().split(' ').next().unwrap().parse::<f64>().unwrap();
+        let (before, ours, after) = (kernels(), uptime().as_secs_f64(), kernels());
+        assert!(before - 0.02 <= ours && ours <= after + 0.02, "{before} {ours} {after}");
+    }
 
     #[test]
     fn a_standing_clock_is_only_moved_forward_and_all_its_clones_with_it() {

@@ -17,8 +17,12 @@ use sqlx::{AnyConnection, AnyPool};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{
+    Store, StoreError,
+    lease::{CallTime, quiet, usable},
+};
 use crate::{
+    clock::uptime,
     lifecycle::{Stop, Tasks},
     run::{Mode, RunId},
 };
@@ -28,14 +32,9 @@ use crate::{
 pub(super) struct Node {
     pub(super) id: String,
     lease: Duration,
-    started: Instant,
-    /// Milliseconds after `started` at which the last renewal that succeeded was begun.
+    /// Milliseconds of [`uptime`] at which the last renewal that succeeded was begun.
     renewed: AtomicU64,
 }
-
-/// Of its lease a node uses no more than so much: within the rest, what it began before can still be recorded.
-const USABLE: u32 = 2;
-const OF: u32 = 3;
 
 /// Rows of nodes that ended so long ago are of no interest any more.
 const FORGET_AFTER: Duration = Duration::from_hours(24);
@@ -43,10 +42,15 @@ const FORGET_AFTER: Duration = Duration::from_hours(24);
 impl Node {
     /// Whether it may begin something that only the holder of a lease may.
     ///
-    /// Counted from before the renewal was asked for, by a clock that nobody sets and that goes on while the process is stopped.
-    fn is_alive(&self) -> bool {
+    /// Counted from before the renewal was asked for, by a clock that nobody sets and that goes on while the process is stopped and the
+    /// machine sleeps.
+    fn is_alive_at(&self, uptime: Duration) -> bool {
         let renewed = Duration::from_millis(self.renewed.load(Ordering::Acquire));
-        self.started.elapsed().saturating_sub(renewed) < self.lease * USABLE / OF
+        uptime.saturating_sub(renewed) < usable(self.lease)
+    }
+
+    fn is_alive(&self) -> bool {
+        self.is_alive_at(uptime())
     }
 }
 
@@ -57,7 +61,7 @@ impl Store {
     /// The store cannot be written.
     pub async fn join(mut self, lease: Duration, tasks: &Tasks) -> Result<Self, StoreError> {
         let Some(heart) = self.heart.take() else { return Ok(self) };
-        let node = Arc::new(Node { id: Uuid::now_v7().to_string(), lease, started: Instant::now(), renewed: AtomicU64::default() });
+        let node = Arc::new(Node { id: Uuid::now_v7().to_string(), lease, renewed: AtomicU64::default() });
         renew(&heart, &node).await?;
         info!(node = node.id, "this program is node {}", node.id);
         tasks.spawn_vital("lease", keep_alive(heart, (node.id.clone(), lease / 3), Arc::downgrade(&node), tasks.stop()));
@@ -65,9 +69,14 @@ impl Store {
         Ok(self)
     }
 
-    /// Whether this program may begin a call: its lease is not over, and will not be in a moment.
+    /// Whether this program may begin something that one does for all: its lease is not over, and will not be in a moment.
     pub fn is_alive(&self) -> bool {
         self.node.as_ref().is_none_or(|node| node.is_alive())
+    }
+
+    /// The time of a call whose intent is about to be recorded. It begins now.
+    pub fn call_time(&self) -> CallTime {
+        if self.is_shared() { CallTime::from(uptime()) } else { CallTime::UNBOUNDED }
     }
 
     /// Whether other programs work on the same journal, or may.
@@ -177,15 +186,6 @@ impl Claim {
     }
 }
 
-/// How long after its node's lease a call may be under way: the node began none in the last third of the lease, and a call takes no
-/// longer than its client lets it.
-fn quiet(lease: Duration) -> Duration {
-    lease.max(LONGEST_CALL)
-}
-
-/// A third of a lease before its end and this after it are longer than the time limit of our client.
-const LONGEST_CALL: Duration = Duration::from_secs(15);
-
 /// Renews the lease until the last copy of the store is gone; then gives it back, so that others need not wait for its end.
 async fn keep_alive(heart: AnyPool, (id, every): (String, Duration), node: Weak<Node>, stop: Stop) {
     let (mut renewed, mut is_lost) = (Instant::now(), false);
@@ -213,7 +213,7 @@ async fn keep_alive(heart: AnyPool, (id, every): (String, Duration), node: Weak<
 }
 
 async fn renew(heart: &AnyPool, node: &Node) -> Result<(), sqlx::Error> {
-    let asked = u64::try_from(node.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let asked = u64::try_from(uptime().as_millis()).unwrap_or(u64::MAX);
     let query = "INSERT INTO node (id, name, started_at, until) VALUES ($1, $2, now_us(), now_us() + $3)
                  ON CONFLICT (id) DO UPDATE SET until = excluded.until";
     sqlx::query(query).bind(&node.id).bind(name()).bind(micros(node.lease)).execute(heart).await?;
@@ -234,4 +234,19 @@ fn name() -> String {
 
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_slept_with_its_machine_has_lost_its_lease_when_it_wakes() {
+        let now = uptime();
+        let renewed = AtomicU64::new(u64::try_from(now.as_millis()).unwrap());
+        let node = Node { id: "a".to_owned(), lease: Duration::from_secs(15), renewed };
+        assert!(node.is_alive() && node.is_alive_at(now + Duration::from_secs(9)));
+        assert!(!node.is_alive_at(now + Duration::from_secs(10)), "within the rest, what it began can be recorded");
+        assert!(!node.is_alive_at(now + Duration::from_hours(8)));
+    }
 }

@@ -22,7 +22,7 @@ use crate::{
     failpoints,
     playbook::{Arguments, Body, Step, Verify},
     run::{AttemptOutcome, AttemptRecord, Class, Mode, RunId, StepRecord, StepState},
-    store::{Guard, Held, Intent},
+    store::{CallTime, Guard, Held, Intent},
 };
 
 /// How often a step looks whether the actions are resumed, or its target is free.
@@ -55,8 +55,11 @@ impl Driver {
             Err(unready) => return self.wait_for_people(it, spot, record, unready).await,
         };
         if record.class == Class::Read {
+            if !self.store.is_alive() {
+                return Err(LetGo::Taken);
+            }
             record.attempts += 1;
-            return self.perform(it, spot, (record, now), &*action).await;
+            return self.perform(it, spot, (record, now, CallTime::UNBOUNDED), &*action).await;
         }
         if let Some(stopped) = self.stopped(entry) {
             return self.wait_for_resumption(it, spot, record, &stopped).await;
@@ -135,7 +138,7 @@ impl Driver {
         record.first_intent_at = record.first_intent_at.or(Some(intent_at));
         let attempt =
             AttemptRecord { number: record.attempts, intent_at, outcome: None, http_status: None, message: String::new(), ended_at: None };
-        let held = {
+        let (held, time) = {
             // Nobody decides what becomes of the run between the last look at what it needs and the intent.
             let mut recorded = it.recorded.lock().await;
             if !recorded.needs(&it.playbook, &record.id, intent_at) {
@@ -147,7 +150,7 @@ impl Driver {
                 drop(recorded);
                 return self.wait_for_resumption(it, spot, before, &stopped).await;
             }
-            let run = it.begun.id.clone();
+            let (run, time) = (it.begun.id.clone(), self.store.call_time());
             let intent = Intent {
                 run,
                 step: record.clone(),
@@ -163,10 +166,10 @@ impl Driver {
             if held.is_none() {
                 recorded.put(record.clone());
             }
-            held
+            (held, time)
         };
         match held {
-            None => self.perform(it, spot, (record, intent_at), action).await,
+            None => self.perform(it, spot, (record, intent_at, time), action).await,
             Some(Held::Ended) => Err(LetGo::Taken),
             Some(Held::Exceeded(guard)) => self.hold_or_ask(it, spot, (before, consent), guardrails::exceeded(&guard)).await,
             Some(Held::OnHold(wanted)) => self.hold_or_ask(it, spot, (before, consent), guardrails::on_hold(&wanted)).await,
@@ -221,16 +224,20 @@ impl Driver {
         &self,
         it: &Driven,
         spot: Spot<'_>,
-        (mut record, intent_at): (StepRecord, Timestamp),
+        (mut record, intent_at, time): (StepRecord, Timestamp, CallTime),
         action: &dyn Perform,
     ) -> Result<(), LetGo> {
-        // The process may have been stopped since the intent: then the run is somebody else's by now, or will be.
-        if !self.store.is_alive() {
-            return Err(LetGo::Taken);
-        }
         let precondition = record.precondition.clone().unwrap_or_default();
         let begun = Instant::now();
-        let result = self.within(spot.step, action.perform(&it.context(&record, &precondition, &self.services))).await;
+        // The process may have stood still since the intent: then the run is somebody else's by now, or will be.
+        let result = if time.is_over() {
+            Err(Failure::new(FailureKind::NotDone, "not sent: too much time passed while it was recorded that it was about to be"))
+        } else {
+            let context = it.context(&record, &precondition, &self.services);
+            let call = self.within(spot.step, action.perform(&context));
+            let late = || Err(Failure::new(FailureKind::Unknown, "no answer within the time that a call has where several nodes work"));
+            time.hold(call).await.unwrap_or_else(late)
+        };
         failpoints::crash("answered");
         self.signals.attempt_ended(&record.action, begun.elapsed());
         let mut attempt = ended(&record, intent_at, result.as_ref().err(), self.now());
