@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use sqlx::AnyConnection;
 
-use super::{Heed, Hold, Store, StoreError, approvals, holds, nodes, rows, rows::Flag, runs::write_step};
+use super::{Heed, Hold, Store, StoreError, approvals, holds, nodes, rollback, rows, rows::Flag, runs::write_step};
 use crate::{
     failpoints,
     run::{AttemptRecord, RunId, StepRecord},
@@ -25,6 +25,8 @@ pub struct Intent {
     pub askers: Vec<String>,
     /// What holds mean for it; nothing where it can stop nobody's business.
     pub heed: Option<Heed>,
+    /// The step whose work it undoes.
+    pub undoes: Option<String>,
 }
 
 /// At most so many first attempts at an action within a while; checked and reserved together with the intent.
@@ -176,6 +178,12 @@ async fn judge(connection: &mut AnyConnection, intent: &Intent, driver: Option<&
             return Ok(Some(Held::Unapproved));
         }
     }
+    if let Some(undone) = intent.undoes.as_ref().filter(|_| !intent.step.uncertain)
+        && rollback::is_kept(connection, &intent.run, undone).await?
+    {
+        give_back(connection, intent).await?;
+        return Ok(Some(Held::Ended));
+    }
     if let Some(held) = holds::against(connection, intent).await? {
         return Ok(Some(held));
     }
@@ -187,12 +195,17 @@ async fn judge(connection: &mut AnyConnection, intent: &Intent, driver: Option<&
     }
     for guard in intent.guards.iter().filter(|_| is_first) {
         if used(connection, guard, intent.attempt.intent_at).await? >= i64::from(guard.most) {
-            let query = "DELETE FROM target_lock WHERE run = $1 AND step = $2";
-            sqlx::query(query).bind(&intent.run.0).bind(&intent.step.id).execute(&mut *connection).await?;
+            give_back(connection, intent).await?;
             return Ok(Some(Held::Exceeded(guard.clone())));
         }
     }
     Ok(None)
+}
+
+/// What is not begun keeps nobody from its target.
+async fn give_back(connection: &mut AnyConnection, intent: &Intent) -> Result<(), sqlx::Error> {
+    let query = "DELETE FROM target_lock WHERE run = $1 AND step = $2";
+    sqlx::query(query).bind(&intent.run.0).bind(&intent.step.id).execute(connection).await.map(|_| ())
 }
 
 /// How many steps were first attempted within the guard's while.

@@ -4,12 +4,7 @@
 //! A call's time begins before its intent is judged, and that looks whether the lease holds. So the lease ends after the call's time began,
 //! whatever happens to the node from then on: it may be cut off from its journal, stopped, suspended, and even have a new lease.
 
-use std::{
-    future::poll_fn,
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use crate::{clock::uptime, failpoints};
 

@@ -201,12 +201,21 @@ fn act(what: &'static str, run: &RunId, who: &str, detail: serde_json::Value) ->
     Act { who: who.to_owned(), what, subject: format!("run {run}"), detail }
 }
 
+/// Whether somebody decided that what a step did stays. Asked in the transaction of the intent to undo it, because its driver may not know.
+pub(super) async fn is_kept(connection: &mut AnyConnection, run: &RunId, step: &str) -> Result<bool, sqlx::Error> {
+    Ok(succeeded(connection, run, step).await?.is_some_and(|step| step.kept().is_some()))
+}
+
 /// Whether nobody has decided that a step is undone in this round or a later one.
 async fn is_open(connection: &mut AnyConnection, run: &RunId, (step, round): (&str, u32)) -> Result<bool, sqlx::Error> {
-    let query = "SELECT decided FROM step WHERE run = $1 AND id = $2 AND state = 'succeeded'";
-    let Some(row) = sqlx::query(query).bind(&run.0).bind(step).fetch_optional(connection).await? else { return Ok(false) };
-    let decided: Option<Decided> = rows::document(&row, "decided").map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-    Ok(decided.is_none_or(|decided| decided.ruling == Ruling::Keep || decided.round < round))
+    let Some(step) = succeeded(connection, run, step).await? else { return Ok(false) };
+    Ok(step.undo_round().is_none_or(|decided| decided < round))
+}
+
+async fn succeeded(connection: &mut AnyConnection, run: &RunId, step: &str) -> Result<Option<StepRecord>, sqlx::Error> {
+    let query = "SELECT * FROM step WHERE run = $1 AND id = $2 AND state = 'succeeded'";
+    let row = sqlx::query(query).bind(&run.0).bind(step).fetch_optional(connection).await?;
+    row.as_ref().map(read_step).transpose().map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
 async fn decide(connection: &mut AnyConnection, run: &RunId, step: &str, decided: &Decided) -> Result<(), sqlx::Error> {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    tests::{Fixture, new_run, on_both, step},
+    tests::{Fixture, intent, new_run, on_both, step},
     window_tests::{at, read},
     *,
 };
@@ -141,6 +141,33 @@ async fn what_somebody_keeps_or_undid_before_does_not_return(it: Fixture) {
     assert_eq!(steps(&store, &run).await[0].undo_round(), Some(1));
 }
 
+async fn what_somebody_keeps_while_it_is_about_to_be_undone_is_not_undone_and_its_target_is_free(it: Fixture) {
+    let (store, _clock) = standing(&it);
+    let run = new_run("hold");
+    store.begin(run.clone()).await.unwrap();
+    let done = named("one", 1, Some(at(60)));
+    store.record(Change { step: Some(done), ..Change::of(read(&store, &run.id).await) }).await.unwrap();
+    let intent = intent(&run.id, "plan:1", vec![]);
+    let step = StepRecord { id: "one.rollback".to_owned(), ..intent.step.clone() };
+    let undoing = Intent { step, undoes: Some("one".to_owned()), ..intent };
+
+    // Its driver has looked at the target already when a person keeps what was done.
+    let locked = store.lock(run.id.clone(), "one.rollback".to_owned(), "plan:1".to_owned(), at(1));
+    assert_eq!(locked.await.unwrap(), None);
+    assert_eq!(store.keep_done(&run.id, Vec::new(), &mina()).await.unwrap(), ["one"]);
+    assert_eq!(store.intend(undoing.clone()).await.unwrap(), Some(Held::Ended));
+    assert!(steps(&store, &run.id).await.iter().all(|step| step.id == "one"), "nothing of it is recorded");
+    let other = new_run("other");
+    store.begin(other.clone()).await.unwrap();
+    assert_eq!(store.lock(other.id.clone(), "stop".to_owned(), "plan:1".to_owned(), at(1)).await.unwrap(), None);
+
+    // A person who wants it undone after all is heard, and what may have begun is seen to its end.
+    end(&store, &other.id, RunState::Done, "").await;
+    end(&store, &run.id, RunState::Failed, "as it was").await;
+    assert!(store.roll_back(&run.id, vec![("one".to_owned(), 1)], &mina()).await.unwrap());
+    assert_eq!(store.intend(undoing).await.unwrap(), None);
+}
+
 async fn a_later_run_that_changed_the_same_is_found(it: Fixture) {
     let (store, _clock) = standing(&it);
     let first = named("one", 1, None);
@@ -164,5 +191,6 @@ on_both! {
     what_somebody_cancelled_before_it_was_undone_stays_when_something_else_is_undone,
     what_returns_by_itself_begins_once_at_its_time_and_the_last_first,
     what_somebody_keeps_or_undid_before_does_not_return,
+    what_somebody_keeps_while_it_is_about_to_be_undone_is_not_undone_and_its_target_is_free,
     a_later_run_that_changed_the_same_is_found,
 }

@@ -168,7 +168,7 @@ pub(super) fn intent(run: &RunId, target: &str, guards: Vec<Guard>) -> Intent {
         message: String::new(),
         ended_at: None,
     };
-    Intent { run: run.clone(), step, attempt, guards, tells: false, hash: String::new(), askers: Vec::new(), heed: None }
+    Intent { run: run.clone(), step, attempt, guards, tells: false, hash: String::new(), askers: Vec::new(), heed: None, undoes: None }
 }
 
 async fn an_alert_is_new_once_and_a_changed_one_is_a_revision(it: Fixture) {

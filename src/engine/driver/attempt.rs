@@ -160,6 +160,7 @@ impl Driver {
                 hash,
                 askers,
                 heed: self.guardrails.heed(entry, consent.approved_at),
+                undoes: spot.frame.undoes.as_ref().map(|undone| undone.id.clone()),
             };
             let held = if failpoints::mistake("skip_intent") { None } else { self.store.intend(intent).await? };
             failpoints::crash("intent_written");
