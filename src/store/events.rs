@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sqlx::AnyConnection;
 use uuid::Uuid;
 
-use super::{Change, NewRun, Store, StoreError, rows, runs::read_run};
+use super::{Change, NewRun, Store, StoreError, outbox, rows, runs::read_run};
 use crate::{
     approval::{Approval, Choice},
     news::{EventKind, Outlet},
@@ -24,22 +24,35 @@ pub struct WaitingEvent {
     pub kind: String,
     pub subject: String,
     pub at: Timestamp,
+    /// How often the broker returned it.
+    pub returned: u32,
     pub data: Value,
 }
 
-type Row = (i64, String, String, String, i64, String);
+type Row = (i64, String, String, String, i64, i64, String);
+
+/// Those that were not tried, the first first; and those that were returned and are due again. Each has an index of its own.
+const FRESH: &str = "SELECT number, id, kind, about, at, attempts, payload FROM outbox
+                     WHERE ended_at IS NULL AND channel IS NULL AND attempts = 0 ORDER BY number LIMIT $1";
+const RETURNED: &str = "SELECT number, id, kind, about, at, attempts, payload FROM outbox
+                        WHERE ended_at IS NULL AND channel IS NULL AND attempts > 0 AND due_at <= $2 ORDER BY due_at, number LIMIT $1";
 
 impl Store {
-    /// The events that wait, the first first.
+    /// The events that are to be announced now, the first first. What the broker returned comes after all that it has not seen.
     ///
     /// # Errors
     /// The store cannot be read.
     pub async fn waiting_events(&self, most: i64) -> Result<Vec<WaitingEvent>, StoreError> {
-        let query = "SELECT number, id, kind, about, at, payload FROM outbox WHERE ended_at IS NULL AND channel IS NULL
-                     ORDER BY number LIMIT $1";
-        let found: Vec<Row> = sqlx::query_as(query).bind(most).fetch_all(&self.readers).await?;
-        let read = |(number, id, kind, subject, at, data): Row| {
-            Ok(WaitingEvent { number, id, kind, subject, at: rows::time(at)?, data: rows::json(&data)? })
+        let mut found: Vec<Row> = sqlx::query_as(FRESH).bind(most).fetch_all(&self.readers).await?;
+        let left = most.saturating_sub(i64::try_from(found.len()).unwrap_or(most));
+        if left > 0 {
+            let now = self.clock.now().as_microsecond();
+            let returned: Vec<Row> = sqlx::query_as(RETURNED).bind(left).bind(now).fetch_all(&self.readers).await?;
+            found.extend(returned);
+        }
+        let read = |(number, id, kind, subject, at, attempts, data): Row| {
+            let returned = u32::try_from(attempts).unwrap_or(u32::MAX);
+            Ok(WaitingEvent { number, id, kind, subject, at: rows::time(at)?, returned, data: rows::json(&data)? })
         };
         found.into_iter().map(read).collect()
     }
@@ -49,7 +62,8 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub async fn events_waiting(&self) -> Result<i64, StoreError> {
-        let query = "SELECT count(*) FROM outbox WHERE ended_at IS NULL AND channel IS NULL";
+        let query = "SELECT (SELECT count(*) FROM outbox WHERE ended_at IS NULL AND channel IS NULL AND attempts = 0)
+                          + (SELECT count(*) FROM outbox WHERE ended_at IS NULL AND channel IS NULL AND attempts > 0)";
         let (count,): (i64,) = sqlx::query_as(query).fetch_one(&self.readers).await?;
         Ok(count)
     }
@@ -69,22 +83,45 @@ impl Store {
             .await
     }
 
-    /// Gives up events that have waited since before a moment; says how many. Their rows stay.
+    /// Puts off events that the broker returned, each to a time of its own, so that they do not stand before the others.
     ///
     /// # Errors
-    /// The store cannot be written; they wait on.
-    pub async fn give_up_events(&self, before: Timestamp, why: &str) -> Result<u64, StoreError> {
-        let query = "SELECT 1 FROM outbox WHERE ended_at IS NULL AND channel IS NULL AND at < $1 LIMIT 1";
-        let (before, now, why) = (before.as_microsecond(), self.clock.now().as_microsecond(), rows::text(why));
-        let overdue: Option<(i64,)> = sqlx::query_as(query).bind(before).fetch_optional(&self.readers).await?;
-        if overdue.is_none() {
-            return Ok(0);
+    /// The store cannot be written; they stand where they stood.
+    pub async fn events_returned(&self, events: Vec<(i64, Timestamp)>, why: &str) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
         }
-        let query = "UPDATE outbox SET ended_at = $2, error = $3 WHERE ended_at IS NULL AND channel IS NULL AND at < $1";
+        let why = rows::text(why);
+        let query = "UPDATE outbox SET due_at = $2, attempts = attempts + 1, error = $3 WHERE number = $1 AND ended_at IS NULL";
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query(query).bind(before).bind(now).bind(why).execute(connection).await.map(|done| done.rows_affected())
+                    for (number, due) in &events {
+                        sqlx::query(query).bind(number).bind(due.as_microsecond()).bind(&why).execute(&mut *connection).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Gives up events, so many as this says. Their rows stay for a while.
+    ///
+    /// # Errors
+    /// The store cannot be written; they wait on.
+    pub async fn give_up_events(&self, numbers: Vec<i64>, why: &str) -> Result<u64, StoreError> {
+        if numbers.is_empty() {
+            return Ok(0);
+        }
+        let (numbers, now, why) = (Value::from(numbers).to_string(), self.clock.now(), rows::text(why));
+        let query = "UPDATE outbox SET ended_at = $2, error = $3
+                     WHERE number IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) AND ended_at IS NULL";
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    outbox::forget(connection, now).await?;
+                    let done = sqlx::query(query).bind(numbers).bind(now.as_microsecond()).bind(why).execute(connection).await?;
+                    Ok(done.rows_affected())
                 })
             })
             .await

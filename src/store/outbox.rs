@@ -44,6 +44,12 @@ pub enum Fate {
     },
 }
 
+/// What was delivered or given up is kept for so long: people look into last week's, hardly into last month's.
+const FORGET_AFTER: Duration = Duration::from_hours(30 * 24);
+
+/// So many are forgotten with each write at most, so that no write takes long.
+const FORGET_AT_ONCE: i64 = 1_000;
+
 /// Whoever took a message and died has it sent again after this; longer than any channel takes to answer.
 const TAKEN_FOR: Duration = Duration::from_mins(2);
 
@@ -88,11 +94,13 @@ impl Store {
         if fates.is_empty() {
             return Ok(());
         }
-        let now = self.clock.now().as_microsecond();
+        let moment = self.clock.now();
+        let now = moment.as_microsecond();
         let query = "UPDATE outbox SET error = $2, due_at = coalesce($3, due_at), ended_at = $4 WHERE id = $1 AND ended_at IS NULL";
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
+                    forget(connection, moment).await?;
                     for (id, fate) in &fates {
                         let (why, again, ended) = match fate {
                             Fate::Delivered => ("", None, Some(now)),
@@ -233,6 +241,16 @@ pub(super) async fn tell_decided(
         write(connection, (&id, &channel), (&news, 1), (now, now)).await?;
     }
     Ok(())
+}
+
+/// Forgets what left or was given up long ago; not that of a question that is open, because who heard of it is to hear how it ends.
+pub(super) async fn forget(connection: &mut AnyConnection, now: Timestamp) -> Result<(), sqlx::Error> {
+    let before = now.checked_sub(FORGET_AFTER).unwrap_or(Timestamp::MIN);
+    let query = "DELETE FROM outbox WHERE number IN (
+                     SELECT number FROM outbox WHERE ended_at IS NOT NULL AND ended_at < $1
+                       AND NOT EXISTS (SELECT 1 FROM approval WHERE approval.state = 'open' AND outbox.about = 'approval ' || approval.id)
+                     ORDER BY ended_at LIMIT $2)";
+    sqlx::query(query).bind(before.as_microsecond()).bind(FORGET_AT_ONCE).execute(connection).await.map(|_| ())
 }
 
 async fn write(

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("upgrade_windows.sql"),
     include_str!("upgrade_outbox.sql"),
     include_str!("upgrade_hold.sql"),
+    include_str!("upgrade_events.sql"),
 ];
 
 /// The tables of [`FIRST_ON_POSTGRES`].

@@ -22,7 +22,7 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 use url::Url;
 
-pub use announce::Announcer;
+pub use announce::{Announcer, NotAnnounced};
 pub use postbox::{Letter, PostError, Postbox};
 
 use super::{BoxFuture, Bus, Consumer, Health, Lost, Message, PublishError};
@@ -202,7 +202,7 @@ impl Bus for RabbitMq {
 
 /// Why a message was not taken; a connection that is to blame is built anew.
 fn refused(failed: publish::Failed, broken: &mpsc::Sender<()>) -> String {
-    if failed.connection_is_bad {
+    if failed.fault == publish::Fault::Connection {
         // When this is full, somebody asked already.
         let _asked = broken.try_send(());
     }

@@ -40,7 +40,17 @@ pub(super) struct Up {
 #[derive(Debug)]
 pub(super) struct Failed {
     pub(super) reason: String,
-    pub(super) connection_is_bad: bool,
+    pub(super) fault: Fault,
+}
+
+/// What stands in the way of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// This message has nowhere to go: others may have.
+    Message,
+    /// The broker takes nothing for now.
+    Broker,
+    Connection,
 }
 
 /// Often enough for a graph, seldom enough not to be a load.
@@ -65,23 +75,21 @@ impl Up {
             let sent = self.channel.basic_publish(exchange.into(), routing_key.into(), options, &message.body, properties);
             sent.await?.await
         };
-        let refused = |reason: &str| Failed { reason: reason.to_owned(), connection_is_bad: false };
+        let failed = |fault: Fault, reason: &str| Err(Failed { reason: reason.to_owned(), fault });
         if self.is_blocked() {
-            return Err(refused(BLOCKED));
+            return failed(Fault::Broker, BLOCKED);
         }
         match tokio::time::timeout(PUBLISH_TIMEOUT, confirmed).await {
             Ok(Ok(Confirmation::Ack(None))) => Ok(()),
-            Ok(Ok(Confirmation::Ack(Some(_)))) => Err(refused("no queue is bound to the exchange, so the broker returned the message")),
-            Ok(Ok(Confirmation::Nack(_))) => Err(refused("the broker refused the message; its queue may be full")),
-            Ok(Ok(Confirmation::NotRequested)) => {
-                Err(Failed { reason: "the channel does not confirm".to_owned(), connection_is_bad: true })
+            Ok(Ok(Confirmation::Ack(Some(_)))) => {
+                failed(Fault::Message, "no queue is bound to the exchange, so the broker returned the message")
             }
-            Ok(Err(error)) => Err(Failed { reason: error.to_string(), connection_is_bad: true }),
+            Ok(Ok(Confirmation::Nack(_))) => failed(Fault::Message, "the broker refused the message; its queue may be full"),
+            Ok(Ok(Confirmation::NotRequested)) => failed(Fault::Connection, "the channel does not confirm"),
+            Ok(Err(error)) => failed(Fault::Connection, &error.to_string()),
             // The first message after the broker ran short is what it answers with a block.
-            Err(_elapsed) if self.is_blocked() => Err(refused(BLOCKED)),
-            Err(_elapsed) => {
-                Err(Failed { reason: format!("the broker did not confirm within {PUBLISH_TIMEOUT:?}"), connection_is_bad: true })
-            }
+            Err(_elapsed) if self.is_blocked() => failed(Fault::Broker, BLOCKED),
+            Err(_elapsed) => failed(Fault::Connection, &format!("the broker did not confirm within {PUBLISH_TIMEOUT:?}")),
         }
     }
 
