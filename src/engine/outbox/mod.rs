@@ -77,10 +77,26 @@ impl Relay {
             return Ok(0);
         }
         let due = self.store.take_outgoing(BATCH).await?;
-        let fates = join_all(due.iter().map(async |message| Ok((message.id.clone(), self.send(message).await?)))).await;
-        let fates = fates.into_iter().collect::<Result<Vec<_>, StoreError>>()?;
-        self.store.outgoing_sent(fates).await?;
+        let fates = join_all(due.iter().map(async |message| {
+            let fate = self.send(message).await.unwrap_or_else(|error| self.unsent(message, &error));
+            (message.id.clone(), fate)
+        }));
+        self.store.outgoing_sent(fates.await).await?;
         Ok(due.len())
+    }
+
+    /// What it is about could not be read, and it was not sent; the others of its batch were.
+    fn unsent(&self, outgoing: &Outgoing, error: &StoreError) -> Fate {
+        let why = error.to_string();
+        self.signals.store_failed(&why);
+        match AGAIN.wait_after(outgoing.attempts + 1, fastrand::f64(), None) {
+            Some(wait) => self.again(wait, why),
+            None => Fate::GivenUp { why },
+        }
+    }
+
+    fn again(&self, wait: Duration, why: String) -> Fate {
+        Fate::Again { at: self.store.clock().now().checked_add(wait).unwrap_or(jiff::Timestamp::MAX), why }
     }
 
     async fn send(&self, outgoing: &Outgoing) -> Result<Fate, StoreError> {
@@ -98,7 +114,7 @@ impl Relay {
         let wait = AGAIN.wait_after(outgoing.attempts + 1, fastrand::f64(), failure.retry_after);
         if let Some(wait) = wait.filter(|_| failure.kind != FailureKind::Rejected) {
             self.signals.told(names, &outgoing.channel, Told::Failed(&why));
-            return Ok(Fate::Again { at: self.store.clock().now().checked_add(wait).unwrap_or(jiff::Timestamp::MAX), why });
+            return Ok(self.again(wait, why));
         }
         self.signals.told(names, &outgoing.channel, Told::GivenUp(&why));
         Ok(Fate::GivenUp { why })

@@ -6,9 +6,16 @@ use serde_json::json;
 use super::{message::notice, texts::of, *};
 use crate::{
     approval::{ApprovalId, Choice, OnTimeout, Planned, Question, Vote},
-    channels::Notice,
-    news::RunNews,
+    bus::rabbitmq::Postbox,
+    channels::{Channels, Notice},
+    clock::Clock,
+    connections::Connections,
+    lifecycle::Tasks,
+    net::{Net, NetConfig},
+    news::{Outlet, RunNews, Tell, Topic},
     run::RunId,
+    secret::Secrets,
+    telemetry::Metrics,
 };
 
 fn outgoing(news: News) -> Outgoing {
@@ -176,4 +183,41 @@ fn every_message_is_there_in_every_language_with_the_same_values_and_commands() 
         assert_eq!((korean.severity, korean.facts.len(), &korean.id), (english.severity, english.facts.len(), &english.id));
         assert!(korean.facts.iter().all(|(name, _)| is_korean(name)), "{:?}", korean.facts);
     }
+}
+
+fn relay(store: Store) -> Relay {
+    let net = Net::new(&NetConfig::default()).unwrap();
+    let channels = Channels::build(&std::collections::BTreeMap::new(), &net).unwrap();
+    let (connections, postbox, secrets) = (Connections::default(), Postbox::default(), Secrets::default());
+    Relay {
+        store,
+        services: Arc::new(Services { net, connections, channels, postbox, secrets }),
+        announcer: None,
+        language: Language::En,
+        signals: Signals::new(Metrics::new().unwrap()),
+    }
+}
+
+#[tokio::test]
+async fn a_message_whose_question_cannot_be_read_does_not_have_the_others_of_its_batch_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("quell.db").display());
+    let clock = Clock::standing_at(Timestamp::UNIX_EPOCH);
+    let outlet = Outlet::new(&[Tell { of: Topic::ALL.to_vec(), to: vec!["log:default".to_owned()] }], false);
+    let store = Store::open(&url, &Tasks::default(), None).await.unwrap().dated_by(clock.clone()).with_outlet(outlet);
+    store.stop_actions("mina", "a test").await.unwrap();
+    let unreadable = "
+        PRAGMA foreign_keys = OFF;
+        INSERT INTO approval VALUES ('q', 'r', 'ask', 1, 'h', 'no question', 'open', '', 1, 2, NULL);
+        INSERT INTO outbox (id, kind, about, channel, payload, times, at, due_at, attempts, error)
+            VALUES ('n', 'approval_opened', 'approval q', 'log:default', '{\"news\":\"approval\",\"approval\":\"q\",\"turn\":\"opened\"}',
+                    1, 0, 0, 0, '')";
+    let database = sqlx::SqlitePool::connect(&url).await.unwrap();
+    sqlx::raw_sql(unreadable).execute(&database).await.unwrap();
+
+    assert_eq!(relay(store.clone()).send_some().await.unwrap(), 2);
+    let waits: Vec<(String, String)> =
+        sqlx::query_as("SELECT kind, error FROM outbox WHERE ended_at IS NULL").fetch_all(&database).await.unwrap();
+    let [(kind, why)] = waits.as_slice() else { panic!("{waits:?}") };
+    assert!(kind == "approval_opened" && why.contains("cannot be read"), "{waits:?}");
 }
