@@ -48,7 +48,7 @@ impl Journal {
             let by = thrown.as_ref().map(|stopped| (stopped.who.as_str(), stopped.reason.as_str()));
             self.store.note_stop_file(&self.switch.file().display().to_string(), by).await?;
         }
-        let is_stopped = thrown.is_some() || self.store.actions_stopped().await?;
+        let is_stopped = thrown.is_some() || self.store.actions_stopped().await? || self.store.notice_restore().await?;
         self.metrics.actions_stopped.set(i64::from(is_stopped));
         // After a start the last entry is told of again: its hash stands for all before it.
         let after = match *told {

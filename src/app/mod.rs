@@ -6,8 +6,10 @@ pub mod parts;
 mod folder;
 mod journal;
 mod reload;
+mod restore;
 
 pub use folder::Look;
+pub use restore::After;
 
 use std::{sync::Arc, time::Duration};
 
@@ -71,7 +73,7 @@ impl App {
     ///
     /// # Errors
     /// Says which part could not be built and what to do; [`Unusable`] when it is for the settings alone.
-    pub async fn start(config: &Config, acting: Acting) -> anyhow::Result<Self> {
+    pub async fn start(config: &Config, acting: Acting, after: After) -> anyhow::Result<Self> {
         let faults = faults_alone(config);
         if !faults.is_empty() {
             return Err(Unusable(faults).into());
@@ -83,7 +85,7 @@ impl App {
         metrics.process_start.set(seconds(Timestamp::now()));
         let signals = Signals::new(metrics.clone());
         let store = Store::open(&config.store, &tasks, Some(signals.clone())).await?.join(config.store.lease.0, &tasks).await?;
-        let store = if acting == Acting::AsWritten { store.with_outlet(config.outlet()) } else { store };
+        let store = if acting == Acting::AsWritten { restore::answered(store, config, after).await? } else { store };
         // Taken before anything is started: it would end a program that is not yet ready for it.
         let hangup = reload::hangup();
         let (reloader, playbooks) = Reloader::load(config.playbooks.clone(), store.clone(), signals.clone());

@@ -6,7 +6,7 @@ use tracing::{error, info, warn};
 
 use super::Exit;
 use crate::{
-    app::{App, parts::Unusable},
+    app::{After, App, parts::Unusable},
     config::Config,
     engine::Acting,
     telemetry::logs,
@@ -18,6 +18,12 @@ pub(super) struct Run {
     /// left open stay as they are. Alerts are taken from the bus all the same, so give it a bus and a store of its own.
     #[arg(long)]
     dry_run: bool,
+    /// After the journal was restored from a backup, or its server has lost what it had committed. Quell notices that where it can, and
+    /// then does nothing but tell people until it is started with this, once. What was under way is read back before anything is done about
+    /// it; what cannot be read back waits for a person; and for as long as `guardrails.human_hold` and `max_alert_age`, nothing
+    /// destructive is done without people's word. `quell holds` shows that hold, and ends it.
+    #[arg(long, conflicts_with = "dry_run")]
+    after_restore: bool,
 }
 
 impl Run {
@@ -26,7 +32,8 @@ impl Run {
             return Exit::usage(&format!("`telemetry.log`: {error}"));
         }
         let acting = if self.dry_run { Acting::DryRun } else { Acting::AsWritten };
-        let app = match App::start(config, acting).await {
+        let after = if self.after_restore { After::Restore } else { After::Stop };
+        let app = match App::start(config, acting, after).await {
             Ok(app) => app,
             Err(error) if error.is::<Unusable>() => return Exit::usage(&error.to_string()),
             Err(error) => return Exit::unreachable(&format!("{error:#}")),

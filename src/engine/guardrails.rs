@@ -13,6 +13,7 @@ use crate::{
     failpoints,
     mention::mentions,
     playbook::{OnExceed, Playbook},
+    run::Class,
     store::{Guard, Heed, Hold},
 };
 
@@ -125,15 +126,22 @@ impl Guardrails {
         Ok(site.chain(own).collect())
     }
 
-    /// What holds mean for a step, if it can stop a customer's business.
-    pub fn heed(&self, entry: &Entry, approved_at: Option<Timestamp>) -> Option<Heed> {
-        let own = SHOWN_BY_THEIR_TARGET.into_iter().filter(|name| *name == entry.name).collect();
-        entry.destructive.then(|| Heed { stops: own, lasts: self.human_hold.signed(), approved_at })
+    /// What holds mean for a step, if it can stop a customer's business or is never repeated.
+    pub fn heed(&self, entry: &Entry, class: Class, approved_at: Option<Timestamp>) -> Option<Heed> {
+        let stops = SHOWN_BY_THEIR_TARGET.into_iter().filter(|name| *name == entry.name).collect();
+        let (is_destructive, lasts) = (entry.destructive, self.human_hold.signed());
+        (is_destructive || class == Class::Unsafe).then_some(Heed { is_destructive, stops, lasts, approved_at })
+    }
+
+    /// How long everything is held after the journal was restored from a backup: as long as a hold of a person may last that it does not
+    /// know of, and at least until what came before is too old to be acted on by itself.
+    pub fn hold_after_restore(&self) -> SignedDuration {
+        self.human_hold.signed().max(self.max_alert_age.signed())
     }
 
     /// What holds mean for what is seen at work.
     pub fn heed_of_stops(&self) -> Heed {
-        Heed { stops: SHOWN_BY_THEIR_TARGET.to_vec(), lasts: self.human_hold.signed(), approved_at: None }
+        Heed { is_destructive: true, stops: SHOWN_BY_THEIR_TARGET.to_vec(), lasts: self.human_hold.signed(), approved_at: None }
     }
 
     fn judge_destructive(&self, entry: &Entry, plan: &Value, case: Case<'_>, now: Timestamp) -> Result<(), HeldBack> {
@@ -171,8 +179,9 @@ pub fn exceeded(guard: &Guard) -> HeldBack {
 /// Why a step waits that would stop what a person wants.
 pub fn on_hold(hold: &Hold) -> HeldBack {
     let Hold { number, target, until, reason, .. } = hold;
+    let what = if hold.is_on_everything() { "everything".to_owned() } else { format!("`{target}`") };
     let detail = format!(
-        "`{target}` is on hold until {until:.0}: {reason}; people who agree to exactly this step may let it pass, and `quell holds release {number}` ends the hold"
+        "{what} is on hold until {until:.0}: {reason}; people who agree to exactly this step may let it pass, and `quell holds release {number}` ends the hold"
     );
     HeldBack { rule: "hold", detail, asks: true }
 }
@@ -261,7 +270,7 @@ mod tests {
     fn a_step_takes_only_an_earlier_one_of_its_own_kind_for_undone_by_a_person() {
         let stops = |name: &str| {
             let entry = CATALOG.iter().find(|entry| entry.name == name).unwrap();
-            Guardrails::default().heed(entry, None).unwrap().stops
+            Guardrails::default().heed(entry, entry.class, None).unwrap().stops
         };
         assert_eq!(stops("entra.disable_user"), ["entra.disable_user"]);
         // Both work on the same user, and neither is undone by the other having been done.

@@ -18,7 +18,7 @@ on_both!(
 const PLAN: &str = "plan:AB-12";
 
 fn heed(approved_at: Option<Timestamp>) -> Heed {
-    Heed { stops: vec!["subscription.suspend"], lasts: SignedDuration::from_hours(24), approved_at }
+    Heed { is_destructive: true, stops: vec!["subscription.suspend"], lasts: SignedDuration::from_hours(24), approved_at }
 }
 
 async fn begun(it: &Fixture, playbook: &str) -> RunId {

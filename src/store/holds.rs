@@ -38,9 +38,12 @@ pub enum HoldCause {
     Marked,
 }
 
-/// What holds mean for a step that may stop a customer's business.
+/// What holds mean for a step that may stop a customer's business, or that is never repeated.
 #[derive(Debug, Clone)]
 pub struct Heed {
+    /// Whether it may stop a customer's business. If not, it is held only with everything, where what it answers is older than that hold:
+    /// it may have been done before.
+    pub is_destructive: bool,
     /// The actions that stop something: what they did, and nobody of us undid, was undone by a person.
     pub stops: Vec<&'static str>,
     /// How long a person who started something again is to be left alone.
@@ -48,6 +51,9 @@ pub struct Heed {
     /// When people agreed to exactly this step.
     pub approved_at: Option<Timestamp>,
 }
+
+/// The target of a hold on everything.
+pub const EVERYTHING: &str = "*";
 
 impl Hold {
     /// Whether it is in force at a moment.
@@ -58,7 +64,12 @@ impl Hold {
 
     /// Whether it holds back, at that moment, what touches these things. Who agreed after it was placed knew of it.
     pub fn binds(&self, touched: &Value, approved_at: Option<Timestamp>, now: Timestamp) -> bool {
-        self.is_in_force(now) && approved_at.is_none_or(|at| at <= self.since) && mentions(touched, &self.target)
+        self.is_in_force(now) && approved_at.is_none_or(|at| at <= self.since) && (self.is_on_everything() || mentions(touched, &self.target))
+    }
+
+    /// Whether it holds whatever is destructive.
+    pub fn is_on_everything(&self) -> bool {
+        self.target == EVERYTHING
     }
 }
 
@@ -78,8 +89,7 @@ impl Store {
     /// The store cannot be written; nothing is held.
     pub async fn hold(&self, target: &str, lasts: SignedDuration, (who, reason): (&str, &str)) -> Result<i64, StoreError> {
         let now = self.clock.now();
-        let hold =
-            New { target: target.to_owned(), cause: HoldCause::Marked, who: who.to_owned(), reason: reason.to_owned(), undone: None };
+        let hold = New::marked(target, (who, reason));
         self.writer.write(move |connection| Box::pin(async move { place(connection, &hold, lasts, now).await })).await
     }
 
@@ -130,19 +140,28 @@ pub(super) async fn against(connection: &mut AnyConnection, intent: &Intent) -> 
     let Some(heed) = intent.heed.as_ref().filter(|_| !failpoints::mistake("no_holds")) else { return Ok(None) };
     let (step, now) = (&intent.step, intent.attempt.intent_at);
     // After an attempt that may have had its effect, what is seen may be that.
-    if let Some(target) = step.target.as_ref().filter(|_| !step.uncertain) {
+    if let Some(target) = step.target.as_ref().filter(|_| heed.is_destructive && !step.uncertain) {
         let seen = Seen { target: rows::key(target), looked_at: now, by: Some((intent.run.0.clone(), step.id.clone())) };
         note(connection, &seen, heed, now).await?;
     }
-    let found = sqlx::query(READ).bind(Some(now.as_microsecond())).fetch_all(connection).await?;
+    let found = sqlx::query(READ).bind(Some(now.as_microsecond())).fetch_all(&mut *connection).await?;
     let touched = json!([step.plan, step.precondition, step.target]);
     for row in &found {
         let hold = read(row).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-        if hold.binds(&touched, heed.approved_at, now) {
+        let concerns = heed.is_destructive || hold.is_on_everything() && is_older(connection, &intent.run, hold.since).await?;
+        if concerns && hold.binds(&touched, heed.approved_at, now) {
             return Ok(Some(Held::OnHold(Box::new(hold))));
         }
     }
     Ok(None)
+}
+
+/// Whether a run, or what it answers, was there at a moment already.
+async fn is_older(connection: &mut AnyConnection, run: &RunId, than: Timestamp) -> Result<bool, sqlx::Error> {
+    let query = "SELECT 1 FROM run LEFT JOIN alert ON alert.number = run.alert
+                 WHERE run.id = $1 AND (run.created_at <= $2 OR alert.detected_at <= $2)";
+    let found: Option<(i64,)> = sqlx::query_as(query).bind(&run.0).bind(than.as_microsecond()).fetch_optional(connection).await?;
+    Ok(found.is_some())
 }
 
 /// A look that showed a target at work.
@@ -153,12 +172,19 @@ struct Seen {
     by: Option<(String, String)>,
 }
 
-struct New {
+pub(super) struct New {
     target: String,
     cause: HoldCause,
     who: String,
     reason: String,
     undone: Option<(String, String)>,
+}
+
+impl New {
+    /// What a person wants.
+    pub(super) fn marked(target: &str, (who, reason): (&str, &str)) -> Self {
+        Self { target: target.to_owned(), cause: HoldCause::Marked, who: who.to_owned(), reason: reason.to_owned(), undone: None }
+    }
 }
 
 /// The step of ours that stopped a target last, if nothing of ours can have started it since, and nobody has noted so yet.
@@ -192,7 +218,7 @@ async fn note(connection: &mut AnyConnection, seen: &Seen, heed: &Heed, now: Tim
     place(connection, &hold, heed.lasts, now).await.map(|_| ())
 }
 
-async fn place(connection: &mut AnyConnection, hold: &New, lasts: SignedDuration, now: Timestamp) -> Result<i64, sqlx::Error> {
+pub(super) async fn place(connection: &mut AnyConnection, hold: &New, lasts: SignedDuration, now: Timestamp) -> Result<i64, sqlx::Error> {
     let until = now.checked_add(lasts).unwrap_or(Timestamp::MAX);
     let query =
         "INSERT INTO hold (target, cause, who, reason, since, until, run, step) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING number";

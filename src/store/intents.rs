@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use sqlx::AnyConnection;
 
-use super::{Heed, Hold, Store, StoreError, approvals, holds, nodes, rollback, rows, rows::Flag, runs::write_step};
+use super::{Heed, Hold, Mark, Store, StoreError, approvals, holds, nodes, rollback, rows, rows::Flag, runs::write_step};
 use crate::{
     failpoints,
     run::{AttemptRecord, RunId, StepRecord},
@@ -68,6 +68,8 @@ pub enum Held {
     OnHold(Box<Hold>),
     /// The run was ended or cancelled by somebody else.
     Ended,
+    /// The journal was restored from a backup, and nobody has answered for it.
+    Restored,
     /// The kill switch is thrown.
     Stopped {
         /// By whom.
@@ -101,32 +103,63 @@ impl Store {
     /// # Errors
     /// The store cannot be written; the call must not be made.
     pub async fn intend(&self, intent: Intent) -> Result<Option<Held>, StoreError> {
-        let judged_before = failpoints::mistake("cap_outside_transaction");
-        if judged_before {
-            let intent = intent.clone();
-            let driver = self.driver();
-            let held =
-                self.writer.write(move |connection| Box::pin(async move { judge(connection, &intent, driver.as_deref()).await })).await?;
-            if held.is_some() {
-                return Ok(held);
+        let mut judged_before = None;
+        if failpoints::mistake("cap_outside_transaction") {
+            let (intent, by) = (intent.clone(), self.by());
+            match self.writer.write(move |connection| Box::pin(async move { judge(connection, &intent, &by).await })).await? {
+                Ok(come) => judged_before = Some(come),
+                Err(held) => return Ok(Some(held)),
             }
             // Long enough for another to be judged as well, however busy the machine is.
             tokio::time::sleep(std::time::Duration::from_secs(3)).await;
         }
-        let driver = self.driver();
-        self.writer
-            .write(move |connection| {
-                Box::pin(async move {
-                    let held = if judged_before { None } else { judge(connection, &intent, driver.as_deref()).await? };
-                    if held.is_none() {
-                        write_step(connection, &intent.run, &intent.step, Some(&intent.attempt)).await?;
+        let by = self.by();
+        let recorded = self.writer.write(move |connection| {
+            Box::pin(async move {
+                let judged = match judged_before {
+                    Some(come) => Ok(come),
+                    None => judge(connection, &intent, &by).await?,
+                };
+                if judged.is_ok() {
+                    write_step(connection, &intent.run, &intent.step, Some(&intent.attempt)).await?;
+                    if !intent.tells {
+                        sqlx::query("UPDATE mark SET intents = intents + 1").execute(connection).await?;
                     }
-                    Ok(held)
-                })
+                }
+                Ok(judged.map(|come| Come { intents: come.intents + i64::from(!intent.tells), ..come }))
             })
-            .await
+        });
+        match recorded.await? {
+            Ok(Come { id, intents }) => {
+                // Between the commit and the call.
+                self.mark.iter().for_each(|mark| mark.raise(&id, intents));
+                Ok(None)
+            }
+            Err(Held::Restored) => self.notice_restore().await.map(|_| Some(Held::Restored)),
+            Err(held) => Ok(Some(held)),
+        }
+    }
+
+    fn by(&self) -> By {
+        By { driver: self.driver(), mark: self.mark.clone() }
     }
 }
+
+/// Who is about to make a call.
+struct By {
+    driver: Option<String>,
+    mark: Option<Mark>,
+}
+
+/// How far the journal has come.
+struct Come {
+    id: String,
+    intents: i64,
+}
+
+/// What is known of a run before anything else is asked: who stopped all actions and why, and whether its steps ask people; how far the
+/// journal has come, and whether it is known to be behind.
+type Open = (Option<String>, Option<String>, Flag, String, i64, Option<i64>);
 
 async fn lock(
     connection: &mut AnyConnection,
@@ -146,30 +179,42 @@ async fn lock(
     Ok(if is_ours || failpoints::mistake("no_target_lock") { None } else { Some(Held::Locked { by: holder }) })
 }
 
-/// Whether anything speaks against the intent; takes its lock if nothing does.
-async fn judge(connection: &mut AnyConnection, intent: &Intent, driver: Option<&str>) -> Result<Option<Held>, sqlx::Error> {
+/// How far the journal has come, or what speaks against the intent; takes its lock if nothing does.
+async fn judge(connection: &mut AnyConnection, intent: &Intent, by: &By) -> Result<Result<Come, Held>, sqlx::Error> {
     // What may have happened already is seen to its end; of a cancelled run nothing else begins.
-    let query = "SELECT stopped.who, stopped.reason, EXISTS (SELECT 1 FROM approval WHERE approval.run = $1)
-                 FROM run LEFT JOIN stopped ON NOT $3
-                 WHERE id = $1 AND state IN ('ready', 'waiting') AND (NOT cancel OR $2) AND ($4 IS NULL OR node = $4)";
-    let open: Option<(Option<String>, Option<String>, Flag)> = sqlx::query_as(query)
+    let query = "SELECT stopped.who, stopped.reason, EXISTS (SELECT 1 FROM approval WHERE approval.run = $1),
+                        mark.id, mark.intents, mark.behind_since
+                 FROM run JOIN mark ON mark.one = 1 LEFT JOIN stopped ON NOT $3
+                 WHERE run.id = $1 AND state IN ('ready', 'waiting') AND (NOT cancel OR $2) AND ($4 IS NULL OR node = $4)";
+    let open: Option<Open> = sqlx::query_as(query)
         .bind(&intent.run.0)
         .bind(intent.step.uncertain)
         .bind(intent.tells)
-        .bind(driver)
+        .bind(&by.driver)
         .fetch_optional(&mut *connection)
         .await?;
     // A node whose lease is over may have lost the run by the time it sends.
-    if let Some(driver) = driver
+    if let Some(driver) = &by.driver
         && !nodes::lease_holds(connection, driver).await?
     {
-        return Ok(Some(Held::Ended));
+        return Ok(Err(Held::Ended));
     }
-    let asks = match open {
-        None => return Ok(Some(Held::Ended)),
-        Some((Some(who), reason, _)) => return Ok(Some(Held::Stopped { who, reason: reason.unwrap_or_default() })),
-        Some((None, _, Flag(asks))) => asks,
-    };
+    let Some((stopped_by, reason, Flag(asks), id, intents, behind)) = open else { return Ok(Err(Held::Ended)) };
+    if let Some(who) = stopped_by {
+        return Ok(Err(Held::Stopped { who, reason: reason.unwrap_or_default() }));
+    }
+    let is_behind = behind.is_some() || by.mark.as_ref().is_some_and(|mark| mark.is_behind(&id, intents));
+    if is_behind && !intent.tells {
+        return Ok(Err(Held::Restored));
+    }
+    Ok(match refusal(connection, intent, asks).await? {
+        Some(held) => Err(held),
+        None => Ok(Come { id, intents }),
+    })
+}
+
+/// What people, holds, the target's lock and limits have against it.
+async fn refusal(connection: &mut AnyConnection, intent: &Intent, asks: bool) -> Result<Option<Held>, sqlx::Error> {
     // A look at the target may have failed before, so that this need not be attempt number one.
     let is_first = intent.step.first_intent_at == Some(intent.attempt.intent_at);
     if is_first && (asks || !intent.askers.is_empty()) {

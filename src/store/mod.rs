@@ -17,11 +17,13 @@ mod intents;
 mod kept;
 mod lease;
 mod lock;
+mod mark;
 mod mounts;
 mod nodes;
 mod outbox;
 mod quarantine;
 mod queue;
+mod restore;
 mod rollback;
 mod rows;
 mod runs;
@@ -51,13 +53,15 @@ pub use begin::{Begun, NewRun};
 pub use database::file_of;
 pub use events::WaitingEvent;
 pub use history::{ALERT, Past, TICK, While};
-pub use holds::{Heed, Hold, HoldCause};
+pub use holds::{EVERYTHING, Heed, Hold, HoldCause};
 pub use intents::{Guard, Held, Intent};
 pub use lease::CallTime;
 pub use lock::Lock;
+pub use mark::Mark;
 pub use outbox::{Fate, Outgoing};
 pub use quarantine::{QuarantineRow, QuarantineState, Rejected};
 pub use queue::Queued;
+pub use restore::{Recovered, Review};
 pub use rollback::Decider;
 pub use runs::{Change, Progress, RunFilter, Standing, Timeline};
 pub use schedules::TickFailure;
@@ -86,6 +90,8 @@ pub struct Store {
     clock: Clock,
     /// Where news go.
     outlet: Outlet,
+    /// By which a restore is noticed; nothing where nobody acts.
+    mark: Option<Mark>,
 }
 
 /// Where the journal is.
@@ -168,7 +174,8 @@ impl Store {
         let Database { writing, reading, heart, name } = Database::open(&at.into()).await?;
         schema::migrate(&writing, &name).await?;
         let writer = writer::start(writing, tasks, signals);
-        Ok(Self { readers: reading, heart, node: None, writer, queued: Arc::default(), clock: Clock::default(), outlet: Outlet::default() })
+        let (queued, clock, outlet) = (Arc::default(), Clock::default(), Outlet::default());
+        Ok(Self { readers: reading, heart, node: None, writer, queued, clock, outlet, mark: None })
     }
 
     /// The same journal, dated by another clock.
@@ -221,6 +228,10 @@ mod hold_tests;
 mod node_tests;
 #[cfg(test)]
 mod outbox_tests;
+#[cfg(test)]
+mod replay_tests;
+#[cfg(test)]
+mod restore_tests;
 #[cfg(test)]
 mod rollback_tests;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Brings a database to the schema of this version, or refuses it.
 
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection};
+use uuid::Uuid;
 
 use super::{StoreError, dialect::Dialect, unusable};
 use crate::failpoints;
@@ -16,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("upgrade_outbox.sql"),
     include_str!("upgrade_hold.sql"),
     include_str!("upgrade_events.sql"),
+    include_str!("upgrade_restore.sql"),
 ];
 
 /// The tables of [`FIRST_ON_POSTGRES`].
@@ -106,6 +108,8 @@ async fn upgrade(connection: &mut AnyConnection, version: i64) -> Result<(), Sto
     for step in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or_default()) {
         sqlx::raw_sql(dialect.tables(step)).execute(&mut *connection).await?;
     }
+    let query = "INSERT INTO mark (one, id, intents) VALUES (1, $1, 0) ON CONFLICT (one) DO NOTHING";
+    sqlx::query(query).bind(Uuid::now_v7().to_string()).execute(connection).await?;
     Ok(())
 }
 

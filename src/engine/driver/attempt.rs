@@ -102,7 +102,7 @@ impl Driver {
         match self.store.lock(it.begun.id.clone(), record.id.clone(), target, now).await? {
             Some(Held::Locked { by }) => Ok(Some(by)),
             Some(Held::Ended) => Err(LetGo::Taken),
-            Some(Held::Exceeded(_) | Held::Unapproved | Held::OnHold(_) | Held::Stopped { .. }) | None => Ok(None),
+            Some(Held::Exceeded(_) | Held::Unapproved | Held::OnHold(_) | Held::Restored | Held::Stopped { .. }) | None => Ok(None),
         }
     }
 
@@ -159,7 +159,7 @@ impl Driver {
                 tells: entry.tells,
                 hash,
                 askers,
-                heed: self.guardrails.heed(entry, consent.approved_at),
+                heed: self.guardrails.heed(entry, record.class, consent.approved_at),
                 undoes: spot.frame.undoes.as_ref().map(|undone| undone.id.clone()),
             };
             let held = if failpoints::mistake("skip_intent") { None } else { self.store.intend(intent).await? };
@@ -176,6 +176,7 @@ impl Driver {
             Some(Held::OnHold(wanted)) => self.hold_or_ask(it, spot, (before, consent), guardrails::on_hold(&wanted)).await,
             Some(Held::Unapproved) => self.look_again(it, spot, before).await,
             Some(Held::Locked { by }) => self.wait_for_target(it, spot, before, &by).await,
+            Some(Held::Restored) => self.wait_for_an_answer(it, spot, before).await,
             Some(Held::Stopped { who, reason }) => self.wait_for_resumption(it, spot, before, &Stopped { who, since: None, reason }).await,
         }
     }
@@ -192,6 +193,16 @@ impl Driver {
             self.signals.guardrail_held(&it.begun.id, &record.id, "stopped", &why);
         }
         self.hold_off(it, spot, record, (&why, LOOK_AGAIN)).await
+    }
+
+    /// The journal may not know what was done already, and nobody has answered for that yet.
+    async fn wait_for_an_answer(&self, it: &Driven, spot: Spot<'_>, record: StepRecord) -> Result<(), LetGo> {
+        const WHY: &str = "waits: the journal was restored from a backup, and does not know what was done since; \
+                           `quell run --after-restore`, once, reads back what was under way and goes on";
+        if record.error.as_deref() != Some(WHY) {
+            self.signals.guardrail_held(&it.begun.id, &record.id, "restored", WHY);
+        }
+        self.hold_off(it, spot, record, (WHY, LOOK_AGAIN)).await
     }
 
     async fn hold_off(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord, (why, by): (&str, SignedDuration)) -> Result<(), LetGo> {

@@ -6,6 +6,7 @@
 mod flow;
 mod frame;
 mod inside;
+mod restored;
 mod undo;
 mod walk;
 
@@ -13,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 pub use frame::{Doing, Frame, Next, Task};
+pub use restored::after_restore;
 pub use undo::{set_return, until};
 pub use walk::{find, next, trouble};
 
