@@ -160,6 +160,14 @@ pub struct Ending {
     pub reason: String,
 }
 
+/// Who wanted an alert answered once more, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Replay {
+    pub who: String,
+    pub reason: String,
+}
+
 /// A run as recorded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -188,6 +196,8 @@ pub struct RunRecord {
     pub ended_as: Option<Box<Ending>>,
     /// Whether it is to end as soon as nothing of it is under way.
     pub cancel: bool,
+    /// Who wanted it, where its alert had been answered before.
+    pub replay: Option<Box<Replay>>,
 }
 
 /// A step of a run as recorded.

@@ -17,7 +17,7 @@ mod show;
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
-use quell::{app::App, engine::Acting, telemetry::logs};
+use quell::{app::{After, App}, engine::Acting, telemetry::logs};
 
 /// Runs Quell on the embedded bus against the simulator, with alerts as they come.
 #[derive(Debug, Parser)]
@@ -53,7 +53,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let filter = if arguments.log { "info,lapin=off" } else { "error" };
     logs::start(logs::LogFormat::Text, filter)?;
     let stage = scene::Stage::build().await?;
-    let app = App::start(&stage.config()?, Acting::AsWritten).await?;
+    let app = App::start(&stage.config()?, Acting::AsWritten, After::Stop).await?;
     show::introduce(&stage, app.address);
 
     let watcher = show::watch(app.store.clone());

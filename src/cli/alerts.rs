@@ -109,6 +109,15 @@ async fn show(desk: &Desk<'_>, text: &str) -> Result<Exit, StoreError> {
             output::short(run.map_or(detail.as_str(), |run| run.reason.as_str()), 100).into(),
         ]);
     }
+    for (run, replay) in runs.iter().filter_map(|run| Some((run, run.replay.as_ref()?))) {
+        table.add_row([
+            (&run.playbook).into(),
+            output::short(&format!("replayed by {}", replay.who), 60).into(),
+            run.id.to_string().into(),
+            output::state(run.state.as_str()),
+            output::short(if run.reason.is_empty() { &replay.reason } else { &run.reason }, 100).into(),
+        ]);
+    }
     output::print(&format!("\n{table}\n"));
     let data = event.get("data").unwrap_or(&event);
     output::print(&output::printable(&serde_json::to_string_pretty(data).unwrap_or_default()));

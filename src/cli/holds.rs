@@ -6,7 +6,7 @@ use super::{Desk, Exit, identity::Identity, output};
 use crate::{
     duration::Span,
     mention,
-    store::{Hold, StoreError},
+    store::{EVERYTHING, Hold, StoreError},
 };
 
 #[derive(Debug, Subcommand)]
@@ -19,7 +19,7 @@ pub(super) enum Holds {
     },
     /// Hold a subscription, a plan or a whole tenant: no step stops it any more that people did not agree to afterwards.
     Add {
-        /// Its identifier, in any spelling; whatever mentions it is held.
+        /// Its identifier, in any spelling; whatever mentions it is held. `*` holds everything destructive.
         target: String,
         /// For how long, e.g. `14d`; as long as `guardrails.human_hold` if left out.
         #[arg(long = "for", value_name = "SPAN", value_parser = Span::parse)]
@@ -79,7 +79,7 @@ async fn list(desk: &Desk<'_>, all: bool) -> Result<Exit, StoreError> {
 }
 
 async fn add(desk: &Desk<'_>, target: &str, lasts: Option<Span>, (who, reason): (&str, &str)) -> Result<Exit, StoreError> {
-    if !mention::names_something(target) {
+    if target != EVERYTHING && !mention::names_something(target) {
         return Ok(Exit::usage(&format!("`{target}` names nothing; give the identifier of a subscription, a plan or a tenant")));
     }
     let lasts = lasts.unwrap_or(desk.config.guardrails.human_hold);

@@ -14,6 +14,7 @@ mod lsp;
 mod new;
 mod output;
 mod quarantine;
+mod replay;
 mod run;
 mod runs;
 mod schema;
@@ -78,6 +79,8 @@ enum Command {
     /// Replay the alerts of the journal and the times of schedules through the playbooks on disk: what they would have done, beside what was
     /// done. Sends nothing.
     Backtest(backtest::Backtest),
+    /// Answer an alert of the journal once more, with the playbooks as they are now.
+    Replay(replay::Replay),
     /// What came, and what became of it.
     #[command(subcommand)]
     Alerts(alerts::Alerts),
@@ -165,6 +168,10 @@ impl Command {
             Self::Run(run) => return run.execute(config).await,
             Self::New(new) => return new.execute(config),
             Self::Explain(explain) => return explain.execute(config, json).await,
+            Self::Replay(replay) => match replay.rehearse(config, json).await {
+                Ok(exit) => return exit,
+                Err(replay) => Self::Replay(replay),
+            },
             Self::StopActions(why) => return why.stop(config, json).await,
             Self::ResumeActions(why) => return why.resume(config, json).await,
             other => other,
@@ -187,6 +194,7 @@ impl Command {
         let exit = match other {
             Self::Send(send) => send.execute(&desk).await,
             Self::Backtest(backtest) => backtest.execute(&desk).await,
+            Self::Replay(replay) => replay.execute(&desk).await,
             Self::Alerts(alerts) => alerts.execute(&desk).await,
             Self::Runs(runs) => runs.execute(&desk).await,
             Self::Approvals(approvals) => approvals.execute(&desk).await,

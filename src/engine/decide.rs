@@ -97,6 +97,7 @@ fn new_run<'s>(
         inputs,
         vars,
         windows,
+        replay: None,
     })
 }
 

@@ -12,6 +12,7 @@ pub mod kill_switch;
 pub mod machine;
 pub mod outbox;
 pub mod plan;
+pub mod replay;
 pub mod rollback;
 pub mod schedules;
 pub mod settle;

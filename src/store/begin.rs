@@ -10,7 +10,7 @@ use super::{Act, Store, StoreError, audit, dialect, events, rows, rows::Flag, wi
 use crate::{
     failpoints,
     news::Outlet,
-    run::{Mode, RunId, RunState},
+    run::{Mode, Replay, RunId, RunState},
     window::{self, Admission, Windows},
 };
 
@@ -21,7 +21,7 @@ pub struct NewRun {
     pub id: RunId,
     /// The number of the alert; none for a run that a schedule or a person begins.
     pub alert: Option<i64>,
-    /// What begins it. No other run of the playbook has the same: `alert:N`, `group:N`, `tick:TIME`, `manual:UUID`.
+    /// What begins it. No other run of the playbook has the same: `alert:N`, `group:N`, `tick:TIME`, `manual:UUID`, `replay:UUID`.
     pub occasion: String,
     pub playbook: String,
     pub playbook_hash: String,
@@ -32,6 +32,8 @@ pub struct NewRun {
     pub inputs: Value,
     pub vars: Value,
     pub windows: Windows,
+    /// Who wants it, where the alert was answered before.
+    pub replay: Option<Replay>,
 }
 
 /// What became of a run that was to begin without an alert.
@@ -68,8 +70,7 @@ impl Store {
                 Box::pin(async move {
                     let begun = begin(connection, &run, (&outlet, now)).await?;
                     if begun == Begun::New {
-                        let query = "INSERT INTO requester (run, person) VALUES ($1, $2) ON CONFLICT (run, person) DO NOTHING";
-                        sqlx::query(query).bind(&run.id.0).bind(person).execute(&mut *connection).await?;
+                        request(connection, &run.id, &person).await?;
                         audit::write(connection, &act, now).await?;
                     }
                     Ok(begun)
@@ -88,7 +89,13 @@ impl Store {
     }
 }
 
-/// Begins a run that answers no alert.
+/// Notes who wants a run, and therefore does not decide about it.
+pub(super) async fn request(connection: &mut AnyConnection, run: &RunId, person: &str) -> Result<(), sqlx::Error> {
+    let query = "INSERT INTO requester (run, person) VALUES ($1, $2) ON CONFLICT (run, person) DO NOTHING";
+    sqlx::query(query).bind(&run.0).bind(person).execute(connection).await.map(|_| ())
+}
+
+/// Begins a run that no decision about an alert begins.
 pub(super) async fn begin(connection: &mut AnyConnection, run: &NewRun, (outlet, now): (&Outlet, Timestamp)) -> Result<Begun, sqlx::Error> {
     let query = "SELECT 1 FROM run WHERE playbook = $1 AND occasion = $2";
     let known: Option<(i64,)> = sqlx::query_as(query).bind(&run.playbook).bind(&run.occasion).fetch_optional(&mut *connection).await?;
@@ -178,9 +185,11 @@ pub(super) async fn cancel_run(connection: &mut AnyConnection, run: &RunId, now:
 
 async fn insert(connection: &mut AnyConnection, run: &NewRun, state: RunState, due: Timestamp, now: Timestamp) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO run (id, alert, occasion, playbook, playbook_hash, mode, inputs, vars, state, reason, created_at, due_at,
-                                  gathering, concurrency, concurrency_max)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, $11, $12, $13, $14);
-                 INSERT INTO decision (alert, playbook, verdict, detail, run) SELECT $2, $4, 'run', '', $1 WHERE $2 IS NOT NULL";
+                                  gathering, concurrency, concurrency_max, replay)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, $11, $12, $13, $14, $15);
+                 INSERT INTO decision (alert, playbook, verdict, detail, run) SELECT $2, $4, 'run', '', $1 WHERE $2 IS NOT NULL AND $15 IS NULL";
+    // What was decided about an alert when it came stays, however often it is answered.
+    let replay = run.replay.as_ref().map(|replay| serde_json::json!(replay).to_string());
     dialect::each(connection, query, |query| {
         query
             .bind(&run.id.0)
@@ -197,6 +206,7 @@ async fn insert(connection: &mut AnyConnection, run: &NewRun, state: RunState, d
             .bind(run.windows.group.as_ref().map(|group| rows::key(&group.key)))
             .bind(run.windows.concurrency.as_ref().map(|it| rows::key(&it.key)))
             .bind(run.windows.concurrency.as_ref().map(|it| i64::from(it.max)))
+            .bind(replay.clone())
     })
     .await
 }

@@ -22,8 +22,10 @@ pub struct Past {
     pub event: Vec<u8>,
     /// By playbook: the verdict's word and its detail.
     pub decisions: Vec<(String, String, String)>,
-    /// Its runs with their steps.
+    /// Its runs with their steps, but for replays.
     pub runs: Vec<(RunRecord, Vec<StepRecord>)>,
+    /// The runs that answered it once more, because a person wanted it.
+    pub replays: Vec<RunRecord>,
 }
 
 /// How the occasion of a run begins that answers one alert; its number follows.
@@ -31,6 +33,9 @@ pub const ALERT: &str = "alert:";
 
 /// How the occasion of a run begins that a schedule began; its time follows.
 pub const TICK: &str = "tick:";
+
+/// How the occasion of a run begins that answers an alert once more.
+pub const REPLAY: &str = "replay:";
 
 /// A while in the past.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +77,9 @@ impl Store {
         let past = found.into_iter().map(|(number, Flag(is_revision), stored_at, event)| {
             let decisions = decisions.remove(&number).unwrap_or_default();
             let runs = runs.remove(&number).unwrap_or_default();
-            Ok(Past { number, is_revision, stored_at: rows::time(stored_at)?, event, decisions, runs })
+            let (replays, runs): (Vec<_>, Vec<_>) = runs.into_iter().partition(|(run, _)| run.replay.is_some());
+            let replays = replays.into_iter().map(|(run, _)| run).collect();
+            Ok(Past { number, is_revision, stored_at: rows::time(stored_at)?, event, decisions, runs, replays })
         });
         past.collect()
     }

@@ -370,6 +370,7 @@ pub(super) fn read_run(row: &AnyRow) -> Result<RunRecord, StoreError> {
         resumed_at: optional_time(row, "resumed_at")?,
         ended_as: rows::document(row, "ended_as")?,
         cancel: flag(row, "cancel")?,
+        replay: rows::document(row, "replay")?,
     })
 }
 

@@ -120,6 +120,7 @@ pub(super) fn new_run(playbook: &str) -> NewRun {
         inputs: json!({}),
         vars: json!({}),
         windows: Windows::default(),
+        replay: None,
     }
 }
 

@@ -359,6 +359,7 @@ fn done(id: RunId, now: Timestamp) -> RunRecord {
         resumed_at: None,
         ended_as: None,
         cancel: false,
+        replay: None,
     }
 }
 

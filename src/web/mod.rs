@@ -2,6 +2,7 @@
 //!
 //! This file keeps connections within limits and ends them; [`routes`] says what is where.
 
+mod alerts;
 mod approvals;
 mod person;
 mod reload;

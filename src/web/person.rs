@@ -21,6 +21,24 @@ pub(super) fn person<'p>(people: &'p People, headers: &HeaderMap) -> Result<(&'p
     found.ok_or_else(|| unauthorized("send `Authorization: Bearer …` with the token of one of `users`"))
 }
 
+/// The person whose token a request shows, whose role allows to decide what is done.
+///
+/// # Errors
+/// Nobody has that token, or the role is another; `does` says what it is needed for.
+pub(super) fn operator<'p>(people: &'p People, headers: &HeaderMap, does: &str) -> Result<&'p str, Refusal> {
+    let (name, User { role, .. }) = person(people, headers)?;
+    if role.may_operate() {
+        return Ok(name);
+    }
+    let why = format!("your role is `{role}`, and only an `operator` or `admin` {does}");
+    Err(Refusal::new(StatusCode::FORBIDDEN, "role", why, "ask somebody whose role allows it"))
+}
+
+/// What was asked for does not fit how things stand.
+pub(super) fn conflict(code: &'static str, why: String, help: &'static str) -> Refusal {
+    Refusal::new(StatusCode::CONFLICT, code, why, help)
+}
+
 /// Whether a request shows a token that belongs to nobody in particular.
 pub(super) fn is_bearer(headers: &HeaderMap, token: &Secret) -> bool {
     bearer(headers).is_some_and(|guess| token.is(guess))

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    WebConfig,
+    WebConfig, alerts,
     approvals::{self, Approvals},
     reload::{self, Reload},
     runs::{self, Runs},
@@ -86,7 +86,8 @@ pub(super) fn router(config: &WebConfig, behind: Behind) -> Router {
     let Behind { hooks, metrics, ready, reload, approvals, runs } = behind;
     let api = config.api_token.clone().map(|token| reload::router(token, reload)).unwrap_or_default();
     let knows_people = approvals.people.has_tokens();
-    let asked = if knows_people { approvals::router(approvals).merge(runs::router(runs)) } else { Router::new() };
+    let of_people = || approvals::router(approvals).merge(alerts::router(runs.clone())).merge(runs::router(runs));
+    let asked = if knows_people { of_people() } else { Router::new() };
     let hooks = Arc::new(hooks.into_iter().map(|hook| (hook.path.clone(), hook)).collect());
     Router::new()
         .route("/", get(front))

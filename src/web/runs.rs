@@ -14,11 +14,11 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::person::{only_post, person, unavailable};
+use super::person::{conflict, only_post, operator, person, unavailable};
 use crate::{
     adapters::Refusal,
     engine::rollback::{self, Offer},
-    people::{People, User},
+    people::People,
     playbook::{Playbook, Shelf},
     run::{RunId, RunRecord},
     store::{Decider, Progress, Store},
@@ -105,11 +105,7 @@ impl Runs {
 
     /// Who asks, and for what. Only operators and admins decide about what runs did.
     fn asked(&self, headers: &HeaderMap, body: &[u8]) -> Result<(Decider, Vec<String>), Refusal> {
-        let (name, User { role, .. }) = person(&self.people, headers)?;
-        if !role.may_operate() {
-            let why = format!("your role is `{role}`, and only an `operator` or `admin` decides about what runs did");
-            return Err(Refusal::new(StatusCode::FORBIDDEN, "role", why, "ask somebody whose role allows it"));
-        }
+        let name = operator(&self.people, headers, "decides about what runs did")?;
         let Asked { steps, reason } = serde_json::from_slice(body)
             .map_err(|error| Refusal::bad_request("body", format!("the body is to be `{{\"reason\": …, \"steps\": […]}}`: {error}")))?;
         if reason.trim().is_empty() {
@@ -141,8 +137,4 @@ impl Runs {
             Refusal { detail: Some(problems.join("; ")), ..refusal }
         })
     }
-}
-
-fn conflict(code: &'static str, why: String, help: &'static str) -> Refusal {
-    Refusal::new(StatusCode::CONFLICT, code, why, help)
 }

@@ -53,6 +53,7 @@ mod people;
 mod playbook_errors;
 mod recovery;
 mod reload;
+mod restore;
 mod rollback;
 mod secrets;
 mod shipped;

@@ -18,7 +18,7 @@ pub(super) fn print(answer: &Answer) {
     let explained: Vec<Value> = answer.explained.iter().map(describe).collect();
     output::print_json(&json!({
         "alert": question.alert, "number": question.past.as_ref().map(|past| past.number), "as_of": question.at,
-        "playbooks": explained, "refused_files": answer.refused,
+        "playbooks": explained, "replays": question.past.as_ref().map(|past| &past.replays), "refused_files": answer.refused,
     }));
 }
 

@@ -16,7 +16,10 @@ use super::{Exit, alerts, output, send};
 use crate::{
     alert::Alert,
     config::Config,
-    engine::foresight::{self, Appraisal, Approvals, Foreseen, Outlook, Recorded, Subject, Tally},
+    engine::{
+        foresight::{self, Appraisal, Approvals, Foreseen, Outlook, Recorded, Subject, Tally},
+        replay,
+    },
     lifecycle::Tasks,
     playbook::{Library, Playbook},
     run::RunRecord,
@@ -36,6 +39,9 @@ pub(super) struct Explain {
     /// What people are taken to say when they are asked.
     #[arg(long, value_enum, default_value = "approve")]
     approvals: Assumed,
+    /// Whether it is to be answered once more, now.
+    #[arg(skip)]
+    once_more: bool,
 }
 
 const AFTER_HELP: &str = "\
@@ -65,6 +71,10 @@ struct Question {
     at: Timestamp,
     /// What became of it, if it is in the journal.
     past: Option<Past>,
+    /// Whether another state of the same alert was known when it came.
+    is_revision: bool,
+    /// Whether it is to be answered once more.
+    once_more: bool,
 }
 
 /// What one playbook says.
@@ -109,6 +119,11 @@ impl From<StoreError> for Trouble {
 }
 
 impl Explain {
+    /// What would be done if an alert of the journal were answered once more now.
+    pub(super) fn once_more(alert: String, playbook: Option<String>) -> Self {
+        Self { alert, playbook, approvals: Assumed::Approve, once_more: true }
+    }
+
     pub(super) async fn execute(self, config: &Config, json: bool) -> Exit {
         let tasks = Tasks::default();
         let done = self.answer(config, &tasks).await;
@@ -148,9 +163,8 @@ impl Explain {
             None => Vec::new(),
         };
         let mut tally = tally(config, &library, (store.as_ref(), &question)).await?;
-        let is_revision = question.past.as_ref().is_some_and(|past| past.is_revision);
         let mut explained = Vec::new();
-        for (playbook, appraisal) in foresight::appraise(&library, is_revision, &question.alert, question.at) {
+        for (playbook, appraisal) in foresight::appraise(&library, question.is_revision, &question.alert, question.at) {
             if self.playbook.as_ref().is_none_or(|name| *name == playbook.name) {
                 let held = window(store.as_ref(), &question, &appraisal).await?;
                 let foreseen = self.foresee((config, &holds), (&question, &playbook, &appraisal), &mut tally);
@@ -164,10 +178,11 @@ impl Explain {
 
     async fn question(&self, store: Option<&Store>) -> Result<Question, Trouble> {
         let said = |exit: Exit| Trouble::Said(exit);
-        if self.alert == "-" || Path::new(&self.alert).is_file() {
+        let once_more = self.once_more;
+        if !once_more && (self.alert == "-" || Path::new(&self.alert).is_file()) {
             let text = read(&self.alert).map_err(|error| said(Exit::usage(&error)))?;
             let alert = send::read_alert(&text, "send").map_err(|why| said(Exit::problem(&format!("{}: {why}", self.alert))))?;
-            return Ok(Question { alert, at: Timestamp::now(), past: None });
+            return Ok(Question { alert, at: Timestamp::now(), past: None, is_revision: false, once_more });
         }
         let Some(store) = store else {
             let why = format!("`{}` is no file, and there is no journal in which an alert could have that number or id", self.alert);
@@ -178,7 +193,10 @@ impl Explain {
             return Err(said(Exit::problem(&format!("alert #{} is not there any more", row.number))));
         };
         let alert = Alert::from_event(&past.event).map_err(|malformed| said(Exit::problem(&malformed.to_string())))?;
-        Ok(Question { alert, at: past.stored_at, past: Some(past) })
+        let is_revision = past.is_revision;
+        // What was decided and answered then says nothing of now.
+        let (at, past) = if once_more { (Timestamp::now(), None) } else { (past.stored_at, Some(past)) };
+        Ok(Question { alert, at, past, is_revision, once_more })
     }
 
     fn foresee(
@@ -227,9 +245,10 @@ async fn window(store: Option<&Store>, question: &Question, appraisal: &Appraisa
             Held { rule, detail, until: None }
         }));
     }
-    let seen = store.windows_seen((&new.playbook, new.mode), &new.windows, question.at).await?;
+    let windows = if question.once_more { replay::wanted(&new.windows) } else { new.windows.clone() };
+    let seen = store.windows_seen((&new.playbook, new.mode), &windows, question.at).await?;
     let held = |rule: &str, detail: String, until| Some(Held { rule: rule.to_owned(), detail, until });
-    Ok(match window::admit(&new.windows, &seen, question.at) {
+    Ok(match window::admit(&windows, &seen, question.at) {
         Admission::Begin { due } if due <= question.at => None,
         Admission::Begin { due } => held("group", format!("group: it begins at {due}, with the alerts that come until then"), Some(due)),
         Admission::Queue { cancel, .. } if cancel.is_empty() => {

@@ -33,6 +33,11 @@ pub(super) fn print(answer: &Answer) {
         ]);
     }
     output::print(&table.to_string());
+    for run in answer.question.past.iter().flat_map(|past| &past.replays) {
+        let who = run.replay.as_ref().map(|replay| format!("by {}: {}", replay.who, replay.reason)).unwrap_or_default();
+        let ended = format!("run {} of {}: {} {}", run.id, run.playbook, run.state, run.reason);
+        output::print(&output::short(&format!("replayed at {} {who}; {}", output::time(run.created_at), ended.trim_end()), 400));
+    }
     for (it, foreseen) in answer.explained.iter().filter_map(|it| Some((it, it.foreseen.as_ref()?))) {
         print_plan(it, foreseen);
     }

@@ -97,13 +97,19 @@ async fn list(desk: &Desk<'_>, filter: &RunFilter) -> Result<Exit, StoreError> {
             output::time(run.created_at).into(),
             (&run.playbook).into(),
             run.mode.as_str().into(),
-            run.alert.map(|alert| format!("#{alert}")).unwrap_or_default().into(),
+            output::short(&answers(run), 60).into(),
             output::state(run.state.as_str()),
             output::short(&run.reason, 80).into(),
         ]);
     }
     output::print(&table.to_string());
     Ok(Exit::Done)
+}
+
+/// The alert that a run answers, and who wanted that once more.
+fn answers(run: &RunRecord) -> String {
+    let alert = run.alert.map(|alert| format!("#{alert}")).unwrap_or_default();
+    run.replay.as_ref().map_or_else(|| alert.clone(), |replay| format!("{alert}, replayed by {}", replay.who))
 }
 
 async fn cancel(desk: &Desk<'_>, start: &str, identity: &Identity) -> Result<Exit, StoreError> {

@@ -39,6 +39,7 @@ fn print(timeline: &Timeline) {
         ("run", run.id.to_string()),
         ("playbook", format!("{} ({})", run.playbook, run.mode)),
         (if alerts.len() == 1 { "alert" } else { "alerts" }, alerts.join(", ")),
+        ("replayed", run.replay.as_ref().map(|it| format!("by {}: {}", it.who, output::printable(&it.reason))).unwrap_or_default()),
         ("inputs", text(&run.inputs)),
         ("state", format!("{}{}", run.state, if is_open && run.cancel { ", to be cancelled" } else { "" })),
         ("waits until", if run.state == RunState::Waiting { output::time(run.due_at) } else { String::new() }),

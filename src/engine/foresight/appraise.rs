@@ -78,6 +78,7 @@ pub fn run_of(new: &NewRun, alert: Option<i64>, now: Timestamp) -> RunRecord {
         resumed_at: None,
         ended_as: None,
         cancel: false,
+        replay: None,
     }
 }
 

@@ -37,6 +37,7 @@ fn run(mode: Mode) -> RunRecord {
         resumed_at: None,
         ended_as: None,
         cancel: false,
+        replay: None,
     }
 }
 

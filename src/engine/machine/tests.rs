@@ -56,6 +56,7 @@ pub(in crate::engine) fn run() -> RunRecord {
         resumed_at: None,
         ended_as: None,
         cancel: false,
+        replay: None,
     }
 }
 
