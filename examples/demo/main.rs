@@ -17,7 +17,11 @@ mod show;
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
-use quell::{app::{After, App}, engine::Acting, telemetry::logs};
+use quell::{
+    app::{After, App},
+    engine::Acting,
+    telemetry::logs,
+};
 
 /// Runs Quell on the embedded bus against the simulator, with alerts as they come.
 #[derive(Debug, Parser)]

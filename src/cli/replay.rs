@@ -50,7 +50,10 @@ impl Replay {
         let (person, who) = (self.identity.name(), self.identity.who());
         // Anybody may claim another name here; who is known is held to what they may do.
         if let Some((_, user)) = desk.config.users.get(&person).filter(|(_, user)| !user.role.may_operate()) {
-            return Ok(Exit::problem(&format!("the role of `{person}` is `{}`, and only an `operator` or `admin` replays alerts", user.role)));
+            return Ok(Exit::problem(&format!(
+                "the role of `{person}` is `{}`, and only an `operator` or `admin` replays alerts",
+                user.role
+            )));
         }
         let Some(reason) = self.reason.filter(|reason| !reason.trim().is_empty()) else {
             return Ok(Exit::usage("a reason is needed; say it with `--reason`"));

@@ -64,7 +64,9 @@ impl Hold {
 
     /// Whether it holds back, at that moment, what touches these things. Who agreed after it was placed knew of it.
     pub fn binds(&self, touched: &Value, approved_at: Option<Timestamp>, now: Timestamp) -> bool {
-        self.is_in_force(now) && approved_at.is_none_or(|at| at <= self.since) && (self.is_on_everything() || mentions(touched, &self.target))
+        self.is_in_force(now)
+            && approved_at.is_none_or(|at| at <= self.since)
+            && (self.is_on_everything() || mentions(touched, &self.target))
     }
 
     /// Whether it holds whatever is destructive.

@@ -38,7 +38,8 @@ struct Known {
 const DIGITS: usize = 20;
 
 /// For whoever finds the file.
-const ADVICE: &str = " intents were recorded in the journal. Leave this file out of backups: it tells a restored journal from the last one.\n";
+const ADVICE: &str =
+    " intents were recorded in the journal. Leave this file out of backups: it tells a restored journal from the last one.\n";
 
 impl Mark {
     /// The marks of the journal at that URL: beside the file, or in the folder where a server keeps it.
@@ -105,7 +106,7 @@ impl Mark {
 fn read(path: &Path) -> i64 {
     match fs::read_to_string(path) {
         Ok(text) => text.get(..DIGITS).and_then(|number| number.parse().ok()).unwrap_or(i64::MAX),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => 0,
         Err(_unreadable) => i64::MAX,
     }
 }

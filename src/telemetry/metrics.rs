@@ -94,7 +94,8 @@ impl Metrics {
             runs_in_progress: make.gauge("runs_in_progress", "Runs that have not ended")?,
             indeterminate_runs: make
                 .gauge("indeterminate_runs", "Runs that wait for a person because nobody knows whether a step happened")?,
-            actions_stopped: make.gauge("actions_stopped", "Whether the kill switch is thrown, by its file or in the store")?,
+            actions_stopped: make
+                .gauge("actions_stopped", "Whether nothing is changed: by the kill switch, or because the journal was restored")?,
             approvals_pending: make.gauge("approvals_pending", "Questions that wait for people")?,
             approvals_opened: make.counters("approvals_opened_total", "Questions that people were asked", &["playbook"])?,
             approvals_closed: make.counters(

@@ -174,13 +174,17 @@ async fn a_restored_journal_does_nothing_until_somebody_answers_for_it_and_then_
     let replayed = until(&store, id(&new), |run| run.run.replay.is_some() && run.run.state.is_final()).await;
     assert_eq!((replayed.run.state, cancelled(&lab)), (RunState::Done, 3), "{replayed:#?}");
     said(&lab.quell(&["replay", id(&new), "--reason", "to be sure", "--as", "mina"]), 0);
-    let sure = until(&store, id(&new), |run| run.run.replay.as_ref().is_some_and(|it| it.reason == "to be sure") && run.run.state.is_final());
+    let sure =
+        until(&store, id(&new), |run| run.run.replay.as_ref().is_some_and(|it| it.reason == "to be sure") && run.run.state.is_final());
     assert_eq!(state(&sure.await, "cancel"), Some(StepState::Succeeded));
     assert_eq!(cancelled(&lab), 3, "the target is so already");
     assert!(quell.terminate().success());
 
     let quell = lab.run().await;
-    assert!(!quell.log().contains("start one with `--after-restore`") || !lab.get("/metrics").await.unwrap().1.contains("quell_actions_stopped 1"));
+    assert!(
+        !quell.log().contains("start one with `--after-restore`")
+            || !lab.get("/metrics").await.unwrap().1.contains("quell_actions_stopped 1")
+    );
     assert!(said(&lab.quell(&["audit", "verify"]), 0).len() > 1);
 }
 

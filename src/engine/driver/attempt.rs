@@ -197,8 +197,8 @@ impl Driver {
 
     /// The journal may not know what was done already, and nobody has answered for that yet.
     async fn wait_for_an_answer(&self, it: &Driven, spot: Spot<'_>, record: StepRecord) -> Result<(), LetGo> {
-        const WHY: &str = "waits: the journal was restored from a backup, and does not know what was done since; \
-                           `quell run --after-restore`, once, reads back what was under way and goes on";
+        const WHY: &str = "waits for `quell run --after-restore`, once: the journal was restored from a backup, and does not know what was \
+                           done since; that reads back what was under way, and goes on";
         if record.error.as_deref() != Some(WHY) {
             self.signals.guardrail_held(&it.begun.id, &record.id, "restored", WHY);
         }
