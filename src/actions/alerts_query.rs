@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct AlertsQuery {
     /// Where work on them stands.
     #[serde(default)]
-    status: Option<Status>,
+    status: Option<alert::Standing>,
     /// The customer's Entra tenant.
     #[serde(default)]
     customer_tenant_id: Option<CustomerId>,
@@ -28,6 +28,9 @@ pub(super) struct AlertsQuery {
     /// Detected within so long.
     #[serde(default)]
     within: Option<Span>,
+    /// Detected longer ago than that.
+    #[serde(default)]
+    older_than: Option<Span>,
     /// At most so many, from 1 to 200.
     #[serde(default = "limit")]
     #[schemars(range(min = 1, max = 200))]
@@ -35,14 +38,6 @@ pub(super) struct AlertsQuery {
     /// The connection to use; that of the alert's source if left out.
     #[serde(default)]
     connection: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Status {
-    Active,
-    Investigating,
-    Resolved,
 }
 
 /// What is told of an alert is some kilobytes long, and the output of a step is kept.
@@ -63,7 +58,9 @@ impl Action for AlertsQuery {
             return Err(Failure::rejected(format!("`limit` must be from 1 to {MOST_ALERTS}")));
         }
         let microsoft = ctx.microsoft(self.connection.as_deref())?;
-        let since = self.within.and_then(|within| Timestamp::now().checked_sub(within.signed()).ok());
+        let now = Timestamp::now();
+        let ago = |span: Option<Span>| span.and_then(|span| now.checked_sub(span.signed()).ok());
+        let (since, before) = (ago(self.within), ago(self.older_than));
         let query = AlertQuery {
             since,
             status: self.status.map(|it| it.word().to_owned()),
@@ -74,7 +71,7 @@ impl Action for AlertsQuery {
         let mut pages = 1;
         loop {
             // Graph may have refused the filter, and then it gives all.
-            found.extend(page.alerts.iter().filter(|it| self.wants(it, since)).map(alert::told));
+            found.extend(page.alerts.iter().filter(|it| self.wants(it, since, before)).map(alert::told));
             let Some(next) = page.next.as_deref().filter(|_| found.len() <= self.limit && pages < MOST_PAGES) else { break };
             page = microsoft.next_page(next).await?;
             pages += 1;
@@ -86,22 +83,14 @@ impl Action for AlertsQuery {
 }
 
 impl AlertsQuery {
-    fn wants(&self, alert: &Value, since: Option<Timestamp>) -> bool {
-        let detected = alert.get("detectedDateTime").and_then(Value::as_str).and_then(|it| it.parse::<Timestamp>().ok());
+    fn wants(&self, alert: &Value, since: Option<Timestamp>, before: Option<Timestamp>) -> bool {
+        let detected = alert::detected(alert);
         self.status.is_none_or(|it| alert::says(alert, "status", it.word()))
             && self.customer_tenant_id.as_ref().is_none_or(|it| alert::says(alert, "customerTenantId", it.as_str()))
             && self.subscription_id.as_ref().is_none_or(|it| alert::says(alert, "subscriptionId", it.as_str()))
             && since.is_none_or(|since| detected.is_none_or(|it| it >= since))
-    }
-}
-
-impl Status {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Investigating => "investigating",
-            Self::Resolved => "resolved",
-        }
+            // Of what does not say when it was detected, nobody knows that it is old.
+            && before.is_none_or(|before| detected.is_some_and(|it| it < before))
     }
 }
 
@@ -142,6 +131,8 @@ mod tests {
         assert_eq!((&output["count"], &output["more"]), (&3.into(), &true.into()));
         assert_eq!(query(&bench, json!({ "customer_tenant_id": bench.ids()["customer"] })).await["count"], 4);
         assert_eq!(query(&bench, json!({ "status": "resolved" })).await["count"], 0);
+        assert_eq!(query(&bench, json!({ "older_than": "1h" })).await["count"], 0);
+        assert!(query(&bench, json!({ "older_than": "0s" })).await["count"].as_u64() > Some(0));
     }
 
     #[tokio::test]

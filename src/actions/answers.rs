@@ -33,6 +33,7 @@ fn calls(bench: &Bench) -> Vec<(&'static str, Value)> {
         ("alert.get", json!({})),
         ("alert.update_status", json!({ "status": "investigating" })),
         ("alerts.query", json!({})),
+        ("alerts.count", json!({})),
         ("azure.activity_log", of_subscription.clone()),
         ("azure.virtual_machines", of_subscription.clone()),
         ("azure.deallocate_vm", json!({ "customer_tenant_id": customer, "vm_id": inside.machines[0].id })),

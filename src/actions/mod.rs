@@ -6,6 +6,7 @@ mod alert;
 mod alert_annotate;
 mod alert_get;
 mod alert_update_status;
+mod alerts_count;
 mod alerts_query;
 mod amqp_publish;
 mod azure;
@@ -79,6 +80,7 @@ pub const CATALOG: &[Entry] = &[
     Entry::of::<alert_update_status::AlertUpdateStatus>(),
     Entry::of::<alert_annotate::AlertAnnotate>(),
     Entry::of::<alerts_query::AlertsQuery>(),
+    Entry::of::<alerts_count::AlertsCount>(),
     Entry::of::<azure_activity_log::AzureActivityLog>(),
     Entry::of::<azure_virtual_machines::AzureVirtualMachines>(),
     Entry::of::<azure_deallocate_vm::AzureDeallocateVm>(),
