@@ -25,7 +25,7 @@ struct Row {
 /// comes back as a change too, if it is polled before the next one.
 const ALERTS: usize = 14;
 
-/// What has to be done within this is waited for; the wait in `watch-after-containment` is hours.
+/// What has to be done within this is waited for; the waits in `alarm-unanswered` and `watch-after-containment` are hours.
 const SOON: SignedDuration = SignedDuration::from_mins(10);
 
 /// Waits until nothing is left to do; says whether both sides agree.

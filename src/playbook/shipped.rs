@@ -36,8 +36,9 @@ fn answering(library: &Library, alert: &Value, is_revision: bool) -> Vec<String>
         .playbooks
         .iter()
         .filter(|it| it.trigger.alert().is_some_and(|trigger| trigger.evaluate(alert, is_revision, &mut lazy) == Verdict::Matches));
-    // These look at many alerts at once, or back on one that was answered.
-    let answers = |name: &String| !["tell-alert-storm", "watch-after-containment"].contains(&name.as_str());
+    // These look at many alerts at once, back on one that was answered, or besides.
+    let answers =
+        |name: &String| !["tell-alert-storm", "watch-after-containment", "alarm-unanswered", "collect-evidence"].contains(&name.as_str());
     matching.map(|it| it.name.clone()).filter(answers).collect()
 }
 
@@ -68,6 +69,8 @@ fn every_alert_is_answered_by_one_shipped_playbook_and_where_it_is_contained_by_
         ("suspicious_arm_operations", json!({}), false, &["page-suspicious-operations"]),
         ("service_health_advisory", json!({}), false, &["tell-service-advisory"]),
         ("quota_increase", json!({}), false, &["note-quota-increase"]),
+        ("usage_threshold", json!({}), false, &["tell-budget-threshold"]),
+        ("granular_admin_relationship_terminated", json!({}), false, &["tell-access-lost"]),
         ("something_new", json!({}), false, &["tell-unknown-kind"]),
         ("crypto_mining", json!({"is_test": true}), false, &["test-alert"]),
         ("something_new", json!({"is_test": true}), false, &["test-alert"]),
@@ -83,6 +86,7 @@ fn every_step_of_a_shipped_playbook_can_be_planned() {
     let output = json!({
         "status": "active", "name": "Prod", "plan_id": "44444444-dddd-4ddd-8ddd-000000000004", "entitlement_id": "22222222-bbbb-4bbb-8bbb-000000000002", "plan_status": "active", "plan_name": "Azure plan",
         "customer_tenant_id": "11111111-aaaa-4aaa-8aaa-000000000001", "others_active": [],
+        "count": 1, "callers": ["mallory@fabrikam.example"],
     });
     let library = shipped();
     // Those with steps inside of steps are held to their tests by `quell test`.
@@ -117,7 +121,7 @@ fn only_alerts_about_the_same_subscription_keep_each_other_from_being_answered()
     let named = library
         .playbooks
         .iter()
-        .filter(|it| it.dedup.is_some() && !["close-resolved-elsewhere", "watch-after-containment"].contains(&it.name.as_str()));
+        .filter(|it| it.dedup.is_some() && !["close-resolved-elsewhere", "alarm-unanswered"].contains(&it.name.as_str()));
     for playbook in named {
         assert_eq!(key(playbook, &json!({"id": "1"})), key(playbook, &json!({"id": "2"})), "{}", playbook.name);
         assert_ne!(
