@@ -9,6 +9,7 @@
 //! - `server` accepts connections and decides, with `fault`, the fate of each request.
 //! - `services` holds one module per imitated service; each is a function from state and request to an answer.
 //! - `state` is everything that can change; `world` is what it starts with, `cloud` what customers have themselves; `ledger` is what happened.
+//! - `trouble` is what a person has to put right; `fault` what happens to single requests.
 //! - `signing` makes certificates and signed callbacks; `callback` delivers them; `smtp` is the mail server.
 
 mod answer;
@@ -28,6 +29,7 @@ mod simulator;
 mod smtp;
 mod state;
 mod tasks;
+mod trouble;
 mod world;
 
 pub use cloud::{Assignment, AzureSubscription, Cloud, Machine, ManagedDisk, Power, User};
@@ -37,4 +39,5 @@ pub use options::{OperationEnd, Options};
 pub use seed::{AlertSeed, Notify};
 pub use signing::{Event, Placement, Tamper};
 pub use simulator::Simulator;
+pub use trouble::Trouble;
 pub use world::{Customer, Entitlement, EntitlementStatus, Plan, PlanStatus};

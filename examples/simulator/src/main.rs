@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
-use quell_simulator::{Options, Simulator};
+use quell_simulator::{Options, Simulator, Trouble};
 use serde_json::{Value, json};
 
 /// Stands in for Microsoft's services, for chat, paging and mail, on the loopback address.
@@ -53,6 +53,12 @@ struct Arguments {
     /// Write the root certificate, which receivers of callbacks must trust, to this file.
     #[arg(long)]
     root_certificate: Option<PathBuf>,
+    /// The certificate with which the application may prove who it is, in place of its secret.
+    #[arg(long)]
+    client_certificate: Option<PathBuf>,
+    /// Something that a person has to put right, as `POST /admin/troubles` names it; may be repeated.
+    #[arg(long)]
+    trouble: Vec<String>,
     /// Do not announce new alerts to the registered webhook.
     #[arg(long)]
     no_notify: bool,
@@ -62,7 +68,11 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let certificate_file = arguments.root_certificate.clone();
-    let simulator = Simulator::start(options(arguments)).await?;
+    let troubles = arguments.trouble.iter().map(|name| serde_json::from_value(name.as_str().into()).with_context(|| format!("`{name}`")));
+    let troubles: Vec<Trouble> = troubles.collect::<anyhow::Result<_>>()?;
+    let certificate = arguments.client_certificate.as_ref().map(fs::read_to_string).transpose().context("read the client certificate")?;
+    let simulator = Simulator::start(Options { client_certificate: certificate, ..options(arguments) }).await?;
+    troubles.into_iter().for_each(|trouble| simulator.trouble(trouble));
     if let Some(path) = certificate_file {
         fs::write(&path, simulator.root_certificate_pem()).with_context(|| format!("write `{}`", path.display()))?;
     }

@@ -54,6 +54,12 @@ pub struct Options {
     pub page_size: usize,
     /// Whether Graph pages as it may and seldom does: an empty page before the first, and the last alert of a page again on the next.
     pub odd_pages: bool,
+    /// How long a device code is good.
+    pub device_lifetime: Duration,
+    /// How often a program may ask whether a person has entered it.
+    pub device_interval: Duration,
+    /// The certificate with which the application may prove who it is, in place of its secret, as PEM; without one, a proof of the right form does.
+    pub client_certificate: Option<String>,
     /// How long an access token is accepted.
     pub token_lifetime: Duration,
     /// Whether a new alert is announced with a signed callback to the registered webhook.
@@ -90,6 +96,9 @@ impl Default for Options {
             deallocate_end: OperationEnd::Success,
             page_size: 10,
             odd_pages: false,
+            device_lifetime: Duration::from_secs(900),
+            device_interval: Duration::from_secs(5),
+            client_certificate: None,
             token_lifetime: Duration::from_secs(3599),
             notify: true,
             mfa: true,

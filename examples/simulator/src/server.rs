@@ -8,12 +8,12 @@ use std::{sync::Arc, time::Duration};
 use hyper::{
     Request, Response, StatusCode,
     body::{Body as _, Incoming},
-    header::{CONTENT_LENGTH, HeaderName, HeaderValue},
+    header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use ring::digest::{SHA256, digest};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -29,6 +29,7 @@ use crate::{
     ledger::Entry,
     payload::{CutOff, Payload},
     services,
+    trouble::{AHEAD_SECONDS, Trouble},
 };
 
 /// No imitated service takes more.
@@ -86,7 +87,14 @@ async fn exchange(core: Arc<Core>, request: Request<Incoming>) -> Result<Respons
         }
     });
     let fate = receiver.await.map_err(|_stopped| CutOff)?;
-    response(&fate)
+    let mut response = response(&fate)?;
+    let now = Timestamp::now();
+    if core.state(now).has(Trouble::ClockAhead) {
+        let text = (now + SignedDuration::from_secs(AHEAD_SECONDS)).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        // A date has no character that a header cannot hold.
+        response.headers_mut().extend(HeaderValue::try_from(text).ok().map(|text| (DATE, text)));
+    }
+    Ok(response)
 }
 
 /// Returns what to answer, and the number of the ledger entry, if there is one.

@@ -25,11 +25,12 @@ use crate::{
     server,
     services::{
         graph::alerts::{self, Change},
-        login::refresh_token,
+        login::{Decision, refresh_token},
         partner_center::{reactivate_entitlement, set_plan_status},
     },
     signing::Event,
     smtp,
+    trouble::Trouble,
     world::{Customer, PlanStatus},
 };
 
@@ -238,6 +239,32 @@ impl Simulator {
     /// Makes refresh tokens valid again, as a new consent does.
     pub fn renew_consent(&self) {
         self.core.state(Timestamp::now()).tokens.renew_consent();
+    }
+
+    /// Something is wrong from now on that a person has to put right.
+    pub fn trouble(&self, trouble: Trouble) {
+        self.core.state(Timestamp::now()).troubles.insert(trouble);
+    }
+
+    /// Everything is put right.
+    pub fn clear_troubles(&self) {
+        self.core.state(Timestamp::now()).troubles.clear();
+    }
+
+    /// The person enters every device code that waits, and signs in; how many there were.
+    pub fn approve_devices(&self) -> usize {
+        self.core.state(Timestamp::now()).devices.decide(Decision::Approved)
+    }
+
+    /// The person enters every device code that waits, and says no; how many there were.
+    pub fn decline_devices(&self) -> usize {
+        self.core.state(Timestamp::now()).devices.decide(Decision::Declined)
+    }
+
+    /// Every device code is over its time.
+    pub fn expire_devices(&self) {
+        let now = Timestamp::now();
+        self.core.state(now).devices.expire(now);
     }
 
     /// Signs an event and posts it once to a URL; returns the status of the answer. Errs when none came.

@@ -1,6 +1,9 @@
 //! Everything that can change, behind one lock that is never held across an await.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -11,8 +14,13 @@ use crate::{
     fault::Faults,
     ledger::Ledger,
     options::{Options, TENANT_ID, USER},
-    services::{graph::shelf::Shelf, login::Tokens, partner_center::Webhooks},
+    services::{
+        graph::shelf::Shelf,
+        login::{Devices, Tokens},
+        partner_center::Webhooks,
+    },
     signing::Certificates,
+    trouble::Trouble,
     world::{self, Customer, EntitlementStatus, Plan},
 };
 
@@ -43,6 +51,8 @@ pub(crate) struct State {
     /// Partner Center's activity log, oldest first.
     pub(crate) audit: Vec<Value>,
     pub(crate) tokens: Tokens,
+    pub(crate) devices: Devices,
+    pub(crate) troubles: BTreeSet<Trouble>,
     pub(crate) webhooks: Webhooks,
     /// By request id, method and path.
     pub(crate) saved: BTreeMap<(String, String, String), SavedAnswer>,
@@ -69,12 +79,19 @@ impl State {
             alerts: Shelf::default(),
             audit: Vec::new(),
             tokens: Tokens::default(),
+            devices: Devices::default(),
+            troubles: BTreeSet::new(),
             webhooks: Webhooks::default(),
             saved: BTreeMap::new(),
             ledger,
             faults: Faults::new(site.options.seed),
             site,
         }
+    }
+
+    /// Whether something is wrong that a person has to put right.
+    pub(crate) fn has(&self, trouble: Trouble) -> bool {
+        self.troubles.contains(&trouble)
     }
 
     /// Lets accepted cancellations show whose time has come.

@@ -70,6 +70,22 @@ async fn change(core: &Arc<Core>, call: &Call) -> Result<Value, String> {
             simulator.renew_consent();
             Ok(done)
         }
+        ("POST", ["troubles"]) => {
+            let body: Value = read(call)?;
+            let trouble = body.get("trouble").cloned().ok_or("`trouble` is missing")?;
+            simulator.trouble(serde_json::from_value(trouble).map_err(|error| error.to_string())?);
+            Ok(done)
+        }
+        ("DELETE", ["troubles"]) => {
+            simulator.clear_troubles();
+            Ok(done)
+        }
+        ("POST", ["devices", "approve"]) => Ok(json!({ "decided": simulator.approve_devices() })),
+        ("POST", ["devices", "decline"]) => Ok(json!({ "decided": simulator.decline_devices() })),
+        ("POST", ["devices", "expire"]) => {
+            simulator.expire_devices();
+            Ok(done)
+        }
         ("POST", ["deliver"]) => deliver(&simulator, call).await,
         _ => Err("see GET /admin".to_owned()),
     }
@@ -102,6 +118,9 @@ fn index(url: &str) -> Value {
             "POST /admin/tokens/expire": "make every access token invalid",
             "POST /admin/tokens/revoke": "make every refresh token invalid",
             "POST /admin/tokens/renew": "make refresh tokens valid again",
+            "POST /admin/troubles": "something is wrong from now on that a person has to put right: {\"trouble\"}; one of secret_expired, certificate_unknown, consent_missing, mfa_missing, mfa_wanted, policy_blocks, alerts_unreadable, alerts_unchangeable, partner_center_missing, admin_agent_missing, other_partner, no_customers, gdap_missing, azure_role_missing, users_unreadable, filter_refused, filter_ignored, beta_gone, clock_ahead",
+            "DELETE /admin/troubles": "everything is put right",
+            "POST /admin/devices/{approve|decline|expire}": "what becomes of every device code that waits",
             "POST /admin/deliver": "sign and post an event: {\"url\", \"event\": {\"name\", \"resource_uri\", …, \"placement\", \"algorithm\", \"certificate_url\", \"tamper\", \"headers\"}}",
         },
     })

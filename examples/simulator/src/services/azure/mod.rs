@@ -12,6 +12,7 @@ use crate::{
     cloud::{AzureSubscription, Event},
     services::{login::Audience, sinks::fresh_id},
     state::State,
+    trouble::Trouble,
 };
 
 /// Entries on a page; small, so that clients must follow the links.
@@ -39,6 +40,9 @@ fn route(state: &mut State, call: &Call) -> Result<Answer, Answer> {
     let rest = call.rest();
     let rest: Vec<_> = rest.iter().map(|it| it.to_ascii_lowercase()).collect();
     let rest: Vec<_> = rest.iter().map(String::as_str).collect();
+    if rest.as_slice() == ["subscriptions"] {
+        return subscriptions(state, call);
+    }
     let ["subscriptions", subscription, below @ ..] = rest.as_slice() else {
         return Err(error(404, "InvalidResourceType", "The resource type could not be found."));
     };
@@ -67,6 +71,16 @@ fn route(state: &mut State, call: &Call) -> Result<Answer, Answer> {
     })
 }
 
+/// The subscriptions of the token's tenant in which its owner has a role.
+fn subscriptions(state: &State, call: &Call) -> Result<Answer, Answer> {
+    authorize(state, call, "")?;
+    let tenant = call.bearer().and_then(|text| state.tokens.find(text, call.now)).map(|token| token.tenant.clone()).unwrap_or_default();
+    let owners = state.customers.iter().filter(|it| it.tenant_id.eq_ignore_ascii_case(&tenant) && !state.has(Trouble::AzureRoleMissing));
+    let all = owners.flat_map(|it| &it.plan.entitlements);
+    let all: Vec<_> = all.map(|it| json!({ "subscriptionId": it.id, "displayName": it.name, "state": "Enabled" })).collect();
+    Ok(Answer::json(200, &json!({ "value": all })))
+}
+
 fn authorize(state: &State, call: &Call, subscription: &str) -> Result<(), Answer> {
     let unauthorized = |code: &str, message: &str| error(401, code, message).header("WWW-Authenticate", "Bearer error=\"invalid_token\"");
     let Some(text) = call.bearer() else {
@@ -81,6 +95,9 @@ fn authorize(state: &State, call: &Call, subscription: &str) -> Result<(), Answe
     let owner = state.customers.iter().find(|it| it.plan.entitlements.iter().any(|it| it.id.eq_ignore_ascii_case(subscription)));
     if owner.is_some_and(|it| !it.tenant_id.eq_ignore_ascii_case(&token.tenant)) {
         return Err(unauthorized("InvalidAuthenticationTokenTenant", "The access token is from the wrong issuer."));
+    }
+    if owner.is_some() && state.has(Trouble::AzureRoleMissing) {
+        return Err(error(403, "AuthorizationFailed", "The client does not have authorization to perform the action over the scope."));
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::{
     options::TENANT_ID,
     services::{graph::filter::Filter, login::Audience, sinks::fresh_id},
     state::State,
+    trouble::Trouble,
 };
 
 /// Options of the collection that are understood; any other `$` option is refused rather than ignored.
@@ -42,6 +43,9 @@ fn route(state: &mut State, call: &Call) -> Answer {
     let [version @ ("beta" | "v1.0"), "security", "partner", "securityAlerts", id @ ..] = rest.as_slice() else {
         return error(call, 400, "BadRequest", "Resource not found for the segment.");
     };
+    if *version == "beta" && state.has(Trouble::BetaGone) {
+        return error(call, 400, "BadRequest", "Resource not found for the segment.");
+    }
     match (call.method.as_str(), id) {
         ("GET", []) => list(state, call, version).unwrap_or_else(|refused| refused),
         ("GET", [id]) => alerts::get(state, call, id),
@@ -93,6 +97,10 @@ fn authorize(state: &State, call: &Call) -> Result<(), Answer> {
         let text = "Insufficient privileges to complete the operation.";
         return Err(error(call, 403, "Authorization_RequestDenied", text));
     }
+    let is_change = call.method != "GET";
+    if state.has(Trouble::AlertsUnreadable) || is_change && state.has(Trouble::AlertsUnchangeable) {
+        return Err(error(call, 403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation."));
+    }
     Ok(())
 }
 
@@ -108,7 +116,11 @@ struct Page {
 fn list(state: &State, call: &Call, version: &str) -> Result<Answer, Answer> {
     let bad = |message: &str| error(call, 400, "BadRequest", message);
     let page = Page::read(call, state.site.options.page_size.max(1)).map_err(|text| bad(&text))?;
-    let filter = Filter::parse(&page.filter).map_err(|text| bad(&text))?;
+    if !page.filter.is_empty() && state.has(Trouble::FilterRefused) {
+        return Err(bad("The query option '$filter' is not allowed."));
+    }
+    let heeded = if state.has(Trouble::FilterIgnored) { "" } else { &page.filter };
+    let filter = Filter::parse(heeded).map_err(|text| bad(&text))?;
     let found: Vec<_> = state.alerts.all().iter().filter(|alert| filter.accepts(alert)).collect();
     let is_odd = state.site.options.odd_pages;
     let is_before_first = is_odd && call.parameter("$skiptoken").is_none();

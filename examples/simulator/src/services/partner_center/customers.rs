@@ -9,11 +9,14 @@ use crate::{
     ledger::Effect,
     options::TENANT_ID,
     state::{Activity, State},
+    trouble::Trouble,
     world::Customer,
 };
 
 /// What Partner Center itself gives when no size is asked for.
 const DEFAULT_SIZE: usize = 500;
+/// A partner that the settings do not mean.
+const OTHER_TENANT_ID: &str = "0ddba11e-0000-4000-8000-000000000001";
 /// An invented month of every customer, in euro.
 const MONTHLY_COST: f64 = 1562.0;
 
@@ -23,11 +26,12 @@ pub(super) fn list(state: &State, call: &Call) -> Answer {
     let size = size.unwrap_or(DEFAULT_SIZE);
     let token = call.header("ms-continuationtoken");
     let offset = token.and_then(|it| it.parse().ok()).unwrap_or(0_usize);
-    let page: Vec<_> = state.customers.iter().skip(offset).take(size).map(json).collect();
+    let all: &[Customer] = if state.has(Trouble::NoCustomers) { &[] } else { &state.customers };
+    let page: Vec<_> = all.iter().skip(offset).take(size).map(json).collect();
     let end = offset + page.len();
     let mut links = Map::new();
     links.insert("self".to_owned(), link(&format!("/customers?size={size}")));
-    if end < state.customers.len() {
+    if end < all.len() {
         let next = json!({
             "uri": format!("/customers?size={size}&seekOperation=Next"),
             "method": "GET",
@@ -36,7 +40,7 @@ pub(super) fn list(state: &State, call: &Call) -> Answer {
         links.insert("next".to_owned(), next);
     }
     let body = json!({
-        "totalCount": state.customers.len(),
+        "totalCount": all.len(),
         "items": page,
         "links": links,
         "attributes": { "objectType": "Collection" },
@@ -48,12 +52,13 @@ pub(super) fn get(state: &mut State, customer: &str) -> Answer {
     Answer::json(200, &state.customer_mut(customer).map_or(Value::Null, |it| json(it)))
 }
 
-pub(super) fn organization() -> Answer {
+pub(super) fn organization(state: &State) -> Answer {
+    let tenant = if state.has(Trouble::OtherPartner) { OTHER_TENANT_ID } else { TENANT_ID };
     let body = json!({
-        "id": TENANT_ID,
+        "id": tenant,
         "companyName": "Example Partner",
         "defaultAddress": { "country": "NL", "city": "Utrecht", "addressLine1": "Example street 1" },
-        "tenantId": TENANT_ID,
+        "tenantId": tenant,
         "domain": "partner.example",
         "email": "soc@partner.example",
         "language": "en",

@@ -27,6 +27,7 @@ use crate::{
         sinks::fresh_id,
     },
     state::{SavedAnswer, State},
+    trouble::Trouble,
 };
 
 pub(crate) fn answer(state: &mut State, call: &Call) -> Answer {
@@ -82,13 +83,24 @@ fn authorize(state: &State, call: &Call) -> Result<(), Answer> {
     if token.tenant != TENANT_ID {
         return Err(error(403, "900308", "The tenant of the token has insufficient privileges."));
     }
-    if token.actor == Actor::User && !state.site.options.mfa {
+    if token.actor == Actor::User && (!state.site.options.mfa || state.has(Trouble::MfaMissing)) {
         return Err(unauthorized("400", "Unauthorized - MFA required"));
+    }
+    if token.actor == Actor::User && state.has(Trouble::PartnerCenterMissing) {
+        return Err(error(403, "900150", "The token lacks the permission for this operation."));
+    }
+    if state.has(Trouble::AdminAgentMissing) && !is_for_everybody(&call.rest()) {
+        return Err(error(403, "900308", "Insufficient privileges to complete the operation."));
     }
     if token.actor == Actor::App && needs_person(&call.rest()) {
         return Err(error(403, "900329", "The resource does not support app-only authentication."));
     }
     Ok(())
+}
+
+/// Whether every employee of the partner may read it.
+fn is_for_everybody(path: &[&str]) -> bool {
+    matches!(path, ["v1", "profiles", "organization"])
 }
 
 /// Whether the documentation lists the resource as App+User only.
@@ -133,7 +145,7 @@ fn route(state: &mut State, call: &Call) -> Answer {
     let rest = call.rest();
     let method = call.method.as_str();
     match (method, rest.as_slice()) {
-        ("GET", ["v1", "profiles", "organization"]) => customers::organization(),
+        ("GET", ["v1", "profiles", "organization"]) => customers::organization(state),
         ("GET", ["v1", "auditrecords"]) => audit::list(state, call),
         ("GET", ["v1", "fraudEvents"]) => fraud_events::list(state, call),
         ("POST", ["v1", "fraudEvents", "subscription", id, "status"]) => fraud_events::update(state, call, id),

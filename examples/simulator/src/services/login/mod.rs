@@ -1,4 +1,10 @@
-//! Microsoft's sign-in: issues opaque access tokens, rotates refresh tokens, and says what a presented token is good for.
+//! Microsoft's sign-in: issues access tokens, rotates refresh tokens, and says what a presented token is good for.
+//!
+//! `claims` is what a token says of itself, `device` the sign-in with a code, `assertion` the proof of a certificate in place of a secret.
+
+mod assertion;
+mod claims;
+mod device;
 
 use std::collections::BTreeMap;
 
@@ -10,10 +16,13 @@ use crate::{
     answer::Answer,
     call::Call,
     ledger::Effect,
-    options::{CLIENT_ID, CLIENT_SECRET},
+    options::{CLIENT_ID, CLIENT_SECRET, TENANT_ID},
     services::sinks::fresh_id,
     state::State,
+    trouble::Trouble,
 };
+
+pub(crate) use device::{Decision, Devices};
 
 /// Marks the refresh tokens of this program, so that they survive its restart.
 const NAMESPACE: Uuid = Uuid::from_u128(0x7e57_ab1e_0000_4000_8000_0000_0000_0bad);
@@ -102,6 +111,8 @@ pub(crate) fn answer(state: &mut State, call: &Call) -> Answer {
     let (tenant, version) = match rest.as_slice() {
         [tenant, "oauth2", "v2.0", "token"] => (*tenant, Version::Two),
         [tenant, "oauth2", "token"] => (*tenant, Version::One),
+        [_, "oauth2", "v2.0", "devicecode"] if call.method == "POST" => return device::begin(state, &Form(&call.form()), call.now),
+        ["device"] => return Answer::html(200, "<!DOCTYPE html><title>Sign in</title><p>Here a person would enter the code."),
         _ => return Answer::empty(404),
     };
     if call.method != "POST" {
@@ -145,8 +156,13 @@ fn sign_in(state: &mut State, tenant: &str, version: Version, form: &Form<'_>, n
     if Uuid::parse_str(tenant).is_err() && !tenant.contains('.') {
         return Err(error(400, "invalid_request", 90_002, "Tenant not found."));
     }
-    check_client(form)?;
+    check_client(state, form, Some(tenant))?;
+    check_access(state, tenant)?;
     let actor = match form.get("grant_type") {
+        "urn:ietf:params:oauth:grant-type:device_code" => {
+            device::redeem(state, form.get("device_code"), now)?;
+            Actor::User
+        }
         "client_credentials" => Actor::App,
         "refresh_token" if state.tokens.accepts_refresh(form.get("refresh_token")) => Actor::User,
         "refresh_token" => {
@@ -167,13 +183,9 @@ fn sign_in(state: &mut State, tenant: &str, version: Version, form: &Form<'_>, n
         return Err(error(400, "invalid_resource", 500_011, text));
     };
     let lifetime = state.site.options.token_lifetime;
-    let token = Token {
-        audience,
-        tenant: tenant.to_owned(),
-        actor,
-        expires: now + SignedDuration::try_from(lifetime).unwrap_or(SignedDuration::MAX),
-    };
-    let text = format!("simulated.{}.{}", fresh_id().simple(), fresh_id().simple());
+    let expires = now + SignedDuration::try_from(lifetime).unwrap_or(SignedDuration::MAX);
+    let token = Token { audience, tenant: tenant.to_owned(), actor, expires };
+    let text = claims::token(state, &claims::Subject { audience, name, tenant, actor, expires }, now);
     state.tokens.access.insert(text.clone(), token);
     let refresh = (actor == Actor::User).then(|| state.tokens.rotate(now));
     let body = token_body(version, &text, refresh, (lifetime.as_secs(), now, name));
@@ -181,19 +193,46 @@ fn sign_in(state: &mut State, tenant: &str, version: Version, form: &Form<'_>, n
     Ok(answer.effect(Effect::new("token.issued", name)))
 }
 
-fn check_client(form: &Form<'_>) -> Result<(), Answer> {
+/// Whether the application proves who it is, with its secret or with a certificate. Without a tenant, the audience of that proof is not looked at.
+fn check_client(state: &State, form: &Form<'_>, tenant: Option<&str>) -> Result<(), Answer> {
     if form.get("client_id") != CLIENT_ID {
         let text = "The application was not found in the directory.";
         return Err(error(400, "unauthorized_client", 700_016, text));
     }
-    let assertion = form.get("client_assertion");
-    let is_assertion =
-        form.get("client_assertion_type").ends_with(":jwt-bearer") && assertion.split('.').filter(|part| !part.is_empty()).count() == 3;
-    if is_assertion || form.get("client_secret") == CLIENT_SECRET {
+    if form.get("client_assertion_type").ends_with(":jwt-bearer") {
+        return assertion::check(state, form.get("client_assertion"), tenant);
+    }
+    if state.has(Trouble::SecretExpired) {
+        let text = "The provided client secret keys for app are expired.";
+        return Err(error(401, "invalid_client", 7_000_222, text));
+    }
+    if form.get("client_secret") == CLIENT_SECRET {
         return Ok(());
     }
     let text = "Invalid client secret provided.";
     Err(error(401, "invalid_client", 7_000_215, text))
+}
+
+/// Whether the tenant lets the application or its person in.
+fn check_access(state: &State, tenant: &str) -> Result<(), Answer> {
+    let is_customer = state.customers.iter().any(|it| it.tenant_id.eq_ignore_ascii_case(tenant));
+    let consent = |text: &str| Err(error(400, "invalid_grant", 65_001, text));
+    if is_customer && state.has(Trouble::GdapMissing) {
+        return consent("The user or administrator has not consented to use the application in this tenant.");
+    }
+    if !is_customer && state.has(Trouble::ConsentMissing) {
+        return consent("The user or administrator has not consented to use the application.");
+    }
+    if state.has(Trouble::MfaWanted) {
+        let text = "Due to a configuration change made by your administrator, you must use multi-factor authentication.";
+        return Err(error(400, "invalid_grant", 50_076, text));
+    }
+    if state.has(Trouble::PolicyBlocks) {
+        let text = "Access has been blocked by Conditional Access policies.";
+        return Err(error(400, "interaction_required", 53_003, text));
+    }
+    let is_known = is_customer || tenant.contains('.') || tenant == TENANT_ID;
+    if is_known { Ok(()) } else { Err(error(400, "invalid_request", 90_002, "Tenant was not found.")) }
 }
 
 fn token_body(version: Version, token: &str, refresh: Option<String>, (lifetime, now, audience): (u64, Timestamp, &str)) -> Value {
