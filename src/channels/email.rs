@@ -64,18 +64,37 @@ impl Channel for Email {
 
     async fn send(&self, to: &Delivery<'_>, notice: &Notice) -> Result<(), Failure> {
         let mail = self.mail(to, notice).map_err(Failure::rejected)?;
-        let server = AsyncSmtpTransport::<Tokio1Executor>::from_url(&self.server().map_err(Failure::rejected)?);
-        let server = server.ok().ok_or_else(|| Failure::rejected("`smtp` is not the URL of a mail server"))?;
-        let transport = server.timeout(Some(TIMEOUT)).build();
+        let transport = self.transport()?;
         match tokio::time::timeout(TIMEOUT, transport.send(mail)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(Failure::new(kind_of(&error), format!("send a mail: {error}"))),
             Err(_) => Err(Failure::new(FailureKind::Unknown, "send a mail: the server did not answer in time")),
         }
     }
+
+    async fn probe(&self) -> Option<Result<(), Failure>> {
+        Some(self.sign_in().await)
+    }
 }
 
 impl Email {
+    fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, Failure> {
+        let server = AsyncSmtpTransport::<Tokio1Executor>::from_url(&self.server().map_err(Failure::rejected)?);
+        let server = server.ok().ok_or_else(|| Failure::rejected("`smtp` is not the URL of a mail server"))?;
+        Ok(server.timeout(Some(TIMEOUT)).build())
+    }
+
+    /// Connects and signs in, and leaves again.
+    async fn sign_in(&self) -> Result<(), Failure> {
+        let transport = self.transport()?;
+        match tokio::time::timeout(TIMEOUT, transport.test_connection()).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(Failure::new(FailureKind::NotDone, "sign in at the mail server: it hung up")),
+            Ok(Err(error)) => Err(Failure::new(kind_of(&error), format!("sign in at the mail server: {error}"))),
+            Err(_) => Err(Failure::new(FailureKind::NotDone, "sign in at the mail server: it did not answer in time")),
+        }
+    }
+
     /// The server's URL as the mail library writes it.
     fn server(&self) -> Result<String, String> {
         // The parser's own error might show the password.

@@ -17,6 +17,10 @@ impl Channel for Log {
     const SUMMARY: &'static str = "Write messages to the program's own log";
     const EXAMPLE: &'static str = "{}";
 
+    async fn probe(&self) -> Option<Result<(), Failure>> {
+        Some(Ok(()))
+    }
+
     async fn send(&self, to: &Delivery<'_>, notice: &Notice) -> Result<(), Failure> {
         let (channel, id, title, text) = (to.channel, &notice.id, &notice.title, notice.plain_text());
         match notice.severity {

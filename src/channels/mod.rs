@@ -48,6 +48,11 @@ trait Channel: DeserializeOwned + JsonSchema + Send + Sync + 'static {
 
     /// Delivers once.
     fn send(&self, to: &Delivery<'_>, notice: &Notice) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Tries whether it would be let in, without a message; `None` where that cannot be tried without one.
+    fn probe(&self) -> impl Future<Output = Option<Result<(), Failure>>> + Send {
+        async { None }
+    }
 }
 
 /// Where a message goes.
@@ -122,6 +127,11 @@ impl Channels {
         found.send(&Delivery { net: &self.net, channel, address }, &notice.fitted()).await
     }
 
+    /// Tries a configured channel without a message; `None` where that cannot be done.
+    pub async fn probe(&self, name: &str) -> Option<Result<(), Failure>> {
+        self.by_name.get(name)?.probe().await
+    }
+
     fn find<'a>(&self, channel: &'a str) -> Result<(&dyn Deliver, Option<&'a str>), String> {
         if let Some(found) = self.by_name.get(channel) {
             return Ok((found.as_ref(), None));
@@ -184,12 +194,17 @@ type Prepare = fn(&str, Value) -> Result<Box<dyn Deliver>, String>;
 /// The object-safe face of a channel.
 trait Deliver: Send + Sync {
     fn admits(&self, address: &str) -> bool;
+    fn probe(&self) -> Pin<Box<dyn Future<Output = Option<Result<(), Failure>>> + Send + '_>>;
     fn send<'a>(&'a self, to: &'a Delivery<'_>, notice: &'a Notice) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 }
 
 impl<C: Channel> Deliver for C {
     fn admits(&self, address: &str) -> bool {
         Channel::admits(self, address)
+    }
+
+    fn probe(&self) -> Pin<Box<dyn Future<Output = Option<Result<(), Failure>>> + Send + '_>> {
+        Box::pin(Channel::probe(self))
     }
 
     fn send<'a>(&'a self, to: &'a Delivery<'_>, notice: &'a Notice) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>> {

@@ -278,7 +278,7 @@ mod tests {
         )
         .unwrap();
         let ConnectionConfig::Microsoft(contoso) = &config.connections["contoso"];
-        assert_eq!((contoso.client_secret.expose(), contoso.client_id.0.as_str()), ("0123", "8675309"));
+        assert_eq!((contoso.client_secret.as_ref().unwrap().expose(), contoso.client_id.0.as_str()), ("0123", "8675309"));
         assert_eq!((config.bus.url.expose(), config.bus.prefetch), (secret, 7));
         assert_eq!((config.net.allow, config.net.certificate_authority), (vec!["10.0.0.0/8".to_owned(), "1".to_owned()], None));
         assert_eq!(config.telemetry.format, LogFormat::Json);

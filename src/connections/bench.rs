@@ -81,8 +81,11 @@ pub(crate) fn config(simulator: &Simulator) -> MicrosoftConfig {
     MicrosoftConfig {
         tenant_id: Text(simulator.tenant_id()),
         client_id: Text(simulator.client_id()),
-        client_secret: Secret::new(simulator.client_secret()),
+        client_secret: Some(Secret::new(simulator.client_secret())),
+        certificate: None,
         refresh_token: None,
+        login: false,
+        seal_key: None,
         graph_url: Text(simulator.graph_url()),
         graph_version: Text("beta".to_owned()),
         partner_center_url: Text(simulator.partner_center_url()),

@@ -43,10 +43,11 @@ pub(super) struct Seal {
 const VERSION: u8 = 1;
 
 impl Seal {
-    /// A seal under the client's secret. The configured token takes part, so that a new one in the settings, after a person
-    /// has consented again, makes what was kept of the old one unreadable and thereby forgotten.
-    pub(super) fn new(client_secret: &Secret, configured: &Secret) -> Result<Self, String> {
-        let material = Salt::new(HKDF_SHA256, configured.expose().as_bytes()).extract(client_secret.expose().as_bytes());
+    /// A seal under a key. The configured token takes part, so that a new one in the settings, after a person has consented again, makes what
+    /// was kept of the old one unreadable and thereby forgotten.
+    pub(super) fn new(key: &[u8], configured: Option<&Secret>) -> Result<Self, String> {
+        let salt = configured.map(Secret::expose).unwrap_or_default();
+        let material = Salt::new(HKDF_SHA256, salt.as_bytes()).extract(key);
         let derived = material.expand(&[b"quell refresh token"], &AES_256_GCM);
         let key = derived.ok().ok_or("derive the key that seals the refresh token")?;
         Ok(Self { key: LessSafeKey::new(UnboundKey::from(key)), random: SystemRandom::new() })
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     fn seal(secret: &str, configured: &str) -> Seal {
-        Seal::new(&Secret::new(secret), &Secret::new(configured)).unwrap()
+        Seal::new(secret.as_bytes(), Some(&Secret::new(configured))).unwrap()
     }
 
     #[test]

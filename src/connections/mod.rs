@@ -19,9 +19,10 @@ pub use self::{
     failure::{Failure, FailureKind},
     ids::{CustomerId, EntitlementId, PlanId},
     microsoft::{
-        ActivityQuery, AlertQuery, AzureEvent, AzureVersions, Customer, CustomerAccess, Deallocation, Disk, Entitlement, EntitlementAt,
-        Found, Microsoft, MicrosoftConfig, Operation, Organization, Page, PlanUsage, Registration, Relationship, RoleAssignment,
-        RoleAssignmentId, Subscription, Suspension, TestEvent, Usage, User, UserName, VirtualMachine, VirtualMachineId,
+        ActivityQuery, Actor, AlertQuery, Answer, Audience, AzureEvent, AzureVersions, CertificateDates, CertificateFiles, Claims, ConsentAge,
+        Consented, Customer, CustomerAccess, Deallocation, DeviceCode, Disk, Entitlement, EntitlementAt, Found, LoginState, Microsoft,
+        MicrosoftConfig, Operation, Organization, Page, PlanUsage, Probed, Question, Registration, Relationship, RoleAssignment,
+        RoleAssignmentId, SignedIn, Subscription, Suspension, TestEvent, Usage, User, UserName, VirtualMachine, VirtualMachineId,
     },
 };
 

@@ -74,7 +74,7 @@ async fn sqlite(path: &Path, connections: u32) -> Result<Database, StoreError> {
     Ok(Database { writing, reading, heart: None, name })
 }
 
-fn sqlite_url(path: &Path, mode: &str) -> Result<AnyConnectOptions, StoreError> {
+pub(super) fn sqlite_url(path: &Path, mode: &str) -> Result<AnyConnectOptions, StoreError> {
     let refused = |why: String| unusable(format!("open the store `{}`: {why}", path.display()));
     let text = if path == Path::new(IN_MEMORY) {
         format!("sqlite:{IN_MEMORY}")

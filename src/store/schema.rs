@@ -3,7 +3,7 @@
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection};
 use uuid::Uuid;
 
-use super::{StoreError, dialect::Dialect, unusable};
+use super::{Examined, StoreError, dialect::Dialect, unusable};
 use crate::failpoints;
 
 /// One step for each version; number 1 is the first. PostgreSQL begins at step 2, and reads all that follow as SQLite does.
@@ -40,6 +40,31 @@ pub(super) async fn migrate(pool: &AnyPool, name: &str) -> Result<(), StoreError
         }
         Dialect::Postgres => postgres(&mut connection, name).await,
     }
+}
+
+/// How a database stands to this version, without a change to it.
+pub(super) async fn version(connection: &mut AnyConnection, name: &str) -> Result<Examined, StoreError> {
+    let stands = |version: i64| match refuse_newer(version, name)? {
+        known if known == version => Ok(Examined::Current),
+        _ if version == 0 => Ok(Examined::Absent),
+        _ => Ok(Examined::Older(version)),
+    };
+    if matches!(Dialect::of(connection), Dialect::Postgres) {
+        let query = "SELECT CAST(to_regclass(quote_ident(current_schema()) || '.journal') IS NOT NULL AS INTEGER)";
+        let (is_ours,): (i64,) = sqlx::query_as(query).fetch_one(&mut *connection).await?;
+        if is_ours == 0 {
+            return Ok(Examined::Absent);
+        }
+        let (version,): (i64,) = sqlx::query_as("SELECT version FROM journal").fetch_one(connection).await?;
+        return stands(version);
+    }
+    let (version,): (i64,) = sqlx::query_as("PRAGMA user_version").fetch_one(&mut *connection).await?;
+    let (application,): (i64,) = sqlx::query_as("PRAGMA application_id").fetch_one(&mut *connection).await?;
+    let (tables,): (i64,) = sqlx::query_as("SELECT count(*) FROM sqlite_master").fetch_one(connection).await?;
+    if application != APPLICATION_ID && tables > 0 {
+        return Err(unusable(format!("`{name}` is a database of another program; name another file in `store.url`")));
+    }
+    stands(version)
 }
 
 async fn sqlite(connection: &mut AnyConnection, name: &str) -> Result<(), StoreError> {

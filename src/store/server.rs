@@ -18,19 +18,27 @@ const LOST_TURN_MS: u32 = 10_000;
 
 pub(super) async fn open(config: &StoreConfig) -> Result<Database, StoreError> {
     let options = AnyConnectOptions::from_str(config.url.expose()).map_err(|error| unusable(format!("`store.url` is no URL: {error}")))?;
-    let host = options.database_url.host_str().unwrap_or("localhost").to_owned();
-    let name = format!("{} on {host}", options.database_url.path().trim_start_matches('/'));
-    let limit = config.timeout.0.as_millis();
-    let pool = |most| {
-        let options = AnyPoolOptions::new().max_connections(most).acquire_timeout(config.timeout.0);
-        options.after_connect(move |connection, _| Box::pin(set(connection, limit)))
-    };
+    let name = name(&options);
+    let pool = |most| pool(config, most);
     let writing: AnyPool = pool(1).connect_with(options.clone()).await.map_err(|error| refused(&name, &error))?;
     let mut connection = writing.acquire().await?;
     trust(&mut connection, &name).await?;
     drop(connection);
     let reading = pool(config.connections).connect_lazy_with(options.clone());
     Ok(Database { writing, reading, heart: Some(pool(1).connect_lazy_with(options)), name })
+}
+
+/// What people call the database.
+pub(super) fn name(options: &AnyConnectOptions) -> String {
+    let host = options.database_url.host_str().unwrap_or("localhost");
+    format!("{} on {host}", options.database_url.path().trim_start_matches('/'))
+}
+
+/// So many connections, each set as it must be.
+pub(super) fn pool(config: &StoreConfig, most: u32) -> AnyPoolOptions {
+    let limit = config.timeout.0.as_millis();
+    let options = AnyPoolOptions::new().max_connections(most).acquire_timeout(config.timeout.0);
+    options.after_connect(move |connection, _| Box::pin(set(connection, limit)))
 }
 
 /// Times out what hangs. A write of two nodes that both wait for their turn takes as long as the writes before it.
@@ -43,7 +51,7 @@ async fn set(connection: &mut AnyConnection, limit: u128) -> Result<(), sqlx::Er
 }
 
 /// Refuses a server on which what was committed may be gone after a power failure.
-async fn trust(connection: &mut AnyConnection, name: &str) -> Result<(), StoreError> {
+pub(super) async fn trust(connection: &mut AnyConnection, name: &str) -> Result<(), StoreError> {
     let query = "SELECT current_setting('server_version_num'), current_setting('server_version'), current_setting('fsync'),
                         current_setting('synchronous_commit'), current_setting('server_encoding')";
     let (number, version, fsync, commit, encoding): (String, String, String, String, String) =
@@ -66,7 +74,7 @@ async fn trust(connection: &mut AnyConnection, name: &str) -> Result<(), StoreEr
 }
 
 /// What a person is to do about a connection that did not come about.
-fn refused(name: &str, error: &sqlx::Error) -> StoreError {
+pub(super) fn refused(name: &str, error: &sqlx::Error) -> StoreError {
     let advice = match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
         Some("3D000") => "make it with `CREATE DATABASE`",
         Some("28P01" | "28000") => "its user or password is wrong, or pg_hba.conf does not let that user in from here",

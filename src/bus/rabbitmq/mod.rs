@@ -7,6 +7,7 @@
 
 mod announce;
 mod consume;
+mod examine;
 mod foreign;
 mod postbox;
 mod publish;
@@ -14,6 +15,7 @@ mod topology;
 
 use std::time::Duration;
 
+pub use self::examine::{Found, Ill, examine};
 pub use self::foreign::{Foreign, ForeignMessage, ForeignQueue};
 
 use lapin::{Connection, ConnectionProperties, uri::AMQPUri};

@@ -81,7 +81,7 @@ async fn bind(channel: &Channel, queue: &str, exchange: &str) -> Result<(), Lost
     bound.map_err(lost("bind a queue"))
 }
 
-async fn open(connection: &Connection) -> Result<Channel, Lost> {
+pub(super) async fn open(connection: &Connection) -> Result<Channel, Lost> {
     connection.create_channel().await.map_err(lost("open a channel"))
 }
 

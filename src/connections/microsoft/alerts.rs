@@ -102,10 +102,11 @@ impl Microsoft {
     }
 }
 
-const PATH: [&str; 3] = ["security", "partner", "securityAlerts"];
+pub(super) const PATH: [&str; 3] = ["security", "partner", "securityAlerts"];
 
 impl AlertQuery {
-    fn filter(&self) -> Option<String> {
+    /// The condition as Graph reads it.
+    pub(super) fn filter(&self) -> Option<String> {
         let quoted = |property: &str, value: &String| format!("{property} eq '{}'", value.replace('\'', "''"));
         let clauses: Vec<_> = [
             self.since.map(|since| format!("detectedDateTime ge {since:.6}")),

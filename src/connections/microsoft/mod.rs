@@ -5,9 +5,14 @@
 
 mod alerts;
 mod azure;
+mod claims;
+mod consent;
+mod credential;
 mod customers;
 mod directory;
+mod login;
 mod partner_center;
+mod probe;
 mod recent;
 mod refusal;
 mod registration;
@@ -34,18 +39,20 @@ pub use self::{
         ActivityQuery, AzureEvent, AzureVersions, Deallocation, Disk, Operation, RoleAssignment, RoleAssignmentId, VirtualMachine,
         VirtualMachineId,
     },
+    claims::Claims,
+    consent::ConsentAge,
+    credential::{CertificateDates, CertificateFiles},
     customers::{Customer, Organization, Relationship},
     directory::{User, UserName},
+    login::{Consented, DeviceCode, LoginState},
     partner_center::{Entitlement, EntitlementAt, Found, Subscription, Suspension},
+    probe::{Answer, Probed, Question, SignedIn},
     registration::{Registration, TestEvent},
     spending::{PlanUsage, Usage},
+    tokens::{Actor, Audience},
 };
 
-use self::{
-    recent::Recent,
-    refusal::Refusal,
-    tokens::{Audience, Tokens},
-};
+use self::{recent::Recent, refusal::Refusal, tokens::Tokens};
 use super::{Failure, FailureKind, keep::Keeper};
 use crate::{
     lifecycle::Tasks,
@@ -62,11 +69,22 @@ pub struct MicrosoftConfig {
     /// The application that signs in.
     pub client_id: Text,
     /// The application's secret.
-    pub client_secret: Secret,
+    #[serde(default)]
+    pub client_secret: Option<Secret>,
+    /// In place of a secret: the certificate that is registered for the application, and its key.
+    #[serde(default)]
+    pub certificate: Option<CertificateFiles>,
     /// A refresh token of a person who consented with multi-factor sign-in; Partner Center is then used on that person's
     /// behalf. Without it, as the application itself.
     #[serde(default)]
     pub refresh_token: Option<Secret>,
+    /// Whether a person consents with `quell login`, whose refresh token is kept in the journal; then no `refresh_token` is needed.
+    #[serde(default)]
+    pub login: bool,
+    /// What seals the refresh token in the journal. Without it that is the application's secret or key, and whoever replaces these must have
+    /// a person consent again.
+    #[serde(default)]
+    pub seal_key: Option<Secret>,
     /// Where Graph is; set it for a national cloud.
     #[serde(default = "graph_url")]
     pub graph_url: Text,
@@ -100,7 +118,7 @@ pub enum CustomerAccess {
     None,
     /// As the application, which each customer has consented to and given roles.
     Application,
-    /// On behalf of the person of the `refresh_token`, with the roles that GDAP gives that person.
+    /// On behalf of the person who consented, with the roles that GDAP gives that person.
     Person,
 }
 

@@ -56,6 +56,12 @@ impl<'a> Refusal<'a> {
         failure
     }
 
+    /// Status, code and description as one line.
+    pub(super) fn said(&self) -> String {
+        let parts = [self.reply.status.to_string(), self.code.clone(), self.description.clone()];
+        parts.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
     /// What a person can do about it.
     fn advice(&self, audience: Audience<'_>) -> Option<&'static str> {
         if lacks_multi_factor(self.reply) {

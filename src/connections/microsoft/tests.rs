@@ -157,7 +157,7 @@ async fn a_consent_without_a_second_factor_is_not_renewed() {
 #[tokio::test]
 async fn a_wrong_secret_is_said_and_not_shown() {
     let simulator = simulator().await;
-    let config = MicrosoftConfig { client_secret: Secret::new("canary-secret"), ..bench::config(&simulator) };
+    let config = MicrosoftConfig { client_secret: Some(Secret::new("canary-secret")), ..bench::config(&simulator) };
     let microsoft = connect(&config, Arc::default());
     let failure = look(&microsoft, &simulator).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Rejected);

@@ -9,19 +9,19 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::{
     sync::{Mutex, OwnedMutexGuard},
     time::Instant,
 };
-use tracing::warn;
 
 use super::{
-    super::{
-        CustomerId, Failure, FailureKind,
-        keep::{Keeper, Seal},
-    },
-    Base, CustomerAccess, MicrosoftConfig, text,
+    super::{CustomerId, Failure, FailureKind, keep::Keeper},
+    Base, CustomerAccess, MicrosoftConfig,
+    consent::{Consent, Dated},
+    credential::Credential,
+    text,
 };
 use crate::{
     lifecycle::Tasks,
@@ -31,8 +31,10 @@ use crate::{
 
 /// The service that a token is for, and whose tenant it is good in: the partner's where no customer is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Audience<'a> {
+pub enum Audience<'a> {
+    /// Graph, for the partner's alerts.
     Graph,
+    /// Partner Center.
     PartnerCenter,
     /// Graph, for the users of a customer.
     CustomerGraph(&'a CustomerId),
@@ -48,6 +50,7 @@ pub(super) struct Tokens {
     customer_access: CustomerAccess,
     azure_scope: String,
     login: Base,
+    tenant: String,
     sign_in: Arc<SignIn>,
     tasks: Tasks,
 }
@@ -56,7 +59,7 @@ pub(super) struct Tokens {
 struct SignIn {
     net: Net,
     client_id: String,
-    client_secret: Secret,
+    credential: Credential,
     consent: Option<Consent>,
 }
 
@@ -78,9 +81,11 @@ struct Errand {
 }
 
 /// On whose behalf a token acts.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Actor {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actor {
+    /// The application's own.
     Application,
+    /// Of the person who consented.
     Person,
 }
 
@@ -97,28 +102,11 @@ struct Access {
     renew_at: Instant,
 }
 
-/// A person's consent: a refresh token that is replaced at every use.
-struct Consent {
-    /// Under which the token is kept in the store.
-    name: String,
-    configured: Secret,
-    newest: Mutex<Newest>,
-    seal: Seal,
-    keeper: Arc<dyn Keeper>,
-}
-
-/// The newest refresh token, as far as it is known.
-enum Newest {
-    /// It is what the store holds, which was not read yet.
-    Unread,
-    /// The store holds it.
-    Kept(Secret),
-    /// The store could not take it: it is only here.
-    Unkept(Secret),
-}
-
 /// Early enough that a call under way does not meet the expiry, and that clocks may differ.
 const EARLY: Duration = Duration::from_mins(5);
+
+/// The fields of a form that nobody may see.
+const SECRETS: &[&str] = &["client_secret", "client_assertion", "refresh_token", "device_code"];
 
 /// What a token without a stated lifetime is trusted for.
 const SHORTEST_LIFETIME: Duration = Duration::from_mins(1);
@@ -134,7 +122,7 @@ const MOST_CUSTOMER_TOKENS: usize = 2_000;
 
 impl Audience<'_> {
     /// What people call the service.
-    pub(super) fn service(self) -> &'static str {
+    pub fn service(self) -> &'static str {
         match self {
             Self::Graph | Self::CustomerGraph(_) => "Graph",
             Self::PartnerCenter => "Partner Center",
@@ -151,10 +139,12 @@ impl Tokens {
             return Err(format!("`tenant_id` is `{tenant}`, and must be a GUID or a domain"));
         }
         let login = Base::parse("login_url", &config.login_url)?;
-        if config.customer_access == CustomerAccess::Person && config.refresh_token.is_none() {
-            return Err("`customer_access: person` needs a `refresh_token`".to_owned());
+        let acts_for_person = config.login || config.refresh_token.is_some();
+        if config.customer_access == CustomerAccess::Person && !acts_for_person {
+            return Err("`customer_access: person` needs a `refresh_token`, or `login: true` and `quell login`".to_owned());
         }
-        let consent = config.refresh_token.as_ref().map(|token| Consent::new(name, token, config, keeper)).transpose()?;
+        let credential = Credential::build(config)?;
+        let consent = acts_for_person.then(|| Consent::new(name, config, &credential, keeper)).transpose()?;
         let own = |scope: String, actor| {
             let endpoint = login.with([tenant, "oauth2", "v2.0", "token"]);
             Slot { errand: Errand { endpoint, scope, actor, customer: None }, held: Arc::default() }
@@ -167,11 +157,12 @@ impl Tokens {
             customers: std::sync::Mutex::default(),
             customer_access: config.customer_access,
             azure_scope: scope(&Base::parse("azure_url", &config.azure_url)?, NATIONAL_AZURES, "management.azure.com"),
+            tenant: tenant.to_owned(),
             login,
             sign_in: Arc::new(SignIn {
                 net: net.clone(),
                 client_id: config.client_id.0.clone(),
-                client_secret: config.client_secret.clone(),
+                credential,
                 consent,
             }),
             tasks: tasks.clone(),
@@ -203,6 +194,46 @@ impl Tokens {
         let asking = Arc::clone(&self.sign_in).fill(held, slot.errand);
         let asked = self.tasks.spawn("sign in", asking).await;
         asked.unwrap_or_else(|error| Err(Failure::new(FailureKind::NotDone, format!("sign in at Microsoft: {error}"))))
+    }
+
+    /// On whose behalf the tokens for a service act.
+    pub(super) fn actor(&self, audience: Audience<'_>) -> Result<Actor, Failure> {
+        Ok(self.slot(audience)?.errand.actor)
+    }
+
+    /// The certificate with which the application proves who it is, if it does.
+    pub(super) fn credential(&self) -> &Credential {
+        &self.sign_in.credential
+    }
+
+    /// The consent of a person, where the settings want one.
+    pub(super) fn consent(&self) -> Option<&Consent> {
+        self.sign_in.consent.as_ref()
+    }
+
+    /// Asks the sign-in of the partner's own tenant: `token`, or another of its endpoints.
+    pub(super) async fn ask_own(&self, endpoint: &str, grant: &[(&str, &str)]) -> Result<Reply, Failure> {
+        let mut url = self.partner_center.errand.endpoint.clone();
+        // It has a path, which ends in `token`.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop().push(endpoint);
+        }
+        self.sign_in.send(&url, grant).await
+    }
+
+    /// The scope of Partner Center, with which a refresh token comes.
+    pub(super) fn lasting_scope(&self) -> String {
+        format!("{} offline_access", self.partner_center.errand.scope)
+    }
+
+    /// What a refusal of the own tenant's sign-in means.
+    pub(super) fn refused(&self, reply: &Reply) -> Failure {
+        self.partner_center.errand.refused(reply)
+    }
+
+    /// What everybody may know of the partner's tenant.
+    pub(super) fn description(&self) -> Url {
+        self.login.with([self.tenant.as_str(), "v2.0", ".well-known", "openid-configuration"])
     }
 
     fn slot(&self, audience: Audience<'_>) -> Result<Slot, Failure> {
@@ -249,39 +280,59 @@ impl SignIn {
     async fn ask(&self, errand: &Errand) -> Result<Access, Failure> {
         let scope = errand.scope.as_str();
         let consent = self.consent.as_ref().filter(|_| errand.actor == Actor::Person);
-        let client = [("client_id", self.client_id.as_str()), ("client_secret", self.client_secret.expose())];
         let Some(consent) = consent else {
-            let body = self.post(errand, &[&client[..], &[("grant_type", "client_credentials"), ("scope", scope)]].concat()).await?;
-            return access(&body);
+            return access(&self.post(errand, &[("grant_type", "client_credentials"), ("scope", scope)]).await?);
         };
         let mut newest = consent.newest.lock().await;
         let refresh = consent.kept(&mut newest).await?;
-        // Without `offline_access` no new refresh token is given.
-        let scope = format!("{scope} offline_access");
-        let grant = [("grant_type", "refresh_token"), ("refresh_token", refresh.expose()), ("scope", scope.as_str())];
-        let body = self.post(errand, &[&client[..], &grant].concat()).await?;
+        let body = match self.redeem(errand, &refresh).await {
+            // A person may have consented anew since it was read, or another node has a later one.
+            Err(failure) if failure.kind == FailureKind::Rejected => match consent.later(&mut newest, &refresh).await {
+                Some(later) => self.redeem(errand, &later).await?,
+                None => return Err(failure),
+            },
+            answered => answered?,
+        };
         let rotated = text(&body, "refresh_token");
-        if !rotated.is_empty() && rotated != refresh.expose() {
-            *newest = Newest::Unkept(Secret::new(rotated));
+        if !rotated.is_empty() && rotated != refresh.token.expose() {
             // Before its access token is used: that may be the last that the old one gives.
-            consent.kept(&mut newest).await?;
+            consent.replace(&mut newest, Secret::new(rotated), Timestamp::now()).await?;
         }
         access(&body)
     }
 
-    async fn post(&self, errand: &Errand, form: &[(&str, &str)]) -> Result<Value, Failure> {
-        let not_signed_in = |error: NetError| match error {
-            NetError::Refused(why) => Failure::rejected(format!("sign in at Microsoft: {why}")),
-            NetError::NotSent(why) | NetError::Unknown(why) => Failure::new(FailureKind::NotDone, format!("sign in at Microsoft: {why}")),
-        };
-        let secrets =
-            form.iter().filter(|(name, _)| matches!(*name, "client_secret" | "refresh_token")).map(|(_, value)| Secret::new(*value));
-        let request = secrets.fold(Request::post(errand.endpoint.clone()).form(form), |request, secret| request.withhold(&secret));
-        let reply = self.net.send(request).await.map_err(not_signed_in)?;
+    /// What a refresh token gives.
+    async fn redeem(&self, errand: &Errand, refresh: &Dated) -> Result<Value, Failure> {
+        // Without `offline_access` no new refresh token is given.
+        let scope = format!("{} offline_access", errand.scope);
+        let grant = [("grant_type", "refresh_token"), ("refresh_token", refresh.token.expose()), ("scope", scope.as_str())];
+        self.post(errand, &grant).await
+    }
+
+    /// Sends a form with the proof of who asks; what is answered if it is a success.
+    async fn post(&self, errand: &Errand, grant: &[(&str, &str)]) -> Result<Value, Failure> {
+        let reply = self.send(&errand.endpoint, grant).await?;
         if !reply.is_success() {
             return Err(errand.refused(&reply));
         }
         reply.json().map_err(not_signed_in)
+    }
+
+    /// Sends a form with the proof of who asks.
+    async fn send(&self, endpoint: &Url, grant: &[(&str, &str)]) -> Result<Reply, Failure> {
+        let proof = self.credential.proof(&self.client_id, endpoint, Timestamp::now()).map_err(Failure::rejected)?;
+        let proof = proof.iter().map(|(name, value)| (*name, value.as_str()));
+        let form: Vec<_> = [("client_id", self.client_id.as_str())].into_iter().chain(proof).chain(grant.iter().copied()).collect();
+        let secrets = form.iter().filter(|(name, _)| SECRETS.contains(name)).map(|(_, value)| Secret::new(*value));
+        let request = secrets.fold(Request::post(endpoint.clone()).form(&form), |request, secret| request.withhold(&secret));
+        self.net.send(request).await.map_err(not_signed_in)
+    }
+}
+
+fn not_signed_in(error: NetError) -> Failure {
+    match error {
+        NetError::Refused(why) => Failure::rejected(format!("sign in at Microsoft: {why}")),
+        NetError::NotSent(why) | NetError::Unknown(why) => Failure::new(FailureKind::NotDone, format!("sign in at Microsoft: {why}")),
     }
 }
 
@@ -308,59 +359,13 @@ impl Errand {
                  else a person must sign in again with multi-factor and configure the new `refresh_token`"
             }
             "invalid_grant" | "interaction_required" | "consent_required" => {
-                "the consent is no longer good; a person must sign in again with multi-factor and configure the new `refresh_token`"
+                "the consent is no longer good; a person must sign in again with multi-factor: `quell login`, or configure the new `refresh_token`"
             }
-            "invalid_client" => "the client secret is wrong or has expired; create a new one and configure it",
+            "invalid_client" => "the client secret or certificate is wrong or has expired; create a new one and configure it",
             "unauthorized_client" if self.customer.is_some() => "the application is unknown in this tenant; consent to it there",
             "unauthorized_client" => "the application is unknown in this tenant; check `client_id` and `tenant_id`",
             _ => "check the connection's settings",
         }
-    }
-}
-
-impl Consent {
-    fn new(name: &str, token: &Secret, config: &MicrosoftConfig, keeper: &Arc<dyn Keeper>) -> Result<Self, String> {
-        Ok(Self {
-            name: format!("refresh_token:{name}"),
-            configured: token.clone(),
-            newest: Mutex::new(Newest::Unread),
-            seal: Seal::new(&config.client_secret, token)?,
-            keeper: Arc::clone(keeper),
-        })
-    }
-
-    /// The newest token, which the store holds when this succeeds: one that it could not take is handed to it again.
-    async fn kept(&self, newest: &mut Newest) -> Result<Secret, Failure> {
-        let token = match newest {
-            Newest::Kept(token) => return Ok(token.clone()),
-            Newest::Unread => self.load().await?,
-            Newest::Unkept(token) => {
-                self.keep(token).await?;
-                token.clone()
-            }
-        };
-        *newest = Newest::Kept(token.clone());
-        Ok(token)
-    }
-
-    /// The newest token that was kept, else the configured one.
-    async fn load(&self) -> Result<Secret, Failure> {
-        let kept = self.keeper.kept(&self.name).await;
-        let kept = kept.map_err(|error| Failure::new(FailureKind::NotDone, format!("read the kept refresh token: {error}")))?;
-        let Some(bytes) = kept else {
-            return Ok(self.configured.clone());
-        };
-        let opened = self.seal.open(&self.name, &bytes);
-        if opened.is_none() {
-            warn!(name = %self.name, "the kept refresh token was sealed with other credentials; the configured one is used");
-        }
-        Ok(opened.unwrap_or_else(|| self.configured.clone()))
-    }
-
-    async fn keep(&self, token: &Secret) -> Result<(), Failure> {
-        let not_kept = |why: &str| Failure::new(FailureKind::NotDone, format!("keep the new refresh token: {why}"));
-        let sealed = self.seal.seal(&self.name, token).ok_or_else(|| not_kept("it cannot be sealed"))?;
-        self.keeper.keep(&self.name, &sealed).await.map_err(|error| not_kept(&error.to_string()))
     }
 }
 
@@ -388,31 +393,6 @@ fn access(body: &Value) -> Result<Access, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connections::bench::{self, Memory};
-
-    #[tokio::test]
-    async fn what_was_kept_is_used_until_another_token_is_configured() {
-        let keeper: Arc<dyn Keeper> = Arc::new(Memory::default());
-        let simulator = bench::simulator(quell_simulator::Options::default()).await;
-        let consent = |configured: &str| Consent::new("a", &Secret::new(configured), &bench::config(&simulator), &keeper).unwrap();
-        assert_eq!(consent("first").load().await.unwrap().expose(), "first");
-        consent("first").keep(&Secret::new("rotated")).await.unwrap();
-        assert_eq!(consent("first").load().await.unwrap().expose(), "rotated");
-        assert_eq!(consent("second").load().await.unwrap().expose(), "second");
-    }
-
-    #[tokio::test]
-    async fn a_token_that_could_not_be_kept_stays_in_memory_until_it_is() {
-        let memory = Memory::broken();
-        let keeper: Arc<dyn Keeper> = Arc::<Memory>::clone(&memory);
-        let simulator = bench::simulator(quell_simulator::Options::default()).await;
-        let consent = Consent::new("a", &Secret::new("first"), &bench::config(&simulator), &keeper).unwrap();
-        let mut newest = Newest::Unkept(Secret::new("rotated"));
-        assert_eq!(consent.kept(&mut newest).await.unwrap_err().kind, FailureKind::NotDone);
-        memory.mend();
-        assert_eq!(consent.kept(&mut newest).await.unwrap().expose(), "rotated");
-        assert_eq!(consent.load().await.unwrap().expose(), "rotated");
-    }
 
     #[tokio::test]
     async fn a_token_is_renewed_some_minutes_before_it_expires() {

@@ -118,7 +118,7 @@ impl Microsoft {
     }
 
     /// The URL of something in Azure, called in that version.
-    fn azure_url<'a>(&self, path: impl IntoIterator<Item = &'a str>, version: &str) -> Url {
+    pub(super) fn azure_url<'a>(&self, path: impl IntoIterator<Item = &'a str>, version: &str) -> Url {
         let mut url = self.azure.with(path);
         url.query_pairs_mut().append_pair("api-version", version);
         url

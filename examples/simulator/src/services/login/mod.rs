@@ -112,6 +112,7 @@ pub(crate) fn answer(state: &mut State, call: &Call) -> Answer {
         [tenant, "oauth2", "v2.0", "token"] => (*tenant, Version::Two),
         [tenant, "oauth2", "token"] => (*tenant, Version::One),
         [_, "oauth2", "v2.0", "devicecode"] if call.method == "POST" => return device::begin(state, &Form(&call.form()), call.now),
+        [tenant, "v2.0", ".well-known", "openid-configuration"] => return described(state, tenant),
         ["device"] => return Answer::html(200, "<!DOCTYPE html><title>Sign in</title><p>Here a person would enter the code."),
         _ => return Answer::empty(404),
     };
@@ -120,6 +121,21 @@ pub(crate) fn answer(state: &mut State, call: &Call) -> Answer {
     }
     let form = call.form();
     sign_in(state, tenant, version, &Form(&form), call.now).unwrap_or_else(|refused| refused)
+}
+
+/// What everybody may know of a tenant.
+fn described(state: &State, tenant: &str) -> Answer {
+    let is_known = tenant == TENANT_ID || tenant.contains('.') || state.customers.iter().any(|it| it.tenant_id.eq_ignore_ascii_case(tenant));
+    if !is_known {
+        return error(400, "invalid_tenant", 90_002, "Tenant was not found.");
+    }
+    let issuer = format!("{}/login/{tenant}", state.site.url);
+    let body = json!({
+        "issuer": format!("{issuer}/v2.0"),
+        "token_endpoint": format!("{issuer}/oauth2/v2.0/token"),
+        "device_authorization_endpoint": format!("{issuer}/oauth2/v2.0/devicecode"),
+    });
+    Answer::json(200, &body)
 }
 
 /// An error in the documented shape.
