@@ -32,7 +32,9 @@ pub(super) struct Outlined {
     holds: Inside,
     /// Whether it may not have run although the run went past it: it has a condition, or the run goes on when it fails.
     is_open: bool,
-    /// Whether it performs a destructive action.
+    /// Whether it performs an action; other steps have none of their own.
+    pub(super) acts: bool,
+    /// Whether that action is destructive.
     pub(super) is_destructive: bool,
     is_stop: bool,
 }
@@ -142,6 +144,7 @@ impl Outlined {
             around,
             holds,
             is_open: node.entry("if").is_some() || text("on_error") == Some("continue"),
+            acts: node.entry("action").is_some(),
             is_destructive: text("action").and_then(actions::find).is_some_and(|entry| entry.destructive),
             is_stop: node.entry("stop").is_some(),
         }

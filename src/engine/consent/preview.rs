@@ -67,6 +67,7 @@ impl Look<'_> {
 
     /// A step as it would be taken now; nothing if it would not.
     fn planned(&self, step: &Step, frame: &Frame<'_>) -> Option<Planned> {
+        let Body::Action { entry, with, .. } = &step.body else { return None };
         let blank = Planned { step: frame.path(step), action: step.body.word().to_owned(), with: Value::Null, target: None, unknown: None };
         let unknown = |why: String| Some(Planned { unknown: Some(why), ..blank.clone() });
         let mut scope = plan::scope(frame, self.sight, self.now);
@@ -78,21 +79,9 @@ impl Look<'_> {
                 Err(error) => return unknown(format!("whether it is taken is not known yet: {error}")),
             }
         }
-        let arguments = match &step.body {
-            Body::Action { with, .. } => with,
-            Body::Call { inputs, .. } => inputs,
-            Body::Stop { .. }
-            | Body::Switch { .. }
-            | Body::Foreach { .. }
-            | Body::Parallel { .. }
-            | Body::Script(_)
-            | Body::Wait(_)
-            | Body::Approval(_) => return Some(blank),
-        };
-        match arguments.render(&mut scope) {
+        match with.render(&mut scope) {
             Ok(with) => {
-                let entry = if let Body::Action { entry, .. } = &step.body { Some(*entry) } else { None };
-                let target = entry.and_then(|entry| (self.target)(entry, &blank.step, &with));
+                let target = (self.target)(entry, &blank.step, &with);
                 Some(Planned { with, target, ..blank })
             }
             Err(error) => unknown(format!("its arguments are not known yet: {error}")),

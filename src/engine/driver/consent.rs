@@ -257,8 +257,3 @@ impl Driver {
         Ok(requesters)
     }
 }
-
-/// Whether what people were asked about a step without an action of its own was answered, for steps that only have others inside.
-pub(super) fn withheld(spot: Spot<'_>, steps: &[StepRecord]) -> Option<String> {
-    if matches!(spot.step.body, Body::Action { .. }) { None } else { consent::asked(spot.step, spot.frame, steps).err() }
-}

@@ -24,7 +24,7 @@ use crate::{
     failpoints,
     lifecycle::Stop,
     playbook::{Body, Playbook, Shelf},
-    run::{AttemptRecord, Mode, RunId, RunRecord, RunState, StepRecord, StepState},
+    run::{AttemptRecord, RunId, RunRecord, RunState, StepRecord, StepState},
     store::{Change, Progress, Standing, Store, StoreError},
     telemetry::signals::Signals,
 };
@@ -238,16 +238,8 @@ impl Driver {
         let spot = Spot { step: task.step, frame: &task.frame };
         match task.doing {
             Doing::Plan => {
-                let (record, withheld) = {
-                    let recorded = it.recorded.lock().await;
-                    let record = plan::plan(spot.step, spot.frame, it.sight(&recorded), self.now());
-                    (record, consent::withheld(spot, &recorded.steps))
-                };
+                let record = plan::plan(spot.step, spot.frame, it.sight(&*it.recorded.lock().await), self.now());
                 failpoints::crash("planned");
-                let acts = it.begun.mode == Mode::Enforce && record.state != StepState::Skipped;
-                if let Some(why) = withheld.filter(|_| acts) {
-                    return self.fail(it, spot, record, why).await;
-                }
                 if record.state == StepState::Waiting && matches!(spot.step.body, Body::Approval(_)) {
                     return self.open(it, spot, record).await;
                 }

@@ -54,7 +54,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, visible: &Visible) -> O
     })))
 }
 
-/// Steps that exist and come after the approval.
+/// Steps that exist, come after the approval and act: the hash of what people agree to is that of an action's arguments.
 fn read_steps(reader: &mut Reader<'_>, node: &Node, visible: &Visible) -> Option<Vec<String>> {
     let names = texts(reader, node, "`for_steps`")?;
     let items = reader.list(node, "`for_steps`")?;
@@ -66,6 +66,11 @@ fn read_steps(reader: &mut Reader<'_>, node: &Node, visible: &Visible) -> Option
             }
             Some(step) if step.start < item.span.start => {
                 reader.report(codes::UNKNOWN_REFERENCE, &item.span, format!("the step `{name}` does not come after this approval"));
+            }
+            Some(step) if !step.acts => {
+                let help = "name the actions inside it; a playbook that is called asks for its own".to_owned();
+                let message = format!("the step `{name}` performs no action of its own, so there is nothing to agree to");
+                reader.report_with_help(codes::WORD, &item.span, message, Some(help));
             }
             Some(_) => {}
         }
