@@ -45,8 +45,12 @@ impl Run {
         }
         let failed = app.has_failed();
         info!("stopping; what is under way is finished or found again at the next start");
-        if !app.end().await {
-            warn!("not every part stopped in time; nothing is lost by that");
+        let ended = tokio::select! {
+            ended = app.end() => ended,
+            () = asked_to_end() => false,
+        };
+        if !ended {
+            warn!("not every part stopped in time, or somebody asked twice; nothing is lost by that");
         }
         if failed { Exit::Problems } else { Exit::Done }
     }

@@ -57,6 +57,7 @@ mod restore;
 mod rollback;
 mod secrets;
 mod shipped;
+mod shutdown;
 mod signals;
 mod soc_bus;
 mod spine;

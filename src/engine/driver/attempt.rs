@@ -145,6 +145,10 @@ impl Driver {
                 drop(recorded);
                 return self.give_up(it, spot, before).await;
             }
+            // Nothing is begun that may have to be cut short.
+            if self.stop.is_requested() {
+                return Err(LetGo::ForNow);
+            }
             // As late as it can be; the store looks at its own part of the switch in the transaction.
             if let Some(stopped) = self.stopped(entry) {
                 drop(recorded);

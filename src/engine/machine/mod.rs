@@ -87,6 +87,8 @@ pub fn after_attempt(step: &mut StepRecord, retry: &RetryPolicy, result: Result<
         Ok(Done::Now(output)) => return succeed(step, output, at.now),
         Ok(Done::Found(output)) => return already_done(step, output, at.now),
         Ok(Done::Accepted(output)) if failpoints::mistake("accepted_is_done") => return succeed(step, output, at.now),
+        // Where nobody can look, the word of the other side is all that there is.
+        Ok(Done::Accepted(output)) if !can_be_looked_at(step.class) => return succeed(step, output, at.now),
         Ok(Done::Accepted(output)) => {
             step.output = output;
             return confirm_later(step, at.now);
@@ -97,7 +99,6 @@ pub fn after_attempt(step: &mut StepRecord, retry: &RetryPolicy, result: Result<
     match failure.kind {
         // A repeat may be refused just because an earlier attempt had its effect.
         FailureKind::Rejected if step.uncertain && can_be_looked_at(step.class) => step.state = StepState::Verifying,
-        FailureKind::Rejected => end(step, StepState::Failed, at.now),
         FailureKind::NotDone => {
             // Others may come between now and the next attempt, so that one looks again.
             if !step.uncertain {
@@ -106,7 +107,8 @@ pub fn after_attempt(step: &mut StepRecord, retry: &RetryPolicy, result: Result<
             again(step, retry, failure.retry_after, at);
         }
         // Ours was not applied, but an earlier attempt may have been: only a look tells.
-        FailureKind::Conflict => step.state = StepState::Verifying,
+        FailureKind::Conflict if can_be_looked_at(step.class) => step.state = StepState::Verifying,
+        FailureKind::Rejected | FailureKind::Conflict => end(step, StepState::Failed, at.now),
         FailureKind::Unknown => unknown(step, retry, at),
     }
 }

@@ -281,11 +281,25 @@ fn what_an_answer_means_depends_on_the_class() {
         (Verified, Conflict, Verifying),
         (Keyed, Rejected, Failed),
         (Unsafe, Rejected, Failed),
+        (Keyed, Conflict, Verifying),
+        (Unsafe, Conflict, Failed),
+        (Idempotent, Conflict, Failed),
     ] {
         let mut step = StepRecord { attempts: 1, first_intent_at: Some(start()), ..record("s", class, Executing) };
         after_attempt(&mut step, &RetryPolicy::default(), Err(Failure::new(kind, "x")), Moment { now: start(), jitter: 0.5 });
         assert_eq!(step.state, expected, "{class} {kind:?}");
         assert_eq!(step.uncertain, kind == Unknown, "{class} {kind:?}");
+    }
+}
+
+#[test]
+fn what_was_only_accepted_is_done_when_a_look_says_so_where_one_is_possible() {
+    use Class::{Idempotent, Keyed, Unsafe, Verified};
+    use StepState::{Confirming, Executing, Succeeded};
+    for (class, expected) in [(Keyed, Confirming), (Verified, Confirming), (Unsafe, Succeeded), (Idempotent, Succeeded)] {
+        let mut step = StepRecord { attempts: 1, first_intent_at: Some(start()), ..record("s", class, Executing) };
+        after_attempt(&mut step, &RetryPolicy::default(), Ok(Done::Accepted(Value::Null)), Moment { now: start(), jitter: 0.5 });
+        assert_eq!(step.state, expected, "{class}");
     }
 }
 
