@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Tells the time. Clones tell the same time.
@@ -48,9 +48,64 @@ pub fn uptime() -> Duration {
     Duration::try_from(clock_gettime(UPTIME)).unwrap_or_default()
 }
 
+/// No correction: clocks that are looked after are wrong by seconds at most.
+pub const JUMP: SignedDuration = SignedDuration::from_mins(5);
+
+/// Notices when somebody sets the machine's clock: it went otherwise than the time the machine has been up.
+#[derive(Debug)]
+pub struct Steady(AtomicI64);
+
+impl Steady {
+    /// As the two clocks stand to each other now.
+    pub fn at(wall: Timestamp, uptime: Duration) -> Self {
+        Self(AtomicI64::new(apart(wall, uptime)))
+    }
+
+    /// By how much the clock was set, if that is a [`JUMP`]; corrections are followed.
+    pub fn jump(&self, wall: Timestamp, uptime: Duration) -> Option<SignedDuration> {
+        let set = SignedDuration::from_micros(apart(wall, uptime).saturating_sub(self.0.load(Ordering::SeqCst)));
+        if set.unsigned_abs() > JUMP.unsigned_abs() {
+            return Some(set);
+        }
+        self.accept(wall, uptime);
+        None
+    }
+
+    /// Takes the clock as it is now for right.
+    pub fn accept(&self, wall: Timestamp, uptime: Duration) {
+        self.0.store(apart(wall, uptime), Ordering::SeqCst);
+    }
+}
+
+/// Microseconds from one to the other.
+fn apart(wall: Timestamp, uptime: Duration) -> i64 {
+    wall.as_microsecond().saturating_sub(i64::try_from(uptime.as_micros()).unwrap_or(i64::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_is_told_from_one_that_is_corrected() {
+        let start: Timestamp = "2026-03-02T04:00:00Z".parse().unwrap();
+        let (up, second) = (Duration::from_hours(9), Duration::from_secs(1));
+        let clock = Steady::at(start, up);
+        let wall = |seconds: i64| start + SignedDuration::from_secs(seconds);
+        assert_eq!(clock.jump(wall(1), up + second), None);
+        // Asleep for an hour, the machine is up an hour longer.
+        assert_eq!(clock.jump(wall(3_601), up + second * 3_601), None);
+        // A correction now and then adds up to no jump.
+        for step in 1..100 {
+            assert_eq!(clock.jump(wall(3_601 + step * 61), up + second * 3_601 + second * u32::try_from(step).unwrap()), None);
+        }
+        let (wall, up) = (wall(3_601 + 99 * 61), up + second * 3_700);
+        let hour = SignedDuration::from_hours(1);
+        assert_eq!(clock.jump(wall + hour, up), Some(hour));
+        assert_eq!(clock.jump(wall - hour, up), Some(-hour), "it is held against what was right");
+        clock.accept(wall + hour, up);
+        assert_eq!((clock.jump(wall + hour, up), clock.jump(wall, up)), (None, Some(-hour)));
+    }
 
     #[cfg(target_os = "linux")]
     #[test]

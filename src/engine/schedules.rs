@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::{Acting, Engine, decide};
 use crate::{
+    clock::JUMP,
     expression::ExpressionError,
     failpoints,
     lifecycle::Stop,
@@ -33,6 +34,7 @@ pub(super) struct Schedules {
     engine: Engine,
     /// What the store says, by playbook: a look must not read it every second.
     known: HashMap<String, Known>,
+    looked_at: Timestamp,
 }
 
 /// What is known of one schedule.
@@ -54,7 +56,7 @@ const MOST_MISSED: usize = 100;
 
 impl Schedules {
     pub(super) fn new(engine: Engine) -> Self {
-        Self { engine, known: HashMap::new() }
+        Self { engine, known: HashMap::new(), looked_at: Timestamp::MIN }
     }
 
     pub(super) async fn run(mut self, begun: Arc<Notify>, stop: Stop) {
@@ -77,6 +79,10 @@ impl Schedules {
             self.known.clear();
             return Ok(Vec::new());
         }
+        if self.looked_at.duration_since(now) > JUMP {
+            self.known.clear();
+        }
+        self.looked_at = now;
         let library = self.engine.shelf.current();
         let mut ticked = Vec::new();
         for playbook in &library.playbooks {
@@ -116,6 +122,8 @@ impl Schedules {
         let store = self.engine.store.clone();
         // Times that were written otherwise, or not at all, until now were not missed.
         let last = store.schedule(&playbook.name).await?.and_then(|(known, last)| (known == times).then_some(last));
+        // A clock that was far ahead has seen to times that are yet to come.
+        let last = last.filter(|last| last.duration_since(now) <= JUMP);
         let due = last.map(|last| ticks(schedule, last, now)).unwrap_or_default();
         let next = schedule.next_after(last.map_or(now, |last| last.max(now)));
         let (runs, failed) = self.new_runs(playbook, &due, now);

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Begun, NewRun, Store, StoreError, begin, errors, rows};
-use crate::failpoints;
+use crate::{clock, failpoints};
 
 /// A time of a schedule at which an expression failed, so that no run begins.
 #[derive(Debug, Clone)]
@@ -28,7 +28,8 @@ impl Store {
 
     /// Begins runs of a schedule, notes why others cannot begin, and remembers that its times up to `last` were seen to, all or nothing;
     /// durable when this returns.
-    /// Says what became of each run. What was seen to stays so when the clock is set back.
+    /// Says what became of each run. What was seen to stays so when the clock is corrected; what a clock that was far
+    /// ahead saw to is forgotten.
     ///
     /// # Errors
     /// The store cannot be written; nothing began and nothing was remembered.
@@ -55,9 +56,11 @@ impl Store {
                         errors::note(connection, (&playbook, hash), (occasion, detail), (&outlet, now)).await?;
                     }
                     let query = "INSERT INTO schedule (playbook, times, last) VALUES ($1, $2, $3)
-                                 ON CONFLICT (playbook) DO UPDATE SET times = excluded.times, last = CASE WHEN schedule.last > excluded.last THEN schedule.last ELSE excluded.last END";
-                    let last = last.as_microsecond();
-                    sqlx::query(query).bind(playbook).bind(times).bind(last).execute(connection).await?;
+                                 ON CONFLICT (playbook) DO UPDATE SET times = excluded.times, last =
+                                     CASE WHEN schedule.last > excluded.last AND schedule.last <= excluded.last + $4 THEN schedule.last ELSE excluded.last END";
+                    let (last, jump) = (last.as_microsecond(), clock::JUMP.as_micros());
+                    let jump = i64::try_from(jump).unwrap_or(i64::MAX);
+                    sqlx::query(query).bind(playbook).bind(times).bind(last).bind(jump).execute(connection).await?;
                     Ok(begun)
                 })
             })

@@ -10,7 +10,7 @@ use super::{tests::*, *};
 use crate::{
     alert::Alert,
     clock::Clock,
-    run::{Mode, RunId, RunRecord, RunState, Strategy as Places},
+    run::{Mode, RunId, RunRecord, RunState, StepState, Strategy as Places},
     window::{self, Admission, Memory, Windows},
 };
 
@@ -118,6 +118,32 @@ async fn a_later_run_cancels_those_before_it_and_waits_for_their_end(it: Fixture
     assert!(it.store.decisions(3).await.unwrap()[0].2.starts_with("concurrency: 1 runs"));
 }
 
+async fn a_run_that_is_taken_up_to_be_undone_takes_no_place_and_is_not_cancelled_by_a_later_one(it: Fixture) {
+    let first = answered(&it.store, "a", &placed(Places::CancelRunning)).await.unwrap();
+    let change = Change { step: Some(step(StepState::Succeeded, "plan:1")), ..Change::of(read(&it.store, &first).await) };
+    it.store.record(change).await.unwrap();
+    end(&it.store, &first, RunState::Done).await;
+    let mina = Decider { person: "mina".to_owned(), who: "mina".to_owned(), reason: String::new() };
+    assert!(it.store.roll_back(&first, vec![("s".to_owned(), 1)], &mina).await.unwrap());
+    let second = answered(&it.store, "b", &placed(Places::CancelRunning)).await.unwrap();
+    let undone = read(&it.store, &first).await;
+    assert_eq!((undone.state, undone.cancel), (RunState::Ready, false));
+    assert_eq!(read(&it.store, &second).await.state, RunState::Ready);
+}
+
+async fn what_a_clock_that_was_far_ahead_left_holds_nothing_back(it: Fixture) {
+    let minute = Duration::from_mins(1);
+    let dedup = Windows { dedup: Some(window::Dedup { key: "d".to_owned(), window: minute }), ..Windows::default() };
+    let throttle = Windows { throttle: Some(window::Throttle { key: "t".to_owned(), max: 1, per: minute }), ..Windows::default() };
+    let dated = |seconds| it.store.clone().dated_by(Clock::standing_at(at(seconds)));
+    for (windows, day) in [(dedup, 86_400), (throttle, 86_401)] {
+        assert!(answered_in(&dated(day), Mode::Enforce, &windows).await.is_some());
+        assert_eq!(answered_in(&dated(day - 250), Mode::Enforce, &windows).await, None, "set back by minutes it opens nothing");
+        assert!(answered_in(&dated(0), Mode::Enforce, &windows).await.is_some(), "{windows:?}");
+        assert_eq!(answered_in(&dated(30), Mode::Enforce, &windows).await, None, "what was right holds");
+    }
+}
+
 async fn a_driver_that_does_not_know_of_a_cancel_lets_go(it: Fixture) {
     let id = answered(&it.store, "a", &Windows::default()).await.unwrap();
     let known = read(&it.store, &id).await;
@@ -154,6 +180,8 @@ on_both! {
     each_freed_place_lets_one_run_begin_however_the_other_ended,
     a_cancelled_run_that_waited_frees_no_place,
     a_later_run_cancels_those_before_it_and_waits_for_their_end,
+    a_run_that_is_taken_up_to_be_undone_takes_no_place_and_is_not_cancelled_by_a_later_one,
+    what_a_clock_that_was_far_ahead_left_holds_nothing_back,
     a_driver_that_does_not_know_of_a_cancel_lets_go,
     a_run_without_an_alert_begins_once,
     what_shadow_leaves_in_a_window_holds_no_run_back_that_acts,

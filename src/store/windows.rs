@@ -9,6 +9,7 @@ use sqlx::AnyConnection;
 
 use super::{dialect, rows};
 use crate::{
+    clock,
     run::{Mode, RunId, Strategy},
     window::{Concurrency, Entry, Kind, Seen, Windows, since},
 };
@@ -20,13 +21,13 @@ const FORGET_AFTER: i64 = 86_400_000_000;
 pub(super) async fn seen(connection: &mut AnyConnection, of: (&str, Mode), windows: &Windows, now: Timestamp) -> Result<Seen, sqlx::Error> {
     let ((playbook, mode), mut seen) = (of, Seen::default());
     if let Some(threshold) = &windows.threshold {
-        let hits = times(connection, (of, Kind::Threshold, &threshold.key), since(now, threshold.within), threshold.count).await?;
+        let hits = times(connection, (of, Kind::Threshold, &threshold.key), (since(now, threshold.within), now), threshold.count).await?;
         seen.hits = u32::try_from(hits.len()).unwrap_or(u32::MAX);
     }
     if let Some(dedup) = &windows.dedup {
-        let query = "SELECT run, until FROM window_entry WHERE playbook = $1 AND mode = $3 AND kind = 'dedup' AND key = $2";
+        let query = "SELECT run, until FROM window_entry WHERE playbook = $1 AND mode = $3 AND kind = 'dedup' AND key = $2 AND at <= $4";
         let found: Option<(String, i64)> =
-            sqlx::query_as(query).bind(playbook).bind(rows::key(&dedup.key)).bind(mode.as_str()).fetch_optional(&mut *connection).await?;
+            sqlx::query_as(query).bind(playbook).bind(rows::key(&dedup.key)).bind(mode.as_str()).bind(believable(now)).fetch_optional(&mut *connection).await?;
         seen.holder = found.map(|(run, until)| (RunId(run), moment(until)));
     }
     if let Some(group) = &windows.group {
@@ -38,7 +39,7 @@ pub(super) async fn seen(connection: &mut AnyConnection, of: (&str, Mode), windo
         seen.last_start = last.map(moment);
     }
     if let Some(throttle) = &windows.throttle {
-        seen.starts = times(connection, (of, Kind::Throttle, &throttle.key), since(now, throttle.per), throttle.max).await?;
+        seen.starts = times(connection, (of, Kind::Throttle, &throttle.key), (since(now, throttle.per), now), throttle.max).await?;
     }
     if let Some(Concurrency { key, max, strategy }) = &windows.concurrency {
         let (open, queued) = match strategy {
@@ -103,7 +104,8 @@ pub(super) async fn admit_queued(
 ) -> Result<(), sqlx::Error> {
     let query = "UPDATE run SET state = CASE WHEN due_at > $3 THEN 'waiting' ELSE 'ready' END
                  WHERE id = (SELECT id FROM run WHERE playbook = $1 AND mode = $4 AND concurrency = $2 AND state = 'queued' ORDER BY rowid LIMIT 1)
-                   AND concurrency_max > (SELECT count(*) FROM run WHERE playbook = $1 AND mode = $4 AND concurrency = $2 AND state IN ('ready', 'waiting'))";
+                   AND concurrency_max > (SELECT count(*) FROM run WHERE playbook = $1 AND mode = $4 AND concurrency = $2 AND ended_as IS NULL
+                                            AND state IN ('ready', 'waiting'))";
     while sqlx::query(query)
         .bind(playbook)
         .bind(key)
@@ -117,15 +119,20 @@ pub(super) async fn admit_queued(
     Ok(())
 }
 
+/// Up to when entries count. What lies further ahead was written while the clock was wrong, and would hold its key until then.
+fn believable(now: Timestamp) -> i64 {
+    now.as_microsecond().saturating_add(i64::try_from(clock::JUMP.as_micros()).unwrap_or(i64::MAX))
+}
+
 /// The times at which something happened after a moment, the last first.
 async fn times(
     connection: &mut AnyConnection,
     ((playbook, mode), kind, key): ((&str, Mode), Kind, &str),
-    since: Timestamp,
+    (since, now): (Timestamp, Timestamp),
     most: u32,
 ) -> Result<Vec<Timestamp>, sqlx::Error> {
     let query =
-        "SELECT at FROM window_entry WHERE playbook = $1 AND mode = $6 AND kind = $2 AND key = $3 AND at > $4 ORDER BY at DESC LIMIT $5";
+        "SELECT at FROM window_entry WHERE playbook = $1 AND mode = $6 AND kind = $2 AND key = $3 AND at > $4 AND at <= $7 ORDER BY at DESC LIMIT $5";
     let found: Vec<(i64,)> = sqlx::query_as(query)
         .bind(playbook)
         .bind(kind.as_str())
@@ -133,19 +140,22 @@ async fn times(
         .bind(since.as_microsecond())
         .bind(i64::from(most))
         .bind(mode.as_str())
+        .bind(believable(now))
         .fetch_all(connection)
         .await?;
     Ok(found.into_iter().map(|(at,)| moment(at)).collect())
 }
 
-/// The runs of a concurrency key in one of those states, the oldest first.
+/// The runs of a concurrency key in one of those states, the oldest first. Those that were taken up again to undo what they did are not among
+/// them: a new run neither waits for that nor ends it.
 async fn open_runs(
     connection: &mut AnyConnection,
     ((playbook, mode), key): ((&str, Mode), &str),
     states: &str,
     most: i64,
 ) -> Result<Vec<RunId>, sqlx::Error> {
-    let query = "SELECT id FROM run WHERE playbook = $1 AND mode = $5 AND concurrency = $2 AND state IN (SELECT value FROM json_each($3))
+    let query = "SELECT id FROM run WHERE playbook = $1 AND mode = $5 AND concurrency = $2 AND ended_as IS NULL
+                     AND state IN (SELECT value FROM json_each($3))
                  ORDER BY rowid LIMIT $4";
     let states = serde_json::Value::from(states.split(' ').collect::<Vec<_>>()).to_string();
     let found: Vec<(String,)> =

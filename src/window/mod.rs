@@ -3,7 +3,8 @@
 //! A run asks for windows ([`Windows`]), somebody knows what is in them ([`Seen`]), and [`admit`] says what becomes of the run. The store
 //! keeps what is known in its journal; [`Memory`] keeps it in memory, for whoever only wants to know what would happen.
 //!
-//! A clock that was set back opens no window again: what lies in the future counts as well.
+//! A clock that was set back by minutes opens no window again: what lies in the future counts as well. What lies further ahead was written
+//! while the clock was wrong, and holds nothing back; the kill switch was thrown then.
 
 mod memory;
 
