@@ -62,7 +62,7 @@ impl Rehearsal {
         for _ in 0..MOST_ROUNDS {
             let now = self.engine.store.clock().now();
             let decided = self.engine.decide_some().await?;
-            let returned = self.engine.store.begin_returns(now).await?.len();
+            let returned = self.engine.store.begin_returns(now).await?.begun.len();
             let due = self.engine.store.due_runs(now, None, AT_ONCE).await?;
             if decided == 0 && returned == 0 && due.is_empty() {
                 return Ok(true);

@@ -76,7 +76,12 @@ impl Scheduler {
             return;
         }
         match self.store.begin_returns(self.store.clock().now()).await {
-            Ok(begun) => begun.iter().for_each(|(run, playbook)| self.signals.return_begun(run, playbook)),
+            Ok(returns) => {
+                returns.begun.iter().for_each(|(run, playbook)| self.signals.return_begun(run, playbook));
+                for (run, why) in returns.unreadable {
+                    self.signals.store_failed(&format!("what run {run} did is to be undone by itself, and cannot be read: {why}"));
+                }
+            }
             Err(error) => self.signals.store_failed(&error.to_string()),
         }
     }

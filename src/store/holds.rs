@@ -192,10 +192,10 @@ impl New {
 /// The step of ours that stopped a target last, if nothing of ours can have started it since, and nobody has noted so yet.
 const UNDONE: &str = "
     SELECT stopped.run, stopped.id FROM step AS stopped
-    WHERE stopped.target = $1 AND stopped.state = 'succeeded' AND stopped.action IN (SELECT value FROM json_each($2))
+    WHERE stopped.target_key = $1 AND stopped.state = 'succeeded' AND stopped.action IN (SELECT value FROM json_each($2))
       AND stopped.first_intent_at IS NOT NULL AND stopped.precondition IS NOT NULL AND stopped.ended_at < $3
       AND NOT EXISTS (SELECT 1 FROM step AS later
-                      WHERE later.target = $1 AND later.first_intent_at IS NOT NULL AND later.state NOT IN ('failed', 'skipped')
+                      WHERE later.target_key = $1 AND later.first_intent_at IS NOT NULL AND later.state NOT IN ('failed', 'skipped')
                         AND NOT (later.run = $4 AND later.id = $5) AND coalesce(later.ended_at, later.first_intent_at) > stopped.ended_at)
       AND NOT EXISTS (SELECT 1 FROM target_lock WHERE target_lock.target = $1 AND NOT (target_lock.run = $4 AND target_lock.step = $5))
       AND NOT EXISTS (SELECT 1 FROM hold WHERE hold.run = stopped.run AND hold.step = stopped.id)

@@ -66,7 +66,7 @@ pub use quarantine::{QuarantineRow, QuarantineState, Rejected};
 pub use queue::Queued;
 pub use replay::Replayed;
 pub use restore::{Recovered, Review};
-pub use rollback::Decider;
+pub use rollback::{Decider, Returns};
 pub use runs::{Change, Progress, RunFilter, Standing, Timeline};
 pub use schedules::TickFailure;
 pub use settle::Settled;

@@ -1,9 +1,9 @@
 //! What the steps of a run did is undone after the run has ended: a person asks for it, or its time has come. The run is taken up again for
 //! that, and goes back to how it had ended. Who decides, and that the run is taken up, are one transaction; so it happens once, whoever asks.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, Connection};
 
 use super::{
     Act, Store, StoreError, audit, rows,
@@ -21,6 +21,18 @@ pub struct Decider {
     /// Why.
     pub reason: String,
 }
+
+/// What became of the runs whose steps were due to be undone by themselves.
+#[derive(Debug, Default)]
+pub struct Returns {
+    /// Those that were taken up, each with its playbook.
+    pub begun: Vec<(RunId, String)>,
+    /// Those that cannot be read, each with why; they are looked at again later.
+    pub unreadable: Vec<(RunId, String)>,
+}
+
+/// A run that cannot be read is mended by a person, if at all, and must not be told of all the time.
+const PUT_OFF: SignedDuration = SignedDuration::from_hours(1);
 
 /// As many runs are taken up at once as can be driven in a moment.
 const AT_ONCE: i64 = 100;
@@ -131,25 +143,27 @@ impl Store {
             .await
     }
 
-    /// Takes up the runs again whose steps are now undone by themselves; returns them.
+    /// Takes up the runs again whose steps are now undone by themselves. One that cannot be read keeps no other waiting.
     ///
     /// # Errors
     /// The store cannot be read or written; some may have been taken up.
-    pub async fn begin_returns(&self, now: Timestamp) -> Result<Vec<(RunId, String)>, StoreError> {
+    pub async fn begin_returns(&self, now: Timestamp) -> Result<Returns, StoreError> {
         // Most of the time there is nothing, and a look costs no commit.
         const DUE: &str =
             returning!("DISTINCT step.run, run.playbook", later than "$1", "AND step.returns_at <= $1 ORDER BY step.run LIMIT $2");
         let due: Vec<(String, String)> = sqlx::query_as(DUE).bind(now.as_microsecond()).bind(AT_ONCE).fetch_all(&self.readers).await?;
-        let mut begun = Vec::with_capacity(due.len());
+        let mut returns = Returns::default();
         for (run, playbook) in due {
             let run = RunId(run);
             let (taken, name) = (run.clone(), playbook.clone());
-            let is_begun = self.writer.write(move |connection| Box::pin(async move { begin_return(connection, &taken, &name, now).await }));
-            if is_begun.await? {
-                begun.push((run, playbook));
+            let begun = self.writer.write(move |connection| Box::pin(async move { try_return(connection, &taken, &name, now).await }));
+            match begun.await? {
+                Ok(true) => returns.begun.push((run, playbook)),
+                Ok(false) => {}
+                Err(why) => returns.unreadable.push((run, why)),
             }
         }
-        Ok(begun)
+        Ok(returns)
     }
 
     /// When a step of a run that has ended is undone by itself.
@@ -168,13 +182,34 @@ impl Store {
     /// The store cannot be read.
     pub async fn overtaken_by(&self, run: &RunId, step: &StepRecord) -> Result<Option<RunId>, StoreError> {
         let Some((target, since)) = step.target.as_deref().zip(step.first_intent_at) else { return Ok(None) };
-        let query = "SELECT run FROM step WHERE target = $1 AND first_intent_at > $2 AND run <> $3
+        let query = "SELECT run FROM step WHERE target_key = $1 AND first_intent_at > $2 AND run <> $3
                        AND (state IN ('executing', 'verifying', 'confirming', 'indeterminate') OR uncertain
                             OR state = 'succeeded' AND precondition IS NOT NULL)
                      ORDER BY first_intent_at DESC LIMIT 1";
         let found: Option<(String,)> =
-            sqlx::query_as(query).bind(rows::text(target)).bind(since.as_microsecond()).bind(&run.0).fetch_optional(&self.readers).await?;
+            sqlx::query_as(query).bind(rows::key(target)).bind(since.as_microsecond()).bind(&run.0).fetch_optional(&self.readers).await?;
         Ok(found.map(|(run,)| RunId(run)))
+    }
+}
+
+/// Begins it, or says why the run cannot be read: then nothing of it is written but that it is put off.
+async fn try_return(
+    connection: &mut AnyConnection,
+    run: &RunId,
+    playbook: &str,
+    now: Timestamp,
+) -> Result<Result<bool, String>, sqlx::Error> {
+    let mut whole = connection.begin().await?;
+    match begin_return(&mut whole, run, playbook, now).await {
+        Ok(is_begun) => whole.commit().await.map(|()| Ok(is_begun)),
+        Err(unreadable @ (sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. })) => {
+            whole.rollback().await?;
+            let query = "UPDATE step SET returns_at = $3 WHERE run = $1 AND returns_at <= $2 AND decided IS NULL";
+            let later = now.checked_add(PUT_OFF).unwrap_or(Timestamp::MAX);
+            sqlx::query(query).bind(&run.0).bind(now.as_microsecond()).bind(later.as_microsecond()).execute(connection).await?;
+            Ok(Err(unreadable.to_string()))
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -199,6 +234,13 @@ async fn begin_return(connection: &mut AnyConnection, run: &RunId, playbook: &st
 
 fn act(what: &'static str, run: &RunId, who: &str, detail: serde_json::Value) -> Act {
     Act { who: who.to_owned(), what, subject: format!("run {run}"), detail }
+}
+
+/// A step is written. What it undoes, if it undoes anything, does not return by itself any more.
+pub(super) async fn begun(connection: &mut AnyConnection, run: &RunId, step: &str) -> Result<(), sqlx::Error> {
+    let Some(undone) = step.strip_suffix(".rollback") else { return Ok(()) };
+    let query = "UPDATE step SET returns_at = NULL WHERE run = $1 AND id = $2 AND returns_at IS NOT NULL";
+    sqlx::query(query).bind(&run.0).bind(undone).execute(connection).await.map(|_| ())
 }
 
 /// Whether somebody decided that what a step did stays. Asked in the transaction of the intent to undo it, because its driver may not know.

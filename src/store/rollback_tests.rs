@@ -75,7 +75,7 @@ async fn what_somebody_cancelled_before_it_was_undone_stays_when_something_else_
     let (store, clock) = standing(&it);
     let run = ended(&store, &[named("one", 1, None), named("two", 2, Some(at(60)))], RunState::Done).await;
     clock.advance_to(at(60));
-    assert_eq!(store.begin_returns(at(60)).await.unwrap().len(), 1);
+    assert_eq!(store.begin_returns(at(60)).await.unwrap().begun.len(), 1);
     assert!(store.cancel(&run, "mina (command line)").await.unwrap());
     end(&store, &run, RunState::Done, "as it was").await;
     assert!(store.roll_back(&run, vec![("one".to_owned(), 1)], &mina()).await.unwrap());
@@ -96,7 +96,7 @@ async fn a_run_that_is_open_or_in_doubt_is_not_taken_up(it: Fixture) {
     for run in [&doubtful, &open.id, &RunId("none".to_owned())] {
         assert!(!store.roll_back(run, one(), &mina()).await.unwrap(), "{run}");
     }
-    assert!(store.begin_returns(at(120)).await.unwrap().is_empty());
+    assert!(store.begin_returns(at(120)).await.unwrap().begun.is_empty());
     assert_eq!(store.next_return().await.unwrap(), None);
 }
 
@@ -107,19 +107,19 @@ async fn what_returns_by_itself_begins_once_at_its_time_and_the_last_first(it: F
         ended(&store, &[named("zero", 1, Some(at(300))), named("one", 2, Some(at(60))), named("two", 3, Some(at(62)))], RunState::Failed)
             .await;
     assert_eq!(store.next_return().await.unwrap(), Some(at(62)));
-    assert!(store.begin_returns(at(61)).await.unwrap().is_empty());
+    assert!(store.begin_returns(at(61)).await.unwrap().begun.is_empty());
     clock.advance_to(at(62));
     let other = it.another().await;
     let begun = futures_util::join!(store.begin_returns(at(62)), other.begin_returns(at(62)));
-    assert_eq!([begun.0.unwrap(), begun.1.unwrap()].concat(), [(run.clone(), "hold".to_owned())]);
+    assert_eq!([begun.0.unwrap().begun, begun.1.unwrap().begun].concat(), [(run.clone(), "hold".to_owned())]);
     let rounds: Vec<_> = steps(&store, &run).await.iter().map(StepRecord::undo_round).collect();
     assert_eq!(rounds, [None, Some(1), Some(1)]);
     assert_eq!(store.next_return().await.unwrap(), None, "the run is under way");
     end(&store, &run, RunState::Failed, "again").await;
     assert_eq!(store.next_return().await.unwrap(), Some(at(300)));
     // A clock that was set back brings nothing.
-    assert!(store.begin_returns(at(10)).await.unwrap().is_empty());
-    assert_eq!(store.begin_returns(at(300)).await.unwrap().len(), 1);
+    assert!(store.begin_returns(at(10)).await.unwrap().begun.is_empty());
+    assert_eq!(store.begin_returns(at(300)).await.unwrap().begun.len(), 1);
     let acts = store.audited(0, 9).await.unwrap();
     assert_eq!(acts.iter().map(|it| (it.what.as_str(), it.who.as_str())).collect::<Vec<_>>(), [("run.return", "playbook hold"); 2]);
 }
@@ -131,7 +131,7 @@ async fn what_somebody_keeps_or_undid_before_does_not_return(it: Fixture) {
     assert_eq!(store.keep_done(&run, vec!["two".to_owned()], &mina()).await.unwrap(), Vec::<String>::new());
     assert_eq!(store.keep_done(&run, Vec::new(), &mina()).await.unwrap(), ["one"]);
     assert_eq!(store.keep_done(&run, Vec::new(), &mina()).await.unwrap(), Vec::<String>::new());
-    assert!(store.begin_returns(at(600)).await.unwrap().is_empty());
+    assert!(store.begin_returns(at(600)).await.unwrap().begun.is_empty());
     let kept = steps(&store, &run).await.remove(0);
     assert_eq!(kept.kept().map(|it| (it.ruling, it.who.as_str())), Some((Ruling::Keep, "mina (command line)")));
     // Whoever drives a run writes what it knows of a step, and never what was decided.
@@ -168,6 +168,31 @@ async fn what_somebody_keeps_while_it_is_about_to_be_undone_is_not_undone_and_it
     assert_eq!(store.intend(undoing).await.unwrap(), None);
 }
 
+async fn a_run_that_cannot_be_read_keeps_no_other_from_being_undone_and_is_tried_again(it: Fixture) {
+    let (store, clock) = standing(&it);
+    let due = [named("one", 1, Some(at(60)))];
+    let (broken, other) = (ended(&store, &due, RunState::Done).await, ended(&store, &due, RunState::Done).await);
+    assert!(broken.0 < other.0, "it is looked at first");
+    sqlx::query("UPDATE run SET vars = 'no document' WHERE id = $1").bind(&broken.0).execute(&store.readers).await.unwrap();
+    clock.advance_to(at(60));
+    let returns = store.begin_returns(at(60)).await.unwrap();
+    assert_eq!(returns.begun, [(other, "hold".to_owned())]);
+    assert!(matches!(returns.unreadable.as_slice(), [(run, why)] if *run == broken && why.contains("cannot be read")), "{returns:?}");
+    let returns = store.begin_returns(at(61)).await.unwrap();
+    assert!(returns.begun.is_empty() && returns.unreadable.is_empty(), "it is put off: {returns:?}");
+    sqlx::query("UPDATE run SET vars = '{}' WHERE id = $1").bind(&broken.0).execute(&store.readers).await.unwrap();
+    assert_eq!(store.begin_returns(at(60 + 3_600)).await.unwrap().begun, [(broken, "hold".to_owned())]);
+}
+
+async fn what_was_undone_on_the_way_is_not_looked_at_again(it: Fixture) {
+    let (store, _clock) = standing(&it);
+    let undone = named("one.rollback", 3, None);
+    ended(&store, &[named("one", 1, Some(at(60))), named("two", 2, Some(at(60))), undone], RunState::Failed).await;
+    let query = "SELECT id FROM step WHERE returns_at IS NOT NULL AND decided IS NULL";
+    let indexed: Vec<(String,)> = sqlx::query_as(query).fetch_all(&store.readers).await.unwrap();
+    assert_eq!(indexed, [("two".to_owned(),)]);
+}
+
 async fn a_later_run_that_changed_the_same_is_found(it: Fixture) {
     let (store, _clock) = standing(&it);
     let first = named("one", 1, None);
@@ -192,5 +217,23 @@ on_both! {
     what_returns_by_itself_begins_once_at_its_time_and_the_last_first,
     what_somebody_keeps_or_undid_before_does_not_return,
     what_somebody_keeps_while_it_is_about_to_be_undone_is_not_undone_and_its_target_is_free,
+    a_run_that_cannot_be_read_keeps_no_other_from_being_undone_and_is_tried_again,
+    what_was_undone_on_the_way_is_not_looked_at_again,
     a_later_run_that_changed_the_same_is_found,
+    a_target_of_any_length_is_found_again,
+}
+
+async fn a_target_of_any_length_is_found_again(it: Fixture) {
+    let (store, _clock) = standing(&it);
+    // Too much for an index of PostgreSQL, also when it packs it.
+    let target: String = (0..8_000_u32).map(|number| char::from_u32(0x4e00 + number * 7 % 20_000).unwrap()).collect();
+    let long = |began: u32| StepRecord { target: Some(target.clone()), ..named("one", began, None) };
+    let run = ended(&store, &[long(1)], RunState::Done).await;
+    assert_eq!(store.overtaken_by(&run, &long(1)).await.unwrap(), None);
+    let later = ended(&store, &[long(8)], RunState::Done).await;
+    assert_eq!(store.overtaken_by(&run, &long(1)).await.unwrap(), Some(later.clone()));
+    let heed = Heed { stops: vec!["subscription.suspend"], lasts: jiff::SignedDuration::from_hours(1), approved_at: None };
+    sqlx::query("UPDATE step SET action = 'subscription.suspend', ended_at = 1").execute(&store.readers).await.unwrap();
+    store.seen_at_work(vec![target], heed, at(9)).await.unwrap();
+    assert_eq!(store.holds(None).await.unwrap().len(), 1, "what stopped it is found");
 }

@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, Row, any::AnyRow};
 use uuid::Uuid;
 
 use super::{
-    ApprovalFilter, Store, StoreError, approvals, dialect, outbox, rows,
+    ApprovalFilter, Store, StoreError, approvals, dialect, outbox, rollback, rows,
     rows::{Flag, flag, number},
     windows,
 };
@@ -310,11 +310,12 @@ pub(super) async fn write_step(
     attempt: Option<&AttemptRecord>,
 ) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO step (run, id, position, action, class, state, plan, output, error, request_id, precondition, target,
-                                   attempts, first_intent_at, due_at, started_at, ended_at, uncertain, within, returns_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $25, $26)
+                                   attempts, first_intent_at, due_at, started_at, ended_at, uncertain, within, returns_at, target_key)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $25, $26, $27)
                  ON CONFLICT (run, id) DO UPDATE SET
                      class = excluded.class, state = excluded.state, output = excluded.output, error = excluded.error,
-                     precondition = excluded.precondition, target = excluded.target, attempts = excluded.attempts,
+                     precondition = excluded.precondition, target = excluded.target, target_key = excluded.target_key,
+                     attempts = excluded.attempts,
                      first_intent_at = excluded.first_intent_at, due_at = excluded.due_at, ended_at = excluded.ended_at,
                      uncertain = excluded.uncertain, returns_at = excluded.returns_at;
                  INSERT INTO attempt (run, step, number, intent_at, outcome, http_status, message, ended_at)
@@ -349,8 +350,10 @@ pub(super) async fn write_step(
             .bind(attempt.and_then(|it| it.ended_at).map(Timestamp::as_microsecond))
             .bind(&step.within)
             .bind(step.returns_at.map(Timestamp::as_microsecond))
+            .bind(step.target.as_deref().map(rows::key))
     })
-    .await
+    .await?;
+    rollback::begun(connection, run, &step.id).await
 }
 
 pub(super) fn read_run(row: &AnyRow) -> Result<RunRecord, StoreError> {

@@ -3,7 +3,7 @@
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection};
 use uuid::Uuid;
 
-use super::{Examined, StoreError, dialect::Dialect, unusable};
+use super::{Examined, StoreError, dialect::Dialect, rows, unusable};
 use crate::failpoints;
 
 /// One step for each version; number 1 is the first. PostgreSQL begins at step 2, and reads all that follow as SQLite does.
@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("upgrade_hold.sql"),
     include_str!("upgrade_events.sql"),
     include_str!("upgrade_restore.sql"),
+    include_str!("upgrade_targets.sql"),
 ];
 
 /// The tables of [`FIRST_ON_POSTGRES`].
@@ -134,7 +135,18 @@ async fn upgrade(connection: &mut AnyConnection, version: i64) -> Result<(), Sto
         sqlx::raw_sql(dialect.tables(step)).execute(&mut *connection).await?;
     }
     let query = "INSERT INTO mark (one, id, intents) VALUES (1, $1, 0) ON CONFLICT (one) DO NOTHING";
-    sqlx::query(query).bind(Uuid::now_v7().to_string()).execute(connection).await?;
+    sqlx::query(query).bind(Uuid::now_v7().to_string()).execute(&mut *connection).await?;
+    key_targets(connection).await
+}
+
+/// What a version before `upgrade_targets.sql` left without a key, because it is long.
+async fn key_targets(connection: &mut AnyConnection) -> Result<(), StoreError> {
+    let query = "SELECT run, id, target FROM step WHERE target IS NOT NULL AND target_key IS NULL";
+    let long: Vec<(String, String, String)> = sqlx::query_as(query).fetch_all(&mut *connection).await?;
+    for (run, step, target) in long {
+        let query = "UPDATE step SET target_key = $3 WHERE run = $1 AND id = $2";
+        sqlx::query(query).bind(run).bind(step).bind(rows::key(&target)).execute(&mut *connection).await?;
+    }
     Ok(())
 }
 
