@@ -96,6 +96,9 @@ impl Default for Guardrails {
 /// roles of a subscription do, or leave nothing to look at, so that our own next step would be taken for a person's.
 const SHOWN_BY_THEIR_TARGET: [&str; 4] = ["subscription.suspend", "entitlement.cancel", "azure.deallocate_vm", "entra.disable_user"];
 
+/// What is done to the same targets, and cannot have started them again: that it was done says nothing about who did.
+const STARTS_NOTHING: [&str; 2] = ["entra.revoke_sessions", "entra.confirm_compromised"];
+
 impl Guardrails {
     /// What must be reserved before the step may begin, or why it may not.
     ///
@@ -129,8 +132,9 @@ impl Guardrails {
     /// What holds mean for a step, if it can stop a customer's business or is never repeated.
     pub fn heed(&self, entry: &Entry, class: Class, approved_at: Option<Timestamp>) -> Option<Heed> {
         let stops = SHOWN_BY_THEIR_TARGET.into_iter().filter(|name| *name == entry.name).collect();
-        let (is_destructive, lasts) = (entry.destructive, self.human_hold.signed());
-        (is_destructive || class == Class::Unsafe).then_some(Heed { is_destructive, stops, lasts, approved_at })
+        let is_destructive = entry.destructive;
+        let heeds = is_destructive || class == Class::Unsafe;
+        heeds.then(|| Heed { is_destructive, stops, approved_at, ..self.heed_of_stops() })
     }
 
     /// How long everything is held after the journal was restored from a backup: as long as a hold of a person may last that it does not
@@ -141,7 +145,8 @@ impl Guardrails {
 
     /// What holds mean for what is seen at work.
     pub fn heed_of_stops(&self) -> Heed {
-        Heed { is_destructive: true, stops: SHOWN_BY_THEIR_TARGET.to_vec(), lasts: self.human_hold.signed(), approved_at: None }
+        let (stops, starts_nothing) = (SHOWN_BY_THEIR_TARGET.to_vec(), STARTS_NOTHING.to_vec());
+        Heed { is_destructive: true, stops, starts_nothing, lasts: self.human_hold.signed(), approved_at: None }
     }
 
     fn judge_destructive(&self, entry: &Entry, plan: &Value, case: Case<'_>, now: Timestamp) -> Result<(), HeldBack> {
@@ -279,6 +284,9 @@ mod tests {
         for name in SHOWN_BY_THEIR_TARGET {
             assert_eq!(stops(name), [name]);
         }
+        let disabling = CATALOG.iter().find(|entry| entry.name == "entra.disable_user").unwrap();
+        assert_eq!(Guardrails::default().heed(disabling, Class::Verified, None).unwrap().starts_nothing, STARTS_NOTHING);
+        assert!(STARTS_NOTHING.iter().all(|name| stops(name).is_empty()), "they are in the catalog");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::run::{RunId, RunState, StepState};
 on_both!(
     what_we_stopped_and_somebody_started_again_is_held_once_until_people_agree_or_release_it,
     what_we_started_again_ourselves_is_nobodys_will,
+    what_cannot_have_started_it_again_does_not_hide_that_a_person_did,
     a_look_at_what_we_stopped_places_the_hold_before_anybody_is_asked,
     an_operators_hold_binds_whatever_mentions_the_identifier,
 );
@@ -18,7 +19,8 @@ on_both!(
 const PLAN: &str = "plan:AB-12";
 
 fn heed(approved_at: Option<Timestamp>) -> Heed {
-    Heed { is_destructive: true, stops: vec!["subscription.suspend"], lasts: SignedDuration::from_hours(24), approved_at }
+    let (starts_nothing, lasts) = (vec!["entra.revoke_sessions", "entra.confirm_compromised"], SignedDuration::from_hours(24));
+    Heed { is_destructive: true, stops: vec!["subscription.suspend"], starts_nothing, lasts, approved_at }
 }
 
 async fn begun(it: &Fixture, playbook: &str) -> RunId {
@@ -85,6 +87,13 @@ async fn what_we_started_again_ourselves_is_nobodys_will(it: Fixture) {
     assert_eq!(suspending(&it, "again", None).await, None);
     it.store.seen_at_work(vec![PLAN.to_owned()], heed(None), Timestamp::now()).await.unwrap();
     assert_eq!(it.store.holds(None).await.unwrap(), []);
+}
+
+async fn what_cannot_have_started_it_again_does_not_hide_that_a_person_did(it: Fixture) {
+    acted(&it, "contain", "subscription.suspend").await;
+    acted(&it, "sign_out", "entra.revoke_sessions").await;
+    acted(&it, "mark", "entra.confirm_compromised").await;
+    assert!(matches!(suspending(&it, "again", None).await, Some(Held::OnHold(_))), "it is at work, and we did not start it");
 }
 
 async fn a_look_at_what_we_stopped_places_the_hold_before_anybody_is_asked(it: Fixture) {

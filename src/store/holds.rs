@@ -46,6 +46,8 @@ pub struct Heed {
     pub is_destructive: bool,
     /// The actions that stop something: what they did, and nobody of us undid, was undone by a person.
     pub stops: Vec<&'static str>,
+    /// The actions that do something else to the same targets, and cannot start them again.
+    pub starts_nothing: Vec<&'static str>,
     /// How long a person who started something again is to be left alone.
     pub lasts: SignedDuration,
     /// When people agreed to exactly this step.
@@ -196,6 +198,7 @@ const UNDONE: &str = "
       AND stopped.first_intent_at IS NOT NULL AND stopped.precondition IS NOT NULL AND stopped.ended_at < $3
       AND NOT EXISTS (SELECT 1 FROM step AS later
                       WHERE later.target_key = $1 AND later.first_intent_at IS NOT NULL AND later.state NOT IN ('failed', 'skipped')
+                        AND later.action NOT IN (SELECT value FROM json_each($6))
                         AND NOT (later.run = $4 AND later.id = $5) AND coalesce(later.ended_at, later.first_intent_at) > stopped.ended_at)
       AND NOT EXISTS (SELECT 1 FROM target_lock WHERE target_lock.target = $1 AND NOT (target_lock.run = $4 AND target_lock.step = $5))
       AND NOT EXISTS (SELECT 1 FROM hold WHERE hold.run = stopped.run AND hold.step = stopped.id)
@@ -206,9 +209,16 @@ async fn undone(connection: &mut AnyConnection, seen: &Seen, heed: &Heed) -> Res
         return Ok(None);
     }
     let (run, step) = seen.by.clone().unwrap_or_default();
-    let stops = json!(heed.stops).to_string();
-    let looked_at = seen.looked_at.as_microsecond();
-    sqlx::query_as(UNDONE).bind(&seen.target).bind(stops).bind(looked_at).bind(run).bind(step).fetch_optional(connection).await
+    let (stops, starts_nothing) = (json!(heed.stops).to_string(), json!(heed.starts_nothing).to_string());
+    sqlx::query_as(UNDONE)
+        .bind(&seen.target)
+        .bind(stops)
+        .bind(seen.looked_at.as_microsecond())
+        .bind(run)
+        .bind(step)
+        .bind(starts_nothing)
+        .fetch_optional(connection)
+        .await
 }
 
 async fn note(connection: &mut AnyConnection, seen: &Seen, heed: &Heed, now: Timestamp) -> Result<(), sqlx::Error> {

@@ -117,7 +117,7 @@ async fn what_was_under_way_is_reviewed_and_its_run_is_read_again(it: Fixture) {
 
 async fn after_a_restore_everything_destructive_needs_peoples_word_and_so_does_what_is_never_repeated_and_older(it: Fixture) {
     let store = &it.store;
-    let heed = |is_destructive, approved_at| Some(Heed { is_destructive, stops: vec![], lasts: DAY, approved_at });
+    let heed = |is_destructive, approved_at| Some(Heed { is_destructive, stops: vec![], starts_nothing: vec![], lasts: DAY, approved_at });
     let old = begun(store).await;
     let before = Timestamp::now();
     let Recovered { hold, until, .. } = store.after_restore(stays, DAY).await.unwrap();

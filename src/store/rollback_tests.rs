@@ -232,7 +232,8 @@ async fn a_target_of_any_length_is_found_again(it: Fixture) {
     assert_eq!(store.overtaken_by(&run, &long(1)).await.unwrap(), None);
     let later = ended(&store, &[long(8)], RunState::Done).await;
     assert_eq!(store.overtaken_by(&run, &long(1)).await.unwrap(), Some(later.clone()));
-    let heed = Heed { stops: vec!["subscription.suspend"], lasts: jiff::SignedDuration::from_hours(1), approved_at: None };
+    let (stops, lasts) = (vec!["subscription.suspend"], jiff::SignedDuration::from_hours(1));
+    let heed = Heed { is_destructive: true, stops, starts_nothing: Vec::new(), lasts, approved_at: None };
     sqlx::query("UPDATE step SET action = 'subscription.suspend', ended_at = 1").execute(&store.readers).await.unwrap();
     store.seen_at_work(vec![target], heed, at(9)).await.unwrap();
     assert_eq!(store.holds(None).await.unwrap().len(), 1, "what stopped it is found");

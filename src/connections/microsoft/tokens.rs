@@ -159,12 +159,7 @@ impl Tokens {
             azure_scope: scope(&Base::parse("azure_url", &config.azure_url)?, NATIONAL_AZURES, "management.azure.com"),
             tenant: tenant.to_owned(),
             login,
-            sign_in: Arc::new(SignIn {
-                net: net.clone(),
-                client_id: config.client_id.0.clone(),
-                credential,
-                consent,
-            }),
+            sign_in: Arc::new(SignIn { net: net.clone(), client_id: config.client_id.0.clone(), credential, consent }),
             tasks: tasks.clone(),
         })
     }

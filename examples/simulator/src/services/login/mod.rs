@@ -125,7 +125,8 @@ pub(crate) fn answer(state: &mut State, call: &Call) -> Answer {
 
 /// What everybody may know of a tenant.
 fn described(state: &State, tenant: &str) -> Answer {
-    let is_known = tenant == TENANT_ID || tenant.contains('.') || state.customers.iter().any(|it| it.tenant_id.eq_ignore_ascii_case(tenant));
+    let is_known =
+        tenant == TENANT_ID || tenant.contains('.') || state.customers.iter().any(|it| it.tenant_id.eq_ignore_ascii_case(tenant));
     if !is_known {
         return error(400, "invalid_tenant", 90_002, "Tenant was not found.");
     }
