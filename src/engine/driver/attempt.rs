@@ -166,7 +166,14 @@ impl Driver {
                 heed: self.guardrails.heed(entry, record.class, consent.approved_at),
                 undoes: spot.frame.undoes.as_ref().map(|undone| undone.id.clone()),
             };
-            let held = if failpoints::mistake("skip_intent") { None } else { self.store.intend(intent).await? };
+            let intended = if failpoints::mistake("skip_intent") { Ok(None) } else { self.store.intend(intent).await };
+            let held = match intended {
+                Ok(held) => held,
+                Err(error) => {
+                    self.keep_unsent(it, spot, (record, intent_at));
+                    return Err(error.into());
+                }
+            };
             failpoints::crash("intent_written");
             if held.is_none() {
                 recorded.put(record.clone());
@@ -267,7 +274,24 @@ impl Driver {
             self.notice(action.shows_at_work(output), intent_at).await?;
         }
         machine::after_attempt(&mut record, &spot.step.retry, result, self.moment());
-        self.commit(it, spot, record, Some(attempt)).await
+        self.conclude(it, spot, (record, attempt)).await
+    }
+
+    /// Records what became of an attempt. If that fails, it is recorded when it can be.
+    async fn conclude(&self, it: &Driven, spot: Spot<'_>, (record, attempt): (StepRecord, AttemptRecord)) -> Result<(), LetGo> {
+        let concluded = self.commit(it, spot, record.clone(), Some(attempt.clone())).await;
+        if let Err(LetGo::Store(_)) = concluded {
+            it.unwritten.keep(record, attempt);
+        }
+        concluded
+    }
+
+    /// The journal did not confirm an intent, and may have it all the same. Then it is known that nothing was sent.
+    fn keep_unsent(&self, it: &Driven, spot: Spot<'_>, (mut record, intent_at): (StepRecord, Timestamp)) {
+        let unsent = Failure::new(FailureKind::NotDone, "not sent: it was not certain to be recorded that it was about to be");
+        let attempt = ended(&record, intent_at, Some(&unsent), self.now());
+        machine::after_attempt(&mut record, &spot.step.retry, Err(unsent), self.moment());
+        it.unwritten.keep(record, attempt);
     }
 
     /// A look showed targets at work. If we had stopped one, a person has started it again.
@@ -278,8 +302,11 @@ impl Driver {
         Ok(())
     }
 
-    /// The program ended during an attempt, and nobody noted what became of it.
+    /// An attempt is recorded as under way, and is not. What became of it is known if this program made it; else it ended during it.
     pub(super) async fn interrupted(&self, it: &Driven, spot: Spot<'_>, mut record: StepRecord) -> Result<(), LetGo> {
+        if let Some(known) = it.unwritten.take(&record) {
+            return self.conclude(it, spot, known).await;
+        }
         let intent_at = record.first_intent_at.unwrap_or(record.started_at);
         let attempt = ended(&record, intent_at, Some(&machine::interruption()), self.now());
         machine::after_attempt(&mut record, &spot.step.retry, Err(machine::interruption()), self.moment());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::unwritten::Unwritten;
 use crate::{
     actions::{Context, Services},
     alert::Alert,
@@ -27,6 +28,7 @@ pub(super) struct Driven {
     pub(super) alert_value: Value,
     pub(super) alerts: Value,
     pub(super) recorded: tokio::sync::Mutex<Recorded>,
+    pub(super) unwritten: Arc<Unwritten>,
 }
 
 /// What is recorded of a run.

@@ -4,6 +4,7 @@ mod attempt;
 mod consent;
 mod driven;
 mod masked;
+mod unwritten;
 
 use std::{collections::HashSet, panic::AssertUnwindSafe, path::Path, sync::Arc, time::Duration};
 
@@ -11,7 +12,10 @@ use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use jiff::{SignedDuration, Timestamp};
 use tracing::error;
 
-use self::driven::{Driven, Recorded, Spot};
+use self::{
+    driven::{Driven, Recorded, Spot},
+    unwritten::Unwritten,
+};
 use super::{
     Engine, Guardrails, KillSwitch, SiteApprovals,
     machine::{self, Doing, Next, Task},
@@ -96,26 +100,38 @@ impl Driver {
         self.store.clock().now()
     }
 
-    /// Takes a run as far as it goes now.
+    /// Takes a run as far as it goes now. While it knows what became of an attempt and the journal does not, it does not let go of it.
     pub(super) async fn drive(&self, id: &RunId) {
-        let done = match AssertUnwindSafe(self.work(id)).catch_unwind().await {
-            Ok(Ok(()) | Err(LetGo::ForNow | LetGo::Taken)) => return,
-            // It would be met at every start again, so the run ends and says why.
-            Ok(Err(LetGo::Store(error @ StoreError::Corrupt { .. }))) => self.abandon(id, &error.to_string()).await,
-            Ok(Err(LetGo::Store(error))) => Err(error),
-            Err(_panic) => self.abandon(id, "the program failed while it worked on the run; its log says where").await,
-        };
-        if let Err(error) = done {
-            self.signals.store_failed(&error.to_string());
+        let unwritten = Arc::default();
+        loop {
+            let done = match AssertUnwindSafe(self.work(id, &unwritten)).catch_unwind().await {
+                Ok(Err(LetGo::Taken)) => return,
+                Ok(Ok(()) | Err(LetGo::ForNow)) => Ok(()),
+                // It would be met at every start again, so the run ends and says why.
+                Ok(Err(LetGo::Store(error @ StoreError::Corrupt { .. }))) => self.abandon(id, &error.to_string()).await,
+                Ok(Err(LetGo::Store(error))) => Err(error),
+                Err(_panic) => self.abandon(id, "the program failed while it worked on the run; its log says where").await,
+            };
+            match done {
+                Ok(()) if unwritten.is_empty() => return,
+                Ok(()) => {}
+                Err(error) => self.signals.store_failed(&error.to_string()),
+            }
             // The run is due still; without a pause it would be picked up again at once.
             tokio::time::sleep(Duration::from_millis(500)).await;
+            if unwritten.is_empty() || self.stop.is_requested() {
+                return;
+            }
         }
     }
 
-    async fn work(&self, id: &RunId) -> Result<(), LetGo> {
-        match self.load(id).await? {
+    async fn work(&self, id: &RunId, unwritten: &Arc<Unwritten>) -> Result<(), LetGo> {
+        match self.load(id, unwritten).await? {
             Some(driven) => self.proceed(driven).await,
-            None => Ok(()),
+            None => {
+                unwritten.retain(&[]);
+                Ok(())
+            }
         }
     }
 
@@ -140,7 +156,7 @@ impl Driver {
         }
     }
 
-    async fn load(&self, id: &RunId) -> Result<Option<Driven>, LetGo> {
+    async fn load(&self, id: &RunId, unwritten: &Arc<Unwritten>) -> Result<Option<Driven>, LetGo> {
         let Some(mut progress) = self.store.progress(id).await? else { return Ok(None) };
         if progress.gathers && !failpoints::mistake("group_stays_open") {
             // First no more alerts join it, then those that did are read, so that none falls between.
@@ -163,9 +179,11 @@ impl Driver {
         let playbook = self.playbook(&run).await?;
         let values = serde_json::to_value(&alerts).map_err(|error| corrupt("an alert", error.to_string()))?;
         let alert_value = values.get(0).cloned().unwrap_or_default();
+        unwritten.retain(&steps);
+        let unwritten = Arc::clone(unwritten);
         let recorded = tokio::sync::Mutex::new(Recorded { run: run.clone(), steps, is_stale: false });
         let alert = alerts.into_iter().next();
-        Ok(Some(Driven { begun: run, playbook, alert, senders, alert_value, alerts: values, recorded }))
+        Ok(Some(Driven { begun: run, playbook, alert, senders, alert_value, alerts: values, recorded, unwritten }))
     }
 
     /// The playbook as it was when the run began.

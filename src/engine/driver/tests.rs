@@ -91,6 +91,10 @@ impl Perform for Scripted {
 
 /// Plays a playbook's steps to the end, with actions as scripted; gives the run, its steps, and the calls that were made.
 async fn played(steps: &str, script: Box<Script>) -> (RunRecord, Vec<StepRecord>, Vec<String>) {
+    played_on("sqlite::memory:", steps, script).await
+}
+
+async fn played_on(url: &str, steps: &str, script: Box<Script>) -> (RunRecord, Vec<StepRecord>, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let text = format!("playbook: p\nmode: enforce\ntimeout: 1h\ntrigger: {{manual: {{}}}}\nsteps:\n{steps}");
     std::fs::write(folder.path().join("p.yaml"), text).unwrap();
@@ -107,7 +111,7 @@ async fn played(steps: &str, script: Box<Script>) -> (RunRecord, Vec<StepRecord>
         run: OnceLock::new(),
     }));
     let tasks = Tasks::default();
-    let store = Store::open("sqlite::memory:", &tasks, None).await.unwrap().dated_by(clock.clone());
+    let store = Store::open(url, &tasks, None).await.unwrap().dated_by(clock.clone());
     let net = Net::new(&NetConfig::default()).unwrap();
     let channels = Channels::build(&BTreeMap::new(), &net).unwrap();
     let engine = Engine {
@@ -255,4 +259,34 @@ async fn a_branch_goes_on_while_another_is_in_the_middle_of_a_call() {
     });
     let (run, ..) = played(&steps, script).await;
     assert_eq!(run.state, RunState::Done);
+}
+
+#[tokio::test]
+async fn an_outcome_that_cannot_be_recorded_is_remembered_until_it_can_be() {
+    static MENDING: Notify = Notify::const_new();
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("quell.db").display());
+    // As if the disk were full from the call on: an outcome cannot be recorded, and soon it can.
+    let full: &'static str = "CREATE TRIGGER full BEFORE UPDATE ON attempt BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END";
+    let database: &'static str = Box::leak(url.clone().into_boxed_str());
+    let script: Box<Script> = Box::new(move |_, what| {
+        Box::pin(async move {
+            if what == "call only" {
+                let database = sqlx::SqlitePool::connect(database).await.unwrap();
+                sqlx::raw_sql(full).execute(&database).await.unwrap();
+                MENDING.notify_one();
+            }
+        })
+    });
+    let mended = async {
+        MENDING.notified().await;
+        // Long enough for several tries.
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        let database = sqlx::SqlitePool::connect(database).await.unwrap();
+        sqlx::raw_sql("DROP TRIGGER full").execute(&database).await.unwrap();
+    };
+    let steps = format!("  - {{id: only, {POST}}}\n");
+    let ((run, steps, made), ()) = tokio::join!(played_on(&url, &steps, script), mended);
+    assert_eq!((run.state, made), (RunState::Done, vec!["only".to_owned()]), "{}", run.reason);
+    assert_eq!((state(&steps, "only"), steps[0].attempts, steps[0].uncertain), (StepState::Succeeded, 1, false));
 }

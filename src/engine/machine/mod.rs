@@ -122,10 +122,10 @@ pub fn already_done(step: &mut StepRecord, output: Value, now: Timestamp) {
     succeed(step, output, now);
 }
 
-/// What is known of an attempt during which the program ended.
+/// What is known of an attempt of which nobody who lives knows more.
 pub fn interruption() -> Failure {
     let kind = if failpoints::mistake("interrupted_is_not_done") { FailureKind::NotDone } else { FailureKind::Unknown };
-    Failure::new(kind, "the program ended while the request was under way")
+    Failure::new(kind, "what became of the request is not recorded: the program that made it ended, or was cut off from its journal")
 }
 
 /// The step when it cannot or may not be gone on with. What may have happened already stays a matter for a person.
