@@ -228,6 +228,8 @@ pub struct StepRecord {
     pub attempts: u32,
     /// Whether nobody knows what an earlier attempt did.
     pub uncertain: bool,
+    /// When the last attempt was refused for good, if nobody knows what an earlier one did.
+    pub refused_at: Option<Timestamp>,
     pub first_intent_at: Option<Timestamp>,
     pub due_at: Option<Timestamp>,
     pub started_at: Timestamp,

@@ -203,8 +203,10 @@ pub enum Done {
 pub enum ReadBack {
     /// It happened; this is the step's output.
     Reached(Value),
-    /// The target is exactly as it was before the first attempt.
+    /// The target is as it was before the first attempt. It may have been changed and changed back.
     Unchanged,
+    /// Nothing has changed the target since before the first attempt: its version is the same, which every change makes another.
+    Untouched,
     /// The target was changed by somebody, and not to what was wanted.
     Changed(String),
     /// The other side says that what it had accepted came to nothing, for this reason.

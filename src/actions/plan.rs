@@ -79,7 +79,7 @@ impl PlanTarget {
         let now = self.microsoft(ctx)?.get_subscription(&self.customer_tenant_id, &before.id).await?;
         Ok(match now.status.as_str() {
             status if status == change.to => ReadBack::Reached(self.output(&now)),
-            status if status == change.from && now.etag == before.etag => ReadBack::Unchanged,
+            status if status == change.from && now.etag == before.etag => ReadBack::Untouched,
             "pending" => ReadBack::CannotTell("another change of the plan is under way".to_owned()),
             status => ReadBack::Changed(format!("the plan is `{status}`, and was changed by somebody since it was looked at")),
         })

@@ -123,7 +123,7 @@ mod tests {
         for it in bench.simulator.world().remove(0).plan.entitlements {
             assert!(failure.message.contains(&it.id) && failure.message.contains(&it.name), "{failure}");
         }
-        assert_eq!(bench.read_back(&action).await, ReadBack::Unchanged);
+        assert_eq!(bench.read_back(&action).await, ReadBack::Untouched);
     }
 
     #[tokio::test]

@@ -149,6 +149,7 @@ pub(super) fn blank(step: &Step, frame: &Frame<'_>, sight: Sight<'_>, now: Times
         due_at: None,
         started_at: now,
         ended_at: None,
+        refused_at: None,
         returns_at: None,
         decided: None,
     }

@@ -310,14 +310,14 @@ pub(super) async fn write_step(
     attempt: Option<&AttemptRecord>,
 ) -> Result<(), sqlx::Error> {
     let query = "INSERT INTO step (run, id, position, action, class, state, plan, output, error, request_id, precondition, target,
-                                   attempts, first_intent_at, due_at, started_at, ended_at, uncertain, within, returns_at, target_key)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $25, $26, $27)
+                                   attempts, first_intent_at, due_at, started_at, ended_at, uncertain, within, returns_at, target_key, refused_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $25, $26, $27, $28)
                  ON CONFLICT (run, id) DO UPDATE SET
                      class = excluded.class, state = excluded.state, output = excluded.output, error = excluded.error,
                      precondition = excluded.precondition, target = excluded.target, target_key = excluded.target_key,
                      attempts = excluded.attempts,
                      first_intent_at = excluded.first_intent_at, due_at = excluded.due_at, ended_at = excluded.ended_at,
-                     uncertain = excluded.uncertain, returns_at = excluded.returns_at;
+                     uncertain = excluded.uncertain, returns_at = excluded.returns_at, refused_at = excluded.refused_at;
                  INSERT INTO attempt (run, step, number, intent_at, outcome, http_status, message, ended_at)
                  SELECT $1, $2, $19, $20, $21, $22, $23, $24 WHERE $19 IS NOT NULL
                  ON CONFLICT (run, step, number) DO UPDATE SET
@@ -351,6 +351,7 @@ pub(super) async fn write_step(
             .bind(&step.within)
             .bind(step.returns_at.map(Timestamp::as_microsecond))
             .bind(step.target.as_deref().map(rows::key))
+            .bind(step.refused_at.map(Timestamp::as_microsecond))
     })
     .await?;
     rollback::begun(connection, run, &step.id).await
@@ -395,6 +396,7 @@ pub(super) fn read_step(row: &AnyRow) -> Result<StepRecord, StoreError> {
         target: row.try_get("target")?,
         attempts: number(row, "attempts")?,
         uncertain: flag(row, "uncertain")?,
+        refused_at: optional_time(row, "refused_at")?,
         first_intent_at: optional_time(row, "first_intent_at")?,
         due_at: optional_time(row, "due_at")?,
         started_at: rows::time(row.try_get("started_at")?)?,

@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("upgrade_events.sql"),
     include_str!("upgrade_restore.sql"),
     include_str!("upgrade_targets.sql"),
+    include_str!("upgrade_refused.sql"),
 ];
 
 /// The tables of [`FIRST_ON_POSTGRES`].

@@ -154,6 +154,7 @@ pub(super) fn step(state: StepState, target: &str) -> StepRecord {
         due_at: None,
         started_at: now,
         ended_at: None,
+        refused_at: None,
         returns_at: None,
         decided: None,
     }

@@ -149,6 +149,7 @@ mod tests {
             due_at: None,
             started_at: Timestamp::UNIX_EPOCH,
             ended_at: None,
+            refused_at: None,
             returns_at: None,
             decided: None,
         }

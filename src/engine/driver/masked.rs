@@ -55,6 +55,7 @@ impl Masked for ReadBack {
         Ok(match self {
             Self::Reached(output) => Self::Reached(secrets.mask_value(output)),
             Self::Unchanged => Self::Unchanged,
+            Self::Untouched => Self::Untouched,
             Self::Changed(how) => Self::Changed(secrets.mask(&how).into_owned()),
             Self::Failed(why) => Self::Failed(secrets.mask(&why).into_owned()),
             Self::CannotTell(why) => Self::CannotTell(secrets.mask(&why).into_owned()),

@@ -33,6 +33,9 @@ const KEY_HOLDS: SignedDuration = SignedDuration::from_mins(10);
 /// A cancelled entitlement shows as inactive after about ten minutes; three times that is no longer normal.
 const CONFIRM_WITHIN: SignedDuration = SignedDuration::from_mins(30);
 
+/// No front end of Microsoft's lets one request work for longer than four minutes: after this, one whose answer was lost has no effect any more.
+const STILL_AT_WORK: SignedDuration = SignedDuration::from_mins(5);
+
 /// Between looks at a target that is expected to change: soon at first, then about as often as it can matter.
 const CONFIRM_FIRST: SignedDuration = SignedDuration::from_secs(2);
 const CONFIRM_LONGEST: SignedDuration = SignedDuration::from_secs(30);
@@ -83,6 +86,7 @@ pub struct Moment {
 /// The step after an attempt that was counted in `step.attempts`.
 pub fn after_attempt(step: &mut StepRecord, retry: &RetryPolicy, result: Result<Done, Failure>, at: Moment) {
     step.due_at = None;
+    step.refused_at = None;
     let failure = match result {
         Ok(Done::Now(output)) => return succeed(step, output, at.now),
         Ok(Done::Found(output)) => return already_done(step, output, at.now),
@@ -98,7 +102,10 @@ pub fn after_attempt(step: &mut StepRecord, retry: &RetryPolicy, result: Result<
     step.error = Some(failure.message.clone());
     match failure.kind {
         // A repeat may be refused just because an earlier attempt had its effect.
-        FailureKind::Rejected if step.uncertain && can_be_looked_at(step.class) => step.state = StepState::Verifying,
+        FailureKind::Rejected if step.uncertain && can_be_looked_at(step.class) => {
+            step.state = StepState::Verifying;
+            step.refused_at = Some(at.now);
+        }
         FailureKind::NotDone => {
             // Others may come between now and the next attempt, so that one looks again.
             if !step.uncertain {
@@ -201,13 +208,16 @@ pub fn after_look(step: &mut StepRecord, retry: &RetryPolicy, seen: Result<ReadB
     match seen {
         Ok(ReadBack::Reached(output)) if confirming => succeed(step, output, at.now),
         Ok(ReadBack::Reached(output)) => already_done(step, output, at.now),
-        Ok(ReadBack::Unchanged) if confirming && !waited_long => confirm_later(step, at.now),
-        Ok(ReadBack::Unchanged) if confirming => doubt(step, "the target has not shown it in time, and may still", at.now),
+        Ok(ReadBack::Untouched) if !confirming && let Some(refused_at) = step.refused_at => refused(step, refused_at, at.now),
+        Ok(ReadBack::Unchanged | ReadBack::Untouched) if confirming && !waited_long => confirm_later(step, at.now),
+        Ok(ReadBack::Unchanged | ReadBack::Untouched) if confirming => {
+            doubt(step, "the target has not shown it in time, and may still", at.now)
+        }
         // Where nothing can have happened, the key was never used.
-        Ok(ReadBack::Unchanged) if step.class == Class::Verified || !step.uncertain => again(step, retry, None, at),
+        Ok(ReadBack::Unchanged | ReadBack::Untouched) if step.class == Class::Verified || !step.uncertain => again(step, retry, None, at),
         // What was taken over under a key may show much later, and the other side may be in the middle of it.
-        Ok(ReadBack::Unchanged | ReadBack::CannotTell(_)) if !waited_long => look_later(step, at.now),
-        Ok(ReadBack::Unchanged) => doubt(step, "the target does not show that it happened", at.now),
+        Ok(ReadBack::Unchanged | ReadBack::Untouched | ReadBack::CannotTell(_)) if !waited_long => look_later(step, at.now),
+        Ok(ReadBack::Unchanged | ReadBack::Untouched) => doubt(step, "the target does not show that it happened", at.now),
         Ok(ReadBack::Changed(how)) if confirming || step.uncertain => {
             doubt(step, &format!("somebody changed the target meanwhile: {how}"), at.now);
         }
@@ -228,6 +238,19 @@ pub fn after_look(step: &mut StepRecord, retry: &RetryPolicy, seen: Result<ReadB
             look_later(step, at.now);
         }
     }
+}
+
+/// The last attempt was refused, and nothing has changed the target. An attempt before it may be on its way still; when it cannot be any more,
+/// none of them did anything.
+fn refused(step: &mut StepRecord, refused_at: Timestamp, now: Timestamp) {
+    let settled = later(refused_at, STILL_AT_WORK);
+    if now < settled {
+        step.due_at = Some(settled);
+        return;
+    }
+    let why = step.error.take().unwrap_or_default();
+    step.error = Some(format!("{why}; nothing was done, because the target has the version of before the first attempt"));
+    end(step, StepState::Failed, now);
 }
 
 fn again(step: &mut StepRecord, retry: &RetryPolicy, retry_after: Option<std::time::Duration>, at: Moment) {
@@ -280,6 +303,8 @@ pub(super) fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
+#[cfg(test)]
+mod refusal;
 #[cfg(test)]
 pub(in crate::engine) mod tests;
 #[cfg(test)]

@@ -80,6 +80,7 @@ pub(in crate::engine) fn record(id: &str, class: Class, state: StepState) -> Ste
         due_at: None,
         started_at: start(),
         ended_at: None,
+        refused_at: None,
         returns_at: None,
         decided: None,
     }
