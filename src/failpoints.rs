@@ -8,7 +8,7 @@ pub(crate) use kind::{crash, mistake};
 
 #[cfg(all(feature = "failpoints", debug_assertions))]
 mod kind {
-    #![expect(clippy::disallowed_methods, reason = "these two variables are a test's, not a person's, and are no settings")]
+    #![expect(clippy::disallowed_methods, reason = "these variables are a test's, not a person's, and are no settings")]
 
     use std::{
         env,
@@ -19,23 +19,39 @@ mod kind {
     };
 
     /// `NAME:HITS`: where to die, and the how-manieth time that is reached.
-    static CRASH: LazyLock<Option<(String, u32)>> = LazyLock::new(|| {
-        let at = env::var("QUELL_CRASH_AT").ok()?;
-        let (name, hits) = at.split_once(':').unwrap_or((&at, "1"));
-        Some((name.to_owned(), hits.parse().unwrap_or(1)))
-    });
+    static CRASH: LazyLock<Option<Place>> = LazyLock::new(|| Place::of("QUELL_CRASH_AT"));
+
+    /// The same for where to stand still until a test lets it go on.
+    static STAND_STILL: LazyLock<Option<Place>> = LazyLock::new(|| Place::of("QUELL_STAND_STILL_AT"));
 
     static MISTAKE: LazyLock<Option<String>> = LazyLock::new(|| env::var("QUELL_MISTAKE").ok());
 
-    static HITS: AtomicU32 = AtomicU32::new(0);
+    struct Place {
+        name: String,
+        hits: u32,
+        seen: AtomicU32,
+    }
 
-    /// The program dies here if a test asked for it: at once, with nothing tidied up, as by `kill -9`.
+    impl Place {
+        fn of(variable: &str) -> Option<Self> {
+            let at = env::var(variable).ok()?;
+            let (name, hits) = at.split_once(':').unwrap_or((&at, "1"));
+            Some(Self { name: name.to_owned(), hits: hits.parse().unwrap_or(1), seen: AtomicU32::new(0) })
+        }
+
+        fn is_reached(&self, name: &str) -> bool {
+            self.name == name && self.seen.fetch_add(1, Ordering::SeqCst) + 1 == self.hits
+        }
+    }
+
+    /// The program dies here if a test asked for it: at once, with nothing tidied up, as by `kill -9`. Or all of it stands still, as a machine
+    /// that is suspended does.
     pub(crate) fn crash(name: &str) {
-        if let Some((at, hits)) = &*CRASH
-            && at == name
-            && HITS.fetch_add(1, Ordering::SeqCst) + 1 == *hits
-        {
+        if CRASH.as_ref().is_some_and(|place| place.is_reached(name)) {
             std::process::abort();
+        }
+        if STAND_STILL.as_ref().is_some_and(|place| place.is_reached(name)) {
+            drop(std::process::Command::new("kill").args(["-STOP", &std::process::id().to_string()]).status());
         }
     }
 

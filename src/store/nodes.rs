@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     clock::uptime,
+    failpoints,
     lifecycle::{Stop, Tasks},
     run::{Mode, RunId},
 };
@@ -76,7 +77,8 @@ impl Store {
 
     /// The time of a call whose intent is about to be recorded. It begins now.
     pub fn call_time(&self) -> CallTime {
-        if self.is_shared() { CallTime::from(uptime()) } else { CallTime::UNBOUNDED }
+        let is_fenced = self.is_shared() && !failpoints::mistake("no_fence");
+        if is_fenced { CallTime::from(uptime()) } else { CallTime::UNBOUNDED }
     }
 
     /// Whether other programs work on the same journal, or may.

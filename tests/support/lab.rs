@@ -339,6 +339,12 @@ impl Quell {
         assert!(sent.success());
     }
 
+    /// Whether somebody stopped it, as the kernel has it; a name may hold spaces and ends with a bracket.
+    pub fn stands_still(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("read what the kernel says");
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
     /// The end of what it wrote.
     pub fn log(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();

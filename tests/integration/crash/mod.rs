@@ -4,11 +4,13 @@
 //! - `nested`: inside everything that steps can stand in, and inside windows and schedules, at every commit.
 //! - `events`: between what happened and the moment when other systems learn of it.
 //! - `undone`: while what a run did is undone after its end, at every commit.
+//! - `asleep`: not killed but stopped, for longer than others wait, and then let go on.
 //! - `mistakes`: the product with one safeguard taken away, and the check that notices.
 //! - `syscalls`: no named places, but each call of the system that writes: killed at it, or told by it that the disk is full or broken.
 //!
 //! How to add a place or a mistake is in `CONTRIBUTING.md`.
 
+mod asleep;
 mod events;
 mod mistakes;
 mod nested;
