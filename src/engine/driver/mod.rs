@@ -105,8 +105,7 @@ impl Driver {
         let unwritten = Arc::default();
         loop {
             let done = match AssertUnwindSafe(self.work(id, &unwritten)).catch_unwind().await {
-                Ok(Err(LetGo::Taken)) => return,
-                Ok(Ok(()) | Err(LetGo::ForNow)) => Ok(()),
+                Ok(Ok(()) | Err(LetGo::ForNow | LetGo::Taken)) => Ok(()),
                 // It would be met at every start again, so the run ends and says why.
                 Ok(Err(LetGo::Store(error @ StoreError::Corrupt { .. }))) => self.abandon(id, &error.to_string()).await,
                 Ok(Err(LetGo::Store(error))) => Err(error),
