@@ -55,9 +55,6 @@ impl Driver {
             Err(unready) => return self.wait_for_people(it, spot, record, unready).await,
         };
         if record.class == Class::Read {
-            if !self.store.is_alive() {
-                return Err(LetGo::Taken);
-            }
             record.attempts += 1;
             return self.perform(it, spot, (record, now, CallTime::UNBOUNDED), &*action).await;
         }
@@ -166,14 +163,7 @@ impl Driver {
                 heed: self.guardrails.heed(entry, record.class, consent.approved_at),
                 undoes: spot.frame.undoes.as_ref().map(|undone| undone.id.clone()),
             };
-            let intended = if failpoints::mistake("skip_intent") { Ok(None) } else { self.store.intend(intent).await };
-            let held = match intended {
-                Ok(held) => held,
-                Err(error) => {
-                    self.keep_unsent(it, spot, (record, intent_at));
-                    return Err(error.into());
-                }
-            };
+            let held = self.record_intent(it, spot, intent).await?;
             failpoints::crash("intent_written");
             if held.is_none() {
                 recorded.put(record.clone());
@@ -250,6 +240,9 @@ impl Driver {
         (mut record, intent_at, time): (StepRecord, Timestamp, CallTime),
         action: &dyn Perform,
     ) -> Result<(), LetGo> {
+        if record.class == Class::Read && !self.store.is_alive() {
+            return Err(LetGo::Taken);
+        }
         let precondition = record.precondition.clone().unwrap_or_default();
         let begun = Instant::now();
         // The process may have stood still since the intent: then the run is somebody else's by now, or will be.
@@ -284,6 +277,18 @@ impl Driver {
             it.unwritten.keep(record, attempt);
         }
         concluded
+    }
+
+    async fn record_intent(&self, it: &Driven, spot: Spot<'_>, intent: Intent) -> Result<Option<Held>, LetGo> {
+        if failpoints::mistake("skip_intent") {
+            return Ok(None);
+        }
+        let (record, intent_at) = (intent.step.clone(), intent.attempt.intent_at);
+        let intended = self.store.intend(intent).await;
+        if intended.is_err() {
+            self.keep_unsent(it, spot, (record, intent_at));
+        }
+        Ok(intended?)
     }
 
     /// The journal did not confirm an intent, and may have it all the same. Then it is known that nothing was sent.

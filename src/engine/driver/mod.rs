@@ -125,13 +125,11 @@ impl Driver {
     }
 
     async fn work(&self, id: &RunId, unwritten: &Arc<Unwritten>) -> Result<(), LetGo> {
-        match self.load(id, unwritten).await? {
-            Some(driven) => self.proceed(driven).await,
-            None => {
-                unwritten.retain(&[]);
-                Ok(())
-            }
+        if let Some(driven) = self.load(id, unwritten).await? {
+            return self.proceed(driven).await;
         }
+        unwritten.retain(&[]);
+        Ok(())
     }
 
     /// Ends a run that cannot be gone on with; what may be under way stays locked and waits for a person.

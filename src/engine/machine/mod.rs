@@ -211,7 +211,7 @@ pub fn after_look(step: &mut StepRecord, retry: &RetryPolicy, seen: Result<ReadB
         Ok(ReadBack::Untouched) if !confirming && let Some(refused_at) = step.refused_at => refused(step, refused_at, at.now),
         Ok(ReadBack::Unchanged | ReadBack::Untouched) if confirming && !waited_long => confirm_later(step, at.now),
         Ok(ReadBack::Unchanged | ReadBack::Untouched) if confirming => {
-            doubt(step, "the target has not shown it in time, and may still", at.now)
+            doubt(step, "the target has not shown it in time, and may still", at.now);
         }
         // Where nothing can have happened, the key was never used.
         Ok(ReadBack::Unchanged | ReadBack::Untouched) if step.class == Class::Verified || !step.uncertain => again(step, retry, None, at),

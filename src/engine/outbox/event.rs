@@ -91,7 +91,7 @@ impl Relay {
             } else if let NotAnnounced::Returned(_) = why {
                 returned.push((event.number, again(event, now)));
             }
-            refused = worse(refused, why);
+            refused = Some(worse(refused, why));
         }
         failpoints::crash("announced");
         self.signals.announced(Announced::Sent(taken.len()));
@@ -113,10 +113,10 @@ fn again(event: &WaitingEvent, now: Timestamp) -> Timestamp {
 }
 
 /// Of two reasons the one that holds for more events.
-fn worse(one: Option<NotAnnounced>, other: NotAnnounced) -> Option<NotAnnounced> {
+fn worse(one: Option<NotAnnounced>, other: NotAnnounced) -> NotAnnounced {
     match one {
-        Some(one @ NotAnnounced::Unreachable(_)) => Some(one),
-        Some(NotAnnounced::Returned(_)) | None => Some(other),
+        Some(one @ NotAnnounced::Unreachable(_)) => one,
+        Some(NotAnnounced::Returned(_)) | None => other,
     }
 }
 
@@ -181,7 +181,7 @@ mod tests {
         let wait = |returned| again(&waiting(returned), Timestamp::UNIX_EPOCH).duration_since(Timestamp::UNIX_EPOCH).as_secs();
         assert!((7..=15).contains(&wait(0)) && (60..=120).contains(&wait(3)) && (1_800..=3_600).contains(&wait(u32::MAX)));
         let (returned, down) = (NotAnnounced::Returned("no queue".to_owned()), NotAnnounced::Unreachable("down".to_owned()));
-        assert_eq!(worse(worse(None, returned.clone()), down.clone()), Some(down.clone()));
-        assert_eq!(worse(Some(down.clone()), returned), Some(down));
+        assert_eq!(worse(Some(worse(None, returned.clone())), down.clone()), down);
+        assert_eq!(worse(Some(down.clone()), returned), down);
     }
 }
