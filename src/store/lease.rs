@@ -94,7 +94,7 @@ mod tests {
         };
         let stands_still = async {
             let begun = uptime();
-            while uptime() - begun < Duration::from_millis(40) {
+            while uptime().saturating_sub(begun) < Duration::from_millis(40) {
                 std::hint::spin_loop();
             }
             wake.send(()).unwrap();
