@@ -40,6 +40,7 @@ pub mod store;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod lsp;
 pub mod trial;
 pub mod web;

@@ -51,8 +51,8 @@ pub async fn check(folder: Option<&Path>, edited: BTreeMap<PathBuf, String>, con
     checked
 }
 
-/// Where something comes in or can be done, a person should hear of what only a person can settle.
-fn untold(config: &Config) -> Option<String> {
+/// What is to be said where nobody is told: where something comes in or can be done, a person should hear of what only a person can settle.
+pub fn untold(config: &Config) -> Option<String> {
     let is_at_work = !config.connections.is_empty() || !config.adapters.is_empty();
     let is_told = !config.outlet().told_of(Topic::RunInDoubt).is_empty();
     (is_at_work && !is_told).then(|| {

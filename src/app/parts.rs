@@ -126,6 +126,17 @@ fn faults_of_people(config: &Config) -> Vec<String> {
     faults
 }
 
+/// The connections alone, for who needs nothing else.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub fn connections(config: &Config, store: &Store, tasks: &Tasks) -> Result<Connections, Unusable> {
+    let net = Net::new(&config.net).map_err(|error| Unusable(vec![config.source.fault(&["net"], format!("`net`: {error}"))]))?;
+    let connections = Connections::build(&config.connections, &net, store, tasks);
+    let of_connection = |error: &ConnectionError| config.source.fault(&["connections", &error.name], error.to_string());
+    connections.map_err(|errors| Unusable(errors.iter().map(of_connection).collect()))
+}
+
 fn connect(config: &Config, net: &Net, ground: &Ground<'_>) -> Result<Connections, Vec<Fault>> {
     let connections = Connections::build(&config.connections, net, &ground.store, ground.tasks);
     let of_connection = |error: &ConnectionError| config.source.fault(&["connections", &error.name], error.to_string());

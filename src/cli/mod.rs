@@ -7,9 +7,11 @@ mod approvals;
 mod audit;
 mod backtest;
 mod check;
+mod doctor;
 mod explain;
 mod holds;
 mod identity;
+mod login;
 mod lsp;
 mod new;
 mod output;
@@ -57,6 +59,7 @@ Examples:
   quell check                       every problem in the settings and playbooks at once
   quell run                         embedded bus, SQLite in ./data, ./playbooks, web on 127.0.0.1:8080
   quell send alert.json             put an alert on the bus
+  quell doctor                      what is missing, from the bus to a customer's tenant, and where to grant it
   quell explain alert.json          what each playbook would do about it; sends nothing
   quell alerts list                 what came, and what became of it
   quell approvals list              what people are asked; then show, approve or reject
@@ -99,6 +102,10 @@ enum Command {
     /// Where Partner Center sends its events: register it, look at it, and try with a test event whether they arrive.
     #[command(subcommand)]
     Webhook(webhook::Webhook),
+    /// Find what is missing between the settings and the outside: bus, journal, tokens, permissions, roles, consent, channels. Changes nothing.
+    Doctor(doctor::Doctor),
+    /// Have a person consent that a connection works for them; shows a code that they enter in a browser.
+    Login(login::Login),
     /// Throw the kill switch: no step begins any more that changes anything but what people are told. Works without the store.
     StopActions(stop_actions::Why),
     /// Let steps begin again that wait because the kill switch was thrown.
@@ -153,6 +160,7 @@ impl Cli {
             Command::Lsp(lsp) => lsp.execute(config).await,
             Command::Catalog(catalog) => catalog.execute(json),
             Command::Check(check) => check.execute(settings(), json).await,
+            Command::Doctor(doctor) => doctor.execute(settings(), json).await,
             Command::Test(test) => test.execute(settings(), json).await,
             other => match settings() {
                 Ok(config) => other.execute(&config, json).await,
@@ -181,7 +189,7 @@ impl Command {
             Err(error) => return Exit::usage(&error.to_string()),
         };
         // A look makes nothing; only what puts an alert on the embedded bus, or is given a new refresh token, may make its table.
-        let may_make = matches!(other, Self::Send(_) | Self::Webhook(_));
+        let may_make = matches!(other, Self::Send(_) | Self::Webhook(_) | Self::Login(_));
         if let Some(journal) = journal.filter(|journal| !may_make && !journal.exists()) {
             return Exit::problem(&format!("there is no journal at `{}` yet; `quell run` makes it", journal.display()));
         }
@@ -201,6 +209,7 @@ impl Command {
             Self::Holds(holds) => holds.execute(&desk).await,
             Self::Quarantine(quarantine) => quarantine.execute(&desk).await,
             Self::Webhook(webhook) => webhook.execute(&desk).await,
+            Self::Login(login) => login.execute(&desk).await,
             Self::Audit(audit) => audit.execute(&desk).await,
             Self::Run(_)
             | Self::New(_)
@@ -208,6 +217,7 @@ impl Command {
             | Self::StopActions(_)
             | Self::ResumeActions(_)
             | Self::Check(_)
+            | Self::Doctor(_)
             | Self::Test(_)
             | Self::Lsp(_)
             | Self::Schema { .. }

@@ -15,6 +15,8 @@ pub enum Examined {
     Current,
     /// It is of an earlier version; `quell run` brings it to this one.
     Older(i64),
+    /// A later version wrote it, and this one does not use it.
+    Newer(i64),
 }
 
 /// Looks at the journal that the settings name.

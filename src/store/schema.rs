@@ -1,5 +1,7 @@
 //! Brings a database to the schema of this version, or refuses it.
 
+use std::cmp::Ordering;
+
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection};
 use uuid::Uuid;
 
@@ -46,10 +48,11 @@ pub(super) async fn migrate(pool: &AnyPool, name: &str) -> Result<(), StoreError
 
 /// How a database stands to this version, without a change to it.
 pub(super) async fn version(connection: &mut AnyConnection, name: &str) -> Result<Examined, StoreError> {
-    let stands = |version: i64| match refuse_newer(version, name)? {
-        known if known == version => Ok(Examined::Current),
-        _ if version == 0 => Ok(Examined::Absent),
-        _ => Ok(Examined::Older(version)),
+    let stands = |version: i64| match version.cmp(&newest()) {
+        Ordering::Equal => Examined::Current,
+        Ordering::Greater => Examined::Newer(version),
+        Ordering::Less if version == 0 => Examined::Absent,
+        Ordering::Less => Examined::Older(version),
     };
     if matches!(Dialect::of(connection), Dialect::Postgres) {
         let query = "SELECT CAST(to_regclass(quote_ident(current_schema()) || '.journal') IS NOT NULL AS INTEGER)";
@@ -58,7 +61,7 @@ pub(super) async fn version(connection: &mut AnyConnection, name: &str) -> Resul
             return Ok(Examined::Absent);
         }
         let (version,): (i64,) = sqlx::query_as("SELECT version FROM journal").fetch_one(connection).await?;
-        return stands(version);
+        return Ok(stands(version));
     }
     let (version,): (i64,) = sqlx::query_as("PRAGMA user_version").fetch_one(&mut *connection).await?;
     let (application,): (i64,) = sqlx::query_as("PRAGMA application_id").fetch_one(&mut *connection).await?;
@@ -66,7 +69,7 @@ pub(super) async fn version(connection: &mut AnyConnection, name: &str) -> Resul
     if application != APPLICATION_ID && tables > 0 {
         return Err(unusable(format!("`{name}` is a database of another program; name another file in `store.url`")));
     }
-    stands(version)
+    Ok(stands(version))
 }
 
 async fn sqlite(connection: &mut AnyConnection, name: &str) -> Result<(), StoreError> {

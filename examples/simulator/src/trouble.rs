@@ -24,7 +24,7 @@ pub enum Trouble {
     AlertsUnreadable,
     /// The application may read the alerts and not change them.
     AlertsUnchangeable,
-    /// The application has no permission for Partner Center.
+    /// Nobody has consented that the application uses Partner Center on a person's behalf.
     PartnerCenterMissing,
     /// The person is no Admin agent.
     AdminAgentMissing,

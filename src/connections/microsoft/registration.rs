@@ -111,7 +111,8 @@ impl Registration {
         names
     }
 
-    fn read(body: &Value) -> Self {
+    /// Reads what Partner Center answers.
+    pub fn read(body: &Value) -> Self {
         let events = field(body, "WebhookEvents").and_then(Value::as_array).into_iter().flatten();
         Self {
             url: text(body, "WebhookUrl").to_owned(),

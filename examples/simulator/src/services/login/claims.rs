@@ -64,7 +64,6 @@ fn permissions(state: &State, subject: &Subject<'_>) -> Vec<&'static str> {
         (Audience::Graph, false) => vec!["User.ReadWrite.All", "User.RevokeSessions.All", "IdentityRiskyUser.ReadWrite.All"],
         // An application's token for these names no permission: what it may do follows from roles.
         (Audience::PartnerCenter | Audience::Management | Audience::OldGraph, _) if subject.actor == Actor::App => Vec::new(),
-        (Audience::PartnerCenter, _) if state.has(Trouble::PartnerCenterMissing) => vec!["profile"],
         (Audience::PartnerCenter | Audience::Management | Audience::OldGraph, _) => vec!["user_impersonation"],
     }
 }

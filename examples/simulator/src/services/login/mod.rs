@@ -199,6 +199,10 @@ fn sign_in(state: &mut State, tenant: &str, version: Version, form: &Form<'_>, n
         let text = "The resource principal was not found in the tenant.";
         return Err(error(400, "invalid_resource", 500_011, text));
     };
+    if audience == Audience::PartnerCenter && actor == Actor::User && state.has(Trouble::PartnerCenterMissing) {
+        let text = "The user or administrator has not consented to use the application with this resource.";
+        return Err(error(400, "invalid_grant", 65_001, text));
+    }
     let lifetime = state.site.options.token_lifetime;
     let expires = now + SignedDuration::try_from(lifetime).unwrap_or(SignedDuration::MAX);
     let token = Token { audience, tenant: tenant.to_owned(), actor, expires };

@@ -86,9 +86,6 @@ fn authorize(state: &State, call: &Call) -> Result<(), Answer> {
     if token.actor == Actor::User && (!state.site.options.mfa || state.has(Trouble::MfaMissing)) {
         return Err(unauthorized("400", "Unauthorized - MFA required"));
     }
-    if token.actor == Actor::User && state.has(Trouble::PartnerCenterMissing) {
-        return Err(error(403, "900150", "The token lacks the permission for this operation."));
-    }
     if state.has(Trouble::AdminAgentMissing) && !is_for_everybody(&call.rest()) {
         return Err(error(403, "900308", "Insufficient privileges to complete the operation."));
     }
