@@ -48,13 +48,17 @@ const MAY_USE: &[(&str, &str)] = &[
     ("config", "adapters bus channels connections engine net news people playbook problem secret store telemetry web"),
     ("app", "actions adapters bus channels config connections engine lifecycle net news playbook problem store telemetry web"),
     (
+        "doctor",
+        "adapters alert app bus channels config connections engine lifecycle net news playbook run store telemetry",
+    ),
+    (
         "trial",
         "actions alert approval bus channels clock connections duration engine expression lifecycle net playbook problem run secret store telemetry",
     ),
     ("lsp", "actions adapters app channels config expression lifecycle playbook problem trial"),
     (
         "cli",
-        "actions adapters alert app approval bus config connections digest duration engine lifecycle lsp mention net people playbook problem run store telemetry trial window",
+        "actions adapters alert app approval bus config connections digest doctor duration engine lifecycle lsp mention net news people playbook problem run store telemetry trial window",
     ),
 ];
 
@@ -63,6 +67,7 @@ const MAY_USE: &[(&str, &str)] = &[
 const FAMILIES: &[(&str, &[&str])] = &[
     ("actions", &["mod", "alert", "answers", "azure", "contract", "entitlement", "entra", "pattern", "plan"]),
     ("channels", &["mod", "contract", "notice"]),
+    ("doctor", &["mod", "case", "finding", "judge", "tests"]),
     ("adapters", &["mod", "feed", "inlet", "mapping", "microsoft", "review", "seen", "settings", "task", "testing"]),
 ];
 

@@ -17,3 +17,4 @@ mod partner_center;
 mod sinks;
 mod support;
 mod tenants;
+mod troubles;
