@@ -356,7 +356,7 @@ impl Errand {
             "invalid_grant" | "interaction_required" | "consent_required" => {
                 "the consent is no longer good; a person must sign in again with multi-factor: `quell login`, or configure the new `refresh_token`"
             }
-            "invalid_client" => "the client secret or certificate is wrong or has expired; create a new one and configure it",
+            "invalid_client" => "the client secret is wrong or has expired, or the certificate is not registered; create a new one and configure it",
             "unauthorized_client" if self.customer.is_some() => "the application is unknown in this tenant; consent to it there",
             "unauthorized_client" => "the application is unknown in this tenant; check `client_id` and `tenant_id`",
             _ => "check the connection's settings",

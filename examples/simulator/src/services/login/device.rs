@@ -17,6 +17,7 @@ struct Device {
     expires: Timestamp,
     asked: Option<Timestamp>,
     decision: Option<Decision>,
+    scope: String,
 }
 
 /// What the person did with the code.
@@ -58,12 +59,12 @@ pub(super) fn begin(state: &mut State, form: &Form<'_>, now: Timestamp) -> Answe
         "message": format!("To sign in, use a web browser to open the page {page} and enter the code {shown} to authenticate."),
     });
     let expires = now + SignedDuration::try_from(lifetime).unwrap_or(SignedDuration::MAX);
-    state.devices.0.insert(code, Device { expires, asked: None, decision: None });
+    state.devices.0.insert(code, Device { expires, asked: None, decision: None, scope: form.get("scope").to_owned() });
     Answer::json(200, &body)
 }
 
-/// Whether the person has signed in with the code; if so, it is used up.
-pub(super) fn redeem(state: &mut State, code: &str, now: Timestamp) -> Result<(), Answer> {
+/// The scope for which the person has signed in with the code, which is then used up.
+pub(super) fn redeem(state: &mut State, code: &str, now: Timestamp) -> Result<String, Answer> {
     let interval = SignedDuration::try_from(state.site.options.device_interval).unwrap_or(SignedDuration::MAX);
     let Some(device) = state.devices.0.get_mut(code) else {
         return Err(error(400, "bad_verification_code", 70_000, "The device code is not known."));
@@ -74,8 +75,9 @@ pub(super) fn redeem(state: &mut State, code: &str, now: Timestamp) -> Result<()
     let is_early = device.asked.replace(now).is_some_and(|before| now.duration_since(before) < interval);
     match device.decision {
         Some(Decision::Approved) => {
+            let scope = device.scope.clone();
             state.devices.0.remove(code);
-            Ok(())
+            Ok(scope)
         }
         Some(Decision::Declined) => Err(error(400, "authorization_declined", 70_018, "The person declined to sign in.")),
         None if is_early => Err(error(400, "slow_down", 70_029, "The program asks too often.")),

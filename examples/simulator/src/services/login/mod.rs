@@ -175,9 +175,10 @@ fn sign_in(state: &mut State, tenant: &str, version: Version, form: &Form<'_>, n
     }
     check_client(state, form, Some(tenant))?;
     check_access(state, tenant)?;
+    let mut agreed = None;
     let actor = match form.get("grant_type") {
         "urn:ietf:params:oauth:grant-type:device_code" => {
-            device::redeem(state, form.get("device_code"), now)?;
+            agreed = Some(device::redeem(state, form.get("device_code"), now)?);
             Actor::User
         }
         "client_credentials" => Actor::App,
@@ -193,7 +194,7 @@ fn sign_in(state: &mut State, tenant: &str, version: Version, form: &Form<'_>, n
     };
     let wanted = match version {
         Version::One => form.get("resource"),
-        Version::Two => form.get("scope"),
+        Version::Two => agreed.as_deref().unwrap_or_else(|| form.get("scope")),
     };
     let Some((audience, name)) = audience(&state.site.url, wanted) else {
         let text = "The resource principal was not found in the tenant.";
