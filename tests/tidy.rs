@@ -47,10 +47,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("web", "adapters approval engine lifecycle people playbook run secret store telemetry"),
     ("config", "adapters bus channels connections engine net news people playbook problem secret store telemetry web"),
     ("app", "actions adapters bus channels config connections engine lifecycle net news playbook problem store telemetry web"),
-    (
-        "doctor",
-        "adapters alert app bus channels config connections engine lifecycle net news playbook run store telemetry",
-    ),
+    ("doctor", "adapters alert app bus channels config connections engine lifecycle net news playbook run store telemetry"),
     (
         "trial",
         "actions alert approval bus channels clock connections duration engine expression lifecycle net playbook problem run secret store telemetry",

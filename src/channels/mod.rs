@@ -191,10 +191,13 @@ impl Entry {
 /// Checks the settings of a channel with that name.
 type Prepare = fn(&str, Value) -> Result<Box<dyn Deliver>, String>;
 
+/// What came of a try without a message, if there can be one.
+type Probing<'a> = Pin<Box<dyn Future<Output = Option<Result<(), Failure>>> + Send + 'a>>;
+
 /// The object-safe face of a channel.
 trait Deliver: Send + Sync {
     fn admits(&self, address: &str) -> bool;
-    fn probe(&self) -> Pin<Box<dyn Future<Output = Option<Result<(), Failure>>> + Send + '_>>;
+    fn probe(&self) -> Probing<'_>;
     fn send<'a>(&'a self, to: &'a Delivery<'_>, notice: &'a Notice) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 }
 
@@ -203,7 +206,7 @@ impl<C: Channel> Deliver for C {
         Channel::admits(self, address)
     }
 
-    fn probe(&self) -> Pin<Box<dyn Future<Output = Option<Result<(), Failure>>> + Send + '_>> {
+    fn probe(&self) -> Probing<'_> {
         Box::pin(Channel::probe(self))
     }
 

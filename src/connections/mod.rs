@@ -19,10 +19,11 @@ pub use self::{
     failure::{Failure, FailureKind},
     ids::{CustomerId, EntitlementId, PlanId},
     microsoft::{
-        ActivityQuery, Actor, AlertQuery, Answer, Audience, AzureEvent, AzureVersions, CertificateDates, CertificateFiles, Claims,
-        ConsentAge, Consented, Customer, CustomerAccess, Deallocation, DeviceCode, Disk, Entitlement, EntitlementAt, Found, LoginState,
-        Microsoft, MicrosoftConfig, Operation, Organization, Page, PlanUsage, Probed, Question, Registration, Relationship, RoleAssignment,
-        RoleAssignmentId, SignedIn, Subscription, Suspension, TestEvent, Usage, User, UserName, VirtualMachine, VirtualMachineId,
+        ActivityQuery, Actor, AlertQuery, Answer, Audience, AzureEvent, AzureVersions, BrowserLogin, CertificateDates, CertificateFiles,
+        Claims, ConsentAge, Consented, Customer, CustomerAccess, Deallocation, DeviceCode, Disk, Entitlement, EntitlementAt, Found,
+        LoginState, Microsoft, MicrosoftConfig, Operation, Organization, Page, PlanUsage, Probed, Question, Registration, Relationship,
+        RoleAssignment, RoleAssignmentId, SignedIn, Subscription, Suspension, TestEvent, Usage, User, UserName, VirtualMachine,
+        VirtualMachineId,
     },
 };
 

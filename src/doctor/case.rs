@@ -73,7 +73,8 @@ impl<'a> Case<'a> {
         let bus = Arc::new(EmbeddedBus::new(journal.clone()));
         let ground = Ground { store: journal, bus, library: &library, signals: Signals::new(Metrics::new()?), tasks };
         let built = Parts::build(config, &ground);
-        let built = built.map(|parts| Built { connections: parts.connections, channels: parts.channels }).map_err(|Unusable(faults)| faults);
+        let built =
+            built.map(|parts| Built { connections: parts.connections, channels: parts.channels }).map_err(|Unusable(faults)| faults);
         let actions = actions(&library);
         Ok(Self { config, now: Timestamp::now(), examined, store, library, built, actions, sends_test })
     }
@@ -127,11 +128,17 @@ fn collect<'s>(steps: impl IntoIterator<Item = &'s Step>, found: &mut BTreeSet<&
         match &step.body {
             Body::Action { entry, .. } => drop(found.insert(entry.name)),
             Body::Switch { cases, otherwise } => {
-                cases.iter().for_each(|case| collect(&case.steps, found));
+                for case in cases {
+                    collect(&case.steps, found);
+                }
                 collect(otherwise, found);
             }
             Body::Foreach { steps, .. } => collect(steps, found),
-            Body::Parallel { branches, .. } => branches.iter().for_each(|(_, steps)| collect(steps, found)),
+            Body::Parallel { branches, .. } => {
+                for (_, steps) in branches {
+                    collect(steps, found);
+                }
+            }
             Body::Stop { .. } | Body::Script(_) | Body::Wait(_) | Body::Call { .. } | Body::Approval(_) => {}
         }
         if let Some(rollback) = &step.rollback {

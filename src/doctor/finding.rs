@@ -29,6 +29,7 @@ impl Finding {
     }
 
     /// What stands for `{name}` in its words.
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and texts are handed over as they are")]
     pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         self.values.push((name, value.to_string()));
         self

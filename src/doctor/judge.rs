@@ -17,7 +17,8 @@ pub(super) enum Judged {
 
 /// Judges a look at a service.
 pub(super) fn judged(connected: &Connected<'_>, audience: Audience<'_>, probed: Probed) -> Judged {
-    let finding = |diagnosis| Finding::new(diagnosis, connected.name).with("service", audience.service()).with("connection", connected.name);
+    let finding =
+        |diagnosis| Finding::new(diagnosis, connected.name).with("service", audience.service()).with("connection", connected.name);
     match probed {
         // The check of sign-ins tells why.
         Probed::NoToken(_) => Judged::Bad(Vec::new()),

@@ -17,7 +17,8 @@ impl Check for Switch {
             Some(store) => store.actions_stopped().await.unwrap_or_default(),
             None => false,
         };
-        let thrown = || Finding::new(&local::ACTIONS_STOPPED, Self::PART).with("who", "another node").with("reason", "see `quell audit list`");
+        let thrown =
+            || Finding::new(&local::ACTIONS_STOPPED, Self::PART).with("who", "another node").with("reason", "see `quell audit list`");
         vec![if in_journal { thrown() } else { Finding::new(&local::ACTIONS_RUN, Self::PART) }]
     }
 }

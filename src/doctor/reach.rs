@@ -2,12 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{
-    Case, Check, Finding,
-    case::Connected,
-    diagnoses::sign_in,
-    judge,
-};
+use super::{Case, Check, Finding, case::Connected, diagnoses::sign_in, judge};
 use crate::connections::{Answer, Probed};
 
 pub(super) struct Reach;

@@ -30,9 +30,8 @@ impl Check for SignIn {
 }
 
 fn judged(connected: &Connected<'_>, audience: Audience<'_>, asked: Result<SignedIn, Failure>, writes: bool) -> Vec<Finding> {
-    let finding = |diagnosis| {
-        Finding::new(diagnosis, connected.name).with("service", audience.service()).with("connection", connected.name)
-    };
+    let finding =
+        |diagnosis| Finding::new(diagnosis, connected.name).with("service", audience.service()).with("connection", connected.name);
     let signed_in = match asked {
         Err(failure) => return vec![finding(judge::no_token(&failure, audience)).seen(failure.message)],
         Ok(signed_in) => signed_in,

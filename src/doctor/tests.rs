@@ -66,7 +66,9 @@ fn a_refused_sign_in_is_told_by_microsofts_code() {
 
 #[test]
 fn a_sign_in_without_an_answer_says_whether_the_way_is_closed_or_untrusted() {
-    let of = |kind, message: &str, status| judge::no_token(&Failure { http_status: status, ..Failure::new(kind, message) }, Audience::Graph).code;
+    let of = |kind, message: &str, status| {
+        judge::no_token(&Failure { http_status: status, ..Failure::new(kind, message) }, Audience::Graph).code
+    };
     assert_eq!(of(FailureKind::NotDone, "POST https://x: no connection: Connection refused", None), "address-unreachable");
     assert_eq!(of(FailureKind::NotDone, "no connection: invalid peer certificate: UnknownIssuer", None), "tls-untrusted");
     assert_eq!(of(FailureKind::Rejected, "POST https://x: `10.0.0.1` is not public", None), "address-forbidden");

@@ -40,10 +40,14 @@ const CASES: &[(&str, i32, Wrong)] = &[
     ("consent-missing", 1, There(Trouble::PartnerCenterMissing)),
     ("consent-over", 1, Otherwise(|lab| lab.simulator.revoke_refresh_tokens())),
     ("consent-nobody", 1, Otherwise(|lab| without_refresh_token(lab, "login: true"))),
-    ("person-needed", 1, Otherwise(|lab| {
-        without_refresh_token(lab, "graph_version: beta");
-        lab.change_settings("customer_access: person", "customer_access: none");
-    })),
+    (
+        "person-needed",
+        1,
+        Otherwise(|lab| {
+            without_refresh_token(lab, "graph_version: beta");
+            lab.change_settings("customer_access: person", "customer_access: none");
+        }),
+    ),
     ("mfa-missing", 1, There(Trouble::MfaMissing)),
     ("mfa-wanted", 1, There(Trouble::MfaWanted)),
     ("policy-blocks", 1, There(Trouble::PolicyBlocks)),
@@ -61,10 +65,14 @@ const CASES: &[(&str, i32, Wrong)] = &[
     ("clock-off", 1, There(Trouble::ClockAhead)),
     ("webhook-elsewhere", 1, Here("/hooks/partner-center/k7p2", "/hooks/partner-center/z9")),
     ("webhook-events", 1, Here("certificate_urls:", "events: [subscription-updated], certificate_urls:")),
-    ("certificate-refused", 1, Otherwise(|lab| {
-        certificate(lab, (2026, 2046));
-        lab.simulator.trouble(Trouble::CertificateUnknown);
-    })),
+    (
+        "certificate-refused",
+        1,
+        Otherwise(|lab| {
+            certificate(lab, (2026, 2046));
+            lab.simulator.trouble(Trouble::CertificateUnknown);
+        }),
+    ),
     ("certificate-over", 1, Otherwise(|lab| certificate(lab, (2020, 2021)))),
     ("bus-unreachable", 3, Here("url: embedded", "url: 'amqp://guest:guest@127.0.0.1:1'")),
     ("address-forbidden", 1, Here("allow: [\"127.0.0.1\"]", "allow: [\"192.0.2.1\"]")),

@@ -72,7 +72,9 @@ async fn main() -> anyhow::Result<()> {
     let troubles: Vec<Trouble> = troubles.collect::<anyhow::Result<_>>()?;
     let certificate = arguments.client_certificate.as_ref().map(fs::read_to_string).transpose().context("read the client certificate")?;
     let simulator = Simulator::start(Options { client_certificate: certificate, ..options(arguments) }).await?;
-    troubles.into_iter().for_each(|trouble| simulator.trouble(trouble));
+    for trouble in troubles {
+        simulator.trouble(trouble);
+    }
     if let Some(path) = certificate_file {
         fs::write(&path, simulator.root_certificate_pem()).with_context(|| format!("write `{}`", path.display()))?;
     }

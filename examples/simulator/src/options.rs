@@ -96,7 +96,7 @@ impl Default for Options {
             deallocate_end: OperationEnd::Success,
             page_size: 10,
             odd_pages: false,
-            device_lifetime: Duration::from_secs(900),
+            device_lifetime: Duration::from_mins(15),
             device_interval: Duration::from_secs(5),
             client_certificate: None,
             token_lifetime: Duration::from_secs(3599),

@@ -16,7 +16,7 @@ use crate::{
     options::{Options, TENANT_ID, USER},
     services::{
         graph::shelf::Shelf,
-        login::{Devices, Tokens},
+        login::{Codes, Devices, Tokens},
         partner_center::Webhooks,
     },
     signing::Certificates,
@@ -52,6 +52,7 @@ pub(crate) struct State {
     pub(crate) audit: Vec<Value>,
     pub(crate) tokens: Tokens,
     pub(crate) devices: Devices,
+    pub(crate) codes: Codes,
     pub(crate) troubles: BTreeSet<Trouble>,
     pub(crate) webhooks: Webhooks,
     /// By request id, method and path.
@@ -80,6 +81,7 @@ impl State {
             audit: Vec::new(),
             tokens: Tokens::default(),
             devices: Devices::default(),
+            codes: Codes::default(),
             troubles: BTreeSet::new(),
             webhooks: Webhooks::default(),
             saved: BTreeMap::new(),

@@ -44,7 +44,12 @@ pub(super) fn render(findings: &[Finding], language: Language) -> String {
     let mut table = output::table(&labels.headings);
     for finding in findings {
         let subject = if finding.subject == finding.part { "" } else { &finding.subject };
-        table.add_row([mark(finding.diagnosis.grade), Cell::new(finding.part), Cell::new(output::printable(subject)), said(finding, labels, language)]);
+        table.add_row([
+            mark(finding.diagnosis.grade),
+            Cell::new(finding.part),
+            Cell::new(output::printable(subject)),
+            said(finding, labels, language),
+        ]);
     }
     let wrong = findings.iter().filter(|finding| finding.diagnosis.grade != Grade::Good).count();
     format!("{table}\n{}\n", (labels.summary)(wrong, findings.len()))

@@ -62,10 +62,7 @@ impl Microsoft {
     /// # Errors
     /// Says what a person must do; the settings may not want anybody's consent.
     pub async fn begin_login(&self) -> Result<DeviceCode, Failure> {
-        if self.tokens.consent().is_none() {
-            let why = "the connection works as the application alone; set its `login` to true, and it works for the person who signs in";
-            return Err(Failure::rejected(why));
-        }
+        self.wants_consent()?;
         let reply = self.tokens.ask_own("devicecode", &[("scope", &self.tokens.lasting_scope())]).await?;
         if !reply.is_success() {
             return Err(self.tokens.refused(&reply));
@@ -105,8 +102,14 @@ impl Microsoft {
         self.consented(&reply.json()?).await.map(LoginState::Done)
     }
 
+    /// Whether the connection works for a person.
+    pub(super) fn wants_consent(&self) -> Result<(), Failure> {
+        let why = "the connection works as the application alone; set its `login` to true, and it works for the person who signs in";
+        self.tokens.consent().map(drop).ok_or_else(|| Failure::rejected(why))
+    }
+
     /// Keeps the consent that a sign-in brought.
-    async fn consented(&self, body: &Value) -> Result<Consented, Failure> {
+    pub(super) async fn consented(&self, body: &Value) -> Result<Consented, Failure> {
         let refresh = text(body, "refresh_token");
         let Some(consent) = self.tokens.consent().filter(|_| !refresh.is_empty()) else {
             return Err(Failure::rejected("the sign-in brought no refresh token; see that the application may have `offline_access`"));

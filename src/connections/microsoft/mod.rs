@@ -5,6 +5,7 @@
 
 mod alerts;
 mod azure;
+mod browser;
 mod claims;
 mod consent;
 mod credential;
@@ -39,6 +40,7 @@ pub use self::{
         ActivityQuery, AzureEvent, AzureVersions, Deallocation, Disk, Operation, RoleAssignment, RoleAssignmentId, VirtualMachine,
         VirtualMachineId,
     },
+    browser::BrowserLogin,
     claims::Claims,
     consent::ConsentAge,
     credential::{CertificateDates, CertificateFiles},

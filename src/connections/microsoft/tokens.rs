@@ -106,7 +106,7 @@ struct Access {
 const EARLY: Duration = Duration::from_mins(5);
 
 /// The fields of a form that nobody may see.
-const SECRETS: &[&str] = &["client_secret", "client_assertion", "refresh_token", "device_code"];
+const SECRETS: &[&str] = &["client_secret", "client_assertion", "refresh_token", "device_code", "code", "code_verifier"];
 
 /// What a token without a stated lifetime is trusted for.
 const SHORTEST_LIFETIME: Duration = Duration::from_mins(1);
@@ -208,12 +208,22 @@ impl Tokens {
 
     /// Asks the sign-in of the partner's own tenant: `token`, or another of its endpoints.
     pub(super) async fn ask_own(&self, endpoint: &str, grant: &[(&str, &str)]) -> Result<Reply, Failure> {
+        self.sign_in.send(&self.own_endpoint(endpoint), grant).await
+    }
+
+    /// The address of one of the endpoints of the partner's own tenant.
+    pub(super) fn own_endpoint(&self, endpoint: &str) -> Url {
         let mut url = self.partner_center.errand.endpoint.clone();
         // It has a path, which ends in `token`.
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop().push(endpoint);
         }
-        self.sign_in.send(&url, grant).await
+        url
+    }
+
+    /// The application's identifier.
+    pub(super) fn client_id(&self) -> &str {
+        &self.sign_in.client_id
     }
 
     /// The scope of Partner Center, with which a refresh token comes.
@@ -356,7 +366,9 @@ impl Errand {
             "invalid_grant" | "interaction_required" | "consent_required" => {
                 "the consent is no longer good; a person must sign in again with multi-factor: `quell login`, or configure the new `refresh_token`"
             }
-            "invalid_client" => "the client secret is wrong or has expired, or the certificate is not registered; create a new one and configure it",
+            "invalid_client" => {
+                "the client secret is wrong or has expired, or the certificate is not registered; create a new one and configure it"
+            }
             "unauthorized_client" if self.customer.is_some() => "the application is unknown in this tenant; consent to it there",
             "unauthorized_client" => "the application is unknown in this tenant; check `client_id` and `tenant_id`",
             _ => "check the connection's settings",

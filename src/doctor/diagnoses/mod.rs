@@ -70,12 +70,7 @@ impl Grade {
 type Pair = (&'static str, &'static str);
 
 const fn words(grade: Grade, code: &'static str, english: Pair, korean: Pair) -> Diagnosis {
-    Diagnosis {
-        code,
-        grade,
-        english: Words { what: english.0, advice: english.1 },
-        korean: Words { what: korean.0, advice: korean.1 },
-    }
+    Diagnosis { code, grade, english: Words { what: english.0, advice: english.1 }, korean: Words { what: korean.0, advice: korean.1 } }
 }
 
 const fn good(code: &'static str, english: &'static str, korean: &'static str) -> Diagnosis {

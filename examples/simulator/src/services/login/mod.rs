@@ -1,8 +1,9 @@
 //! Microsoft's sign-in: issues access tokens, rotates refresh tokens, and says what a presented token is good for.
 //!
-//! `claims` is what a token says of itself, `device` the sign-in with a code, `assertion` the proof of a certificate in place of a secret.
+//! `claims` is what a token says of itself, `device` the sign-in with a code, `authorize` that in a browser, `assertion` the proof of a certificate in place of a secret.
 
 mod assertion;
+mod authorize;
 mod claims;
 mod device;
 
@@ -22,6 +23,7 @@ use crate::{
     trouble::Trouble,
 };
 
+pub(crate) use authorize::Codes;
 pub(crate) use device::{Decision, Devices};
 
 /// Marks the refresh tokens of this program, so that they survive its restart.
@@ -111,6 +113,7 @@ pub(crate) fn answer(state: &mut State, call: &Call) -> Answer {
     let (tenant, version) = match rest.as_slice() {
         [tenant, "oauth2", "v2.0", "token"] => (*tenant, Version::Two),
         [tenant, "oauth2", "token"] => (*tenant, Version::One),
+        [_, "oauth2", "v2.0", "authorize"] => return authorize::answer(state, call),
         [_, "oauth2", "v2.0", "devicecode"] if call.method == "POST" => return device::begin(state, &Form(&call.form()), call.now),
         [tenant, "v2.0", ".well-known", "openid-configuration"] => return described(state, tenant),
         ["device"] => return Answer::html(200, "<!DOCTYPE html><title>Sign in</title><p>Here a person would enter the code."),
@@ -179,6 +182,10 @@ fn sign_in(state: &mut State, tenant: &str, version: Version, form: &Form<'_>, n
     let actor = match form.get("grant_type") {
         "urn:ietf:params:oauth:grant-type:device_code" => {
             agreed = Some(device::redeem(state, form.get("device_code"), now)?);
+            Actor::User
+        }
+        "authorization_code" => {
+            authorize::redeem(state, form)?;
             Actor::User
         }
         "client_credentials" => Actor::App,

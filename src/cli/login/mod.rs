@@ -1,11 +1,14 @@
 //! `quell login`: a person consents that a connection works for them. What comes of it is kept in the journal, and shown nowhere.
 
+mod loopback;
+
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
+use self::loopback::Loopback;
 use super::{Desk, Exit, identity::Identity, output};
 use crate::{
     app::parts,
@@ -18,6 +21,13 @@ use crate::{
 pub(super) struct Login {
     /// The connection; it may be left out where there is only one.
     connection: Option<String>,
+    /// Sign in with a browser on this machine, where the tenant does not allow codes. The application needs the redirect address
+    /// `http://localhost`.
+    #[arg(long)]
+    browser: bool,
+    /// The port to which the browser comes back; a free one, unless the redirect address names it.
+    #[arg(long, default_value_t = 0, requires = "browser", value_name = "PORT")]
+    port: u16,
     #[command(flatten)]
     identity: Identity,
 }
@@ -25,6 +35,9 @@ pub(super) struct Login {
 const AFTER_HELP: &str = "\
 It shows a code and a page. Open the page in any browser, on any machine, enter the code and sign in, with a second factor, as a user who is an
 Admin agent in Partner Center. A running `quell run` uses the consent from its next sign-in on.";
+
+/// As long as a code is good.
+const LONGEST_SIGN_IN: Duration = Duration::from_mins(15);
 
 /// As its standard has it (RFC 8628, 3.5).
 const SLOWER: Duration = Duration::from_secs(5);
@@ -43,9 +56,7 @@ impl Login {
             Some(name) => connections.choose(Some(name.as_str()), "").map_err(|failure| Exit::usage(&failure.to_string()))?,
             None => connections.only().map_err(|why| Exit::usage(&why))?,
         };
-        let code = microsoft.begin_login().await.map_err(|failure| failed(&failure))?;
-        show(&code);
-        let consented = wait(&microsoft, &code).await?;
+        let consented = if self.browser { in_browser(&microsoft, self.port).await? } else { with_code(&microsoft).await? };
         let subject = format!("connection {}", microsoft.name());
         let detail = json!({ "person": consented.person, "tenant": consented.tenant });
         let act = Act { who: self.identity.who(), what: "connection.login", subject, detail };
@@ -53,6 +64,37 @@ impl Login {
         desk.store.audit(act).await.map_err(untold)?;
         Ok(report(desk, &microsoft, &consented))
     }
+}
+
+async fn with_code(microsoft: &Microsoft) -> Result<Consented, Exit> {
+    let code = microsoft.begin_login().await.map_err(|failure| failed(&failure))?;
+    show(&code);
+    wait(microsoft, &code).await
+}
+
+/// Shows the page, and waits until the browser comes back from it.
+#[expect(clippy::print_stderr, reason = "the result alone goes to the standard output")]
+async fn in_browser(microsoft: &Microsoft, port: u16) -> Result<Consented, Exit> {
+    let unusable = |error: std::io::Error| Exit::problem(&format!("wait for the browser at `127.0.0.1:{port}`: {error}"));
+    let loopback = Loopback::open(port).await.map_err(unusable)?;
+    let login = microsoft.begin_browser_login(loopback.port().map_err(unusable)?).map_err(|failure| failed(&failure))?;
+    eprintln!(
+        "Open this page in a browser on this machine, and sign in with a second factor, as an Admin agent of the partner:\n\n{}\n",
+        login.page
+    );
+    let back = async {
+        loop {
+            let visit = loopback.next().await.map_err(unusable)?;
+            let Some(finished) = microsoft.finish_browser_login(&login, &visit.target).await else {
+                visit.answer("404 Not Found", "Nothing is here.").await;
+                continue;
+            };
+            let said = if finished.is_ok() { "Done. You may close this window." } else { "It did not work. The terminal says why." };
+            visit.answer("200 OK", said).await;
+            return finished.map_err(|failure| failed(&failure));
+        }
+    };
+    timeout(LONGEST_SIGN_IN, back).await.unwrap_or_else(|_elapsed| Err(Exit::problem("nobody signed in in time; nothing has changed")))
 }
 
 /// Who signs in elsewhere needs the code before there is any result.
@@ -90,7 +132,9 @@ fn report(desk: &Desk<'_>, microsoft: &Microsoft, consented: &Consented) -> Exit
         output::print_json(&document);
     } else {
         let name = microsoft.name();
-        output::print(&output::printable(&format!("the connection `{name}` works for {person} from now on; `quell doctor` shows what with")));
+        output::print(&output::printable(&format!(
+            "the connection `{name}` works for {person} from now on; `quell doctor` shows what with"
+        )));
     }
     if *has_second_factor {
         return Exit::Done;
