@@ -253,12 +253,14 @@ impl Simulator {
 
     /// The person enters every device code that waits, and signs in; how many there were.
     pub fn approve_devices(&self) -> usize {
-        self.core.state(Timestamp::now()).devices.decide(Decision::Approved)
+        let now = Timestamp::now();
+        self.core.state(now).devices.decide(Decision::Approved, now)
     }
 
     /// The person enters every device code that waits, and says no; how many there were.
     pub fn decline_devices(&self) -> usize {
-        self.core.state(Timestamp::now()).devices.decide(Decision::Declined)
+        let now = Timestamp::now();
+        self.core.state(now).devices.decide(Decision::Declined, now)
     }
 
     /// Every device code is over its time.

@@ -28,9 +28,9 @@ pub(crate) enum Decision {
 }
 
 impl Devices {
-    /// The person decides about every code that waits; how many there were.
-    pub(crate) fn decide(&mut self, decision: Decision) -> usize {
-        let waiting = self.0.values_mut().filter(|device| device.decision.is_none());
+    /// The person decides about every code that waits and is good; how many there were.
+    pub(crate) fn decide(&mut self, decision: Decision, now: Timestamp) -> usize {
+        let waiting = self.0.values_mut().filter(|device| device.decision.is_none() && device.expires > now);
         waiting.map(|device| device.decision = Some(decision)).count()
     }
 
