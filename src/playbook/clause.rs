@@ -1,6 +1,6 @@
 //! One line of `match`: a field of the alert and what it must be.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, mem::discriminant, sync::Arc};
 
 use serde_json::Value;
 
@@ -64,6 +64,9 @@ pub(super) enum Holding {
 const OPERATORS: &[&str] =
     &["any_of", "not", "prefix", "suffix", "contains", "regex", "gt", "gte", "lt", "lte", "exists", "cidr", "at_least"];
 
+/// Of more values than these, each is not worth a look of its own at the alert.
+const MOST_PARTS: usize = 16;
+
 impl Clause {
     /// Reads one entry of `match`, which may hold several operators and so become several clauses.
     pub(super) fn read(reader: &mut Reader<'_>, field: &str, node: &Node) -> Vec<Self> {
@@ -98,6 +101,22 @@ impl Clause {
     /// The values of which the field must be one, for a clause that says no more than that.
     pub(super) fn any_of(&self) -> Option<&[Value]> {
         if let Test::AnyOf(values) = &self.test { Some(values) } else { None }
+    }
+
+    /// As many clauses with one value each, of which one is plainly false where it is; for a `not` of few values. Others are one.
+    pub(super) fn parts(&self) -> Vec<Self> {
+        let Test::Not(values) = &self.test else { return vec![self.clone()] };
+        // Of values of several kinds the first that cannot be compared decides.
+        let are_alike = values.windows(2).all(|it| matches!(it, [left, right] if discriminant(left) == discriminant(right)));
+        if !are_alike || values.len() > MOST_PARTS {
+            return vec![self.clone()];
+        }
+        let part = |value: &Value| Self {
+            test: Test::Not(vec![value.clone()]),
+            text: format!("{}: {{not: {value}}}", self.field),
+            ..self.clone()
+        };
+        values.iter().map(part).collect()
     }
 
     /// What the field must be: what an index is built on.
@@ -148,6 +167,14 @@ impl Bound {
 }
 
 impl Test {
+    /// Whether it looks into a text.
+    pub(super) fn is_of_texts(&self) -> bool {
+        match self {
+            Self::Prefix(_) | Self::Suffix(_) | Self::Contains(_) | Self::Regex(_) | Self::Cidr(_) => true,
+            Self::AnyOf(_) | Self::Not(_) | Self::Number(..) | Self::Exists(_) | Self::AtLeast(_) => false,
+        }
+    }
+
     fn read(reader: &mut Reader<'_>, operator: &str, operand: &Node, holds: Holds) -> Option<Self> {
         match operator {
             "any_of" => values(reader, operand, holds).map(Self::AnyOf),

@@ -259,6 +259,12 @@ fn a_mistake_in_a_construct_is_reported_with_its_place() {
 }
 
 #[test]
+fn of_a_list_one_item_may_fit_one_operator_and_another_the_next() {
+    let lines = "{match: {details.tags: {any_of: [prod], prefix: team-}, resources: {any_of: [a], suffix: b}}}";
+    assert_eq!(problems(&EVERYTHING.replacen("{match: {kind: crypto_mining}}", lines, 1)), Vec::<String>::new());
+}
+
+#[test]
 fn a_step_that_may_not_have_run_is_read_where_that_was_asked() {
     let look = "  - {id: look, if: alert.kind == \"a\", action: subscription.get, with: {customer_tenant_id: \"${alert.id}\", subscription_id: s}}\n";
     let reads = |more: &str| problems(&with_steps(&format!("{look}{more}")));

@@ -21,6 +21,8 @@ pub(super) fn holds_together(field: &str, clauses: &[Clause]) -> Result<(), Neve
         Some(Holds::Flag) => Some(vec![Value::Bool(false), Value::Bool(true)]),
         // Of a list, one item may fit one line and another item the next.
         Some(Holds::Texts) if clauses.iter().any(|clause| !matches!(clause.test, Test::AnyOf(_) | Test::Not(_))) => None,
+        // Details may be a list as well. One of numbers with limits that exclude each other is nothing that anybody asks for.
+        Some(Holds::Anything) if clauses.iter().any(|clause| clause.test.is_of_texts()) => None,
         Some(Holds::Text | Holds::Texts | Holds::Anything) | None => clauses.iter().find_map(Clause::any_of).map(<[Value]>::to_vec),
     };
     let is_impossible = possible.is_some_and(|values| !values.iter().any(fits));

@@ -7,6 +7,7 @@ mod alerts;
 mod catalog;
 mod lists;
 mod patterns;
+mod required;
 mod texts;
 mod time;
 

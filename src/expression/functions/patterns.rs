@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use regex::{Regex, RegexBuilder};
@@ -15,6 +15,8 @@ use regex_automata::{
     nfa::thompson,
 };
 use rhai::ImmutableString;
+
+use super::required::required;
 
 /// Enough for a list of thousands of words; `\w{1000}` is not needed.
 const MOST_BYTES: usize = 1024 * 1024;
@@ -30,6 +32,7 @@ const MOST_WORK: usize = 1 << 28;
 pub struct Pattern {
     regex: Regex,
     automaton: Option<DFA>,
+    required: OnceLock<Vec<String>>,
 }
 
 impl Pattern {
@@ -44,7 +47,8 @@ impl Pattern {
             .minimum_bytes_per_state(Some(FEWEST_BYTES_PER_STATE))
             .unicode_word_boundary(true);
         let limit = thompson::Config::new().nfa_size_limit(Some(MOST_BYTES));
-        Ok(Self { regex: compile_regex(pattern)?, automaton: DFA::builder().configure(config).thompson(limit).build(pattern).ok() })
+        let automaton = DFA::builder().configure(config).thompson(limit).build(pattern).ok();
+        Ok(Self { regex: compile_regex(pattern)?, automaton, required: OnceLock::new() })
     }
 
     /// Whether it is found in a text.
@@ -52,21 +56,28 @@ impl Pattern {
     /// # Errors
     /// Says that it takes too long to find out.
     pub fn is_match(&self, text: &str) -> Result<bool, String> {
-        let size = match &self.automaton {
-            Some(automaton) => {
-                let found = automaton.try_search_fwd(&mut automaton.create_cache(), &Input::new(text).earliest(true));
-                if let Ok(found) = found {
-                    return Ok(found.is_some());
-                }
-                automaton.get_nfa().memory_usage()
+        if let Some(automaton) = &self.automaton {
+            let found = automaton.try_search_fwd(&mut automaton.create_cache(), &Input::new(text).earliest(true));
+            if let Ok(found) = found {
+                return Ok(found.is_some());
             }
-            None => MOST_BYTES,
-        };
+        }
         // It gave up, or the pattern asks for the border of a word in a text that is not ASCII.
-        if size.saturating_mul(text.len()) > MOST_WORK {
+        if text.len() > self.reach() {
             return Err(format!("the regular expression `{}` takes too long on a text of {} bytes", self.regex, text.len()));
         }
         Ok(self.regex.is_match(text))
+    }
+
+    /// How many bytes a text may have for [`Pattern::is_match`] to say for certain whether it is found.
+    pub fn reach(&self) -> usize {
+        let size = self.automaton.as_ref().map_or(MOST_BYTES, |it| it.get_nfa().memory_usage());
+        MOST_WORK / size.max(1)
+    }
+
+    /// The texts, in small ASCII letters, of which a text holds one in any case if this is found in it. Empty where nothing can be said.
+    pub fn required(&self) -> &[String] {
+        self.required.get_or_init(|| required(self.regex.as_str()))
     }
 }
 

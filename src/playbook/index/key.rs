@@ -4,12 +4,10 @@ use std::{borrow::Cow, net::IpAddr};
 
 use serde_json::{Number, Value};
 
+use super::ranges::Range;
 use crate::{
     alert::Severity,
-    playbook::{
-        clause::{Bound, Test},
-        fields,
-    },
+    playbook::{clause::Test, fields},
 };
 
 /// Something that values have or clauses want.
@@ -23,12 +21,12 @@ pub(super) enum Key<'a> {
     Suffix(Cow<'a, str>),
     /// A text somewhere inside.
     Part(Cow<'a, str>),
+    /// A text somewhere inside, given in small ASCII letters, whose case does not matter.
+    AnyCase(Cow<'a, str>),
     Network(Network),
     Severity(Severity),
-    /// Any lower bound: bounds are found by their order.
-    Floor,
-    /// Any upper bound.
-    Ceiling,
+    /// Any limit: ranges are found by their order.
+    Limit,
     /// Any value at all.
     Present,
 }
@@ -59,8 +57,10 @@ pub(super) struct Access<'a> {
     pub(super) keys: Vec<Key<'a>>,
     /// A value of another kind than one of these finds it too.
     pub(super) wants: Vec<Want>,
-    /// The limit, where it is found by order.
-    pub(super) bound: Option<(Bound, f64)>,
+    /// The numbers, where it is found by order.
+    pub(super) range: Option<Range>,
+    /// A longer text finds it too.
+    pub(super) reach: Option<usize>,
     /// Whether a clause that was found is never false.
     pub(super) is_certain: bool,
 }
@@ -68,15 +68,18 @@ pub(super) struct Access<'a> {
 impl<'a> Access<'a> {
     /// `None` where an alert without the field fits.
     pub(super) fn to(test: &'a Test) -> Option<Self> {
-        let by = |keys: Vec<Key<'a>>, want| Self { keys, wants: vec![want], bound: None, is_certain: true };
+        let by = |keys: Vec<Key<'a>>, want| Self { keys, wants: vec![want], range: None, reach: None, is_certain: true };
         let access = match test {
             Test::Not(_) | Test::Exists(false) => return None,
             Test::Exists(true) => Self { is_certain: true, ..Self::present() },
-            Test::Regex(_) => Self::present(),
+            Test::Regex(pattern) => {
+                let keys = pattern.required().iter().map(|it| Key::AnyCase(it.into())).collect();
+                Self { reach: Some(pattern.reach()), is_certain: false, ..by(keys, Want::Text) }
+            }
             Test::AnyOf(values) => {
                 let scalars: Option<Vec<_>> = values.iter().map(scalar).collect();
                 let (keys, wants) = scalars.unwrap_or_default().into_iter().unzip();
-                Self { keys, wants, bound: None, is_certain: true }
+                Self { keys, wants, range: None, reach: None, is_certain: true }
             }
             Test::Prefix(texts) => by(texts.iter().map(|it| Key::Prefix(it.into())).collect(), Want::Text),
             Test::Suffix(texts) => by(texts.iter().map(|it| Key::Suffix(it.into())).collect(), Want::Text),
@@ -88,13 +91,7 @@ impl<'a> Access<'a> {
             Test::AtLeast(level) => {
                 by(Severity::ALL.iter().filter(|it| *it >= level).map(|it| Key::Severity(*it)).collect(), Want::Severity)
             }
-            Test::Number(bound, limit) => {
-                let key = match bound {
-                    Bound::Above | Bound::AtLeast => Key::Floor,
-                    Bound::Below | Bound::AtMost => Key::Ceiling,
-                };
-                Self { bound: Some((*bound, one_zero(*limit))), ..by(vec![key], Want::Number) }
-            }
+            Test::Number(bound, limit) => Self { range: Some(Range::new(*bound, *limit)), ..by(vec![Key::Limit], Want::Number) },
         };
         // An empty list wants nothing that could be looked up.
         Some(if access.keys.is_empty() { Self::present() } else { access })
@@ -102,7 +99,7 @@ impl<'a> Access<'a> {
 
     /// For a clause that any value must be judged by.
     fn present() -> Self {
-        Self { keys: vec![Key::Present], wants: Vec::new(), bound: None, is_certain: false }
+        Self { keys: vec![Key::Present], wants: Vec::new(), range: None, reach: None, is_certain: false }
     }
 }
 
@@ -117,19 +114,19 @@ impl Key<'_> {
             Self::Prefix(it) => Key::Prefix(it.into_owned().into()),
             Self::Suffix(it) => Key::Suffix(it.into_owned().into()),
             Self::Part(it) => Key::Part(it.into_owned().into()),
+            Self::AnyCase(it) => Key::AnyCase(it.into_owned().into()),
             Self::Number(it) => Key::Number(it),
             Self::Flag(it) => Key::Flag(it),
             Self::Network(it) => Key::Network(it),
             Self::Severity(it) => Key::Severity(it),
-            Self::Floor => Key::Floor,
-            Self::Ceiling => Key::Ceiling,
+            Self::Limit => Key::Limit,
             Self::Present => Key::Present,
         }
     }
 }
 
 /// Zero has two signs, which are equal, but neither in their bits nor in their order.
-fn one_zero(number: f64) -> f64 {
+pub(super) fn one_zero(number: f64) -> f64 {
     number + 0.0
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     hash::Keyed,
     key::{Access, Key},
+    shared::Shared,
     table::{Placed, Table},
 };
 use crate::playbook::clause::Clause;
@@ -15,7 +16,7 @@ use crate::playbook::clause::Clause;
 pub(super) const MOST_LAYERS: usize = 6;
 
 /// Rows that share a key and are fewer are judged one by one, which takes no longer than another search.
-const CROWD: usize = 8;
+pub(super) const CROWD: usize = 8;
 
 /// How often one row may be filed in the layers below the first, where every value of a list multiplies the copies.
 const MOST_COPIES: usize = 64;
@@ -28,6 +29,8 @@ const MOST_PARTS: usize = 64;
 pub(super) struct Layer {
     /// Rows with no clause to file them by.
     always: Vec<Entry>,
+    /// Among them those that share a clause.
+    shared: Shared,
     root: Field,
 }
 
@@ -65,7 +68,7 @@ pub(super) struct Draft<'c> {
     /// Clauses that it may yet be filed by.
     open: Vec<&'c Arc<Clause>>,
     /// Clauses that are judged when it is found.
-    judged: Vec<&'c Arc<Clause>>,
+    pub(super) judged: Vec<&'c Arc<Clause>>,
     copies: usize,
 }
 
@@ -77,25 +80,28 @@ impl Layer {
                 *crowds.entry((&clause.field, key)).or_default() += 1;
             }
         }
-        let mut always = Vec::new();
+        let mut unfiled = Vec::new();
         let mut fields: HashMap<&str, Vec<Placed<'_>>> = HashMap::new();
         for mut draft in drafts {
             match draft.place(&crowds) {
                 Some((field, access)) => fields.entry(field).or_default().push(Placed { draft, access }),
-                None => always.push(draft.entry(rests)),
+                None => unfiled.push(draft),
             }
         }
+        let (shared, alone) = Shared::new(unfiled, layers, rests);
+        let always = alone.iter().map(|draft| draft.entry(rests)).collect();
         let mut root = Field::default();
         for (field, placed) in fields {
             let place = field.split('.').fold(&mut root, |field, part| field.inside.entry(part.into()).or_default());
             place.table = Some(Box::new(Table::new(placed, layers, rests)));
         }
-        Self { always, root }
+        Self { always, shared, root }
     }
 
     /// Adds the rows of which no clause is plainly false, in no order, and some of them more than once.
     pub(super) fn find(&self, alert: &Value, rows: &mut Vec<usize>) {
         find_in(&self.always, alert, rows);
+        self.shared.find(alert, rows);
         self.root.find(alert, alert, rows);
     }
 }
@@ -130,7 +136,7 @@ impl Field {
 
 impl Bucket {
     pub(super) fn new(drafts: Vec<Draft<'_>>, layers: usize, rests: &mut Rests) -> Self {
-        let is_crowded = drafts.len() > CROWD && drafts.iter().any(|it| !it.open.is_empty());
+        let is_crowded = drafts.len() > CROWD && drafts.iter().any(|it| !it.open.is_empty() || !it.judged.is_empty());
         match (layers.checked_sub(1).filter(|_| is_crowded), drafts.as_slice()) {
             (Some(layers), _) => Self::Many(Box::new(Layer::new(drafts, layers, rests))),
             (None, [draft]) => Self::One(draft.entry(rests)),
@@ -171,7 +177,7 @@ impl<'c> Draft<'c> {
         let crowd = |clause: &'c Clause, access: Access<'c>| {
             let of = |key: Key<'c>| {
                 // To look through a whole text takes as long as to judge a few rows.
-                let least = if matches!(key, Key::Part(_)) { CROWD } else { 0 };
+                let least = if matches!(key, Key::Part(_) | Key::AnyCase(_)) { CROWD } else { 0 };
                 crowds.get(&(clause.field.as_str(), key)).copied().unwrap_or_default().max(least)
             };
             access.keys.into_iter().map(of).max().unwrap_or_default()
@@ -180,12 +186,23 @@ impl<'c> Draft<'c> {
         let allowed = choices.filter_map(|(at, clause)| Some((at, clause, access(clause).filter(|it| it.keys.len() <= self.copies)?)));
         let (at, clause, _) = allowed.map(|(at, clause, access)| (at, clause, crowd(clause, access))).min_by_key(|(.., crowd)| *crowd)?;
         self.open.remove(at);
-        let access = access(clause)?;
+        let mut access = access(clause)?;
+        self.complete(clause, &mut access);
         if !access.is_certain {
             self.judged.push(clause);
         }
         self.copies = (self.copies / access.keys.len().max(1)).min(MOST_COPIES);
         Some((&clause.field, access))
+    }
+
+    /// Takes out the other limit as well, where it is filed by one.
+    fn complete(&mut self, clause: &Clause, access: &mut Access<'c>) {
+        let whole = |other: &Clause| self::access(other).filter(|_| other.field == clause.field)?.range?.and(access.range?);
+        let other = self.open.iter().enumerate().find_map(|(at, other)| Some((at, whole(other)?)));
+        if let Some((at, range)) = other {
+            self.open.remove(at);
+            access.range = Some(range);
+        }
     }
 }
 

@@ -11,6 +11,8 @@ mod hash;
 mod key;
 mod layer;
 mod parts;
+mod ranges;
+mod shared;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -31,10 +33,10 @@ pub struct Index {
 impl Index {
     /// Indexes rows of clauses, one row for each playbook. Their numbers are their positions.
     pub fn new<'a>(rows: impl IntoIterator<Item = &'a [Clause]>) -> Self {
-        let rows: Vec<&[Clause]> = rows.into_iter().collect();
+        let rows: Vec<Vec<Clause>> = rows.into_iter().map(|clauses| clauses.iter().flat_map(Clause::parts).collect()).collect();
         // Many playbooks say the same of some fields. What they share stays in the processor's cache.
         let mut shared: HashMap<(&str, &str), Arc<Clause>> = HashMap::new();
-        for clause in rows.iter().copied().flatten() {
+        for clause in rows.iter().flatten() {
             shared.entry((&clause.field, clause.text())).or_insert_with(|| Arc::new(clause.clone()));
         }
         let drafts = rows.iter().enumerate().map(|(row, clauses)| {

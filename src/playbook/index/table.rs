@@ -1,8 +1,7 @@
 //! The rows that are filed by one field, and those that a value of it finds.
 
 use std::{
-    cmp::Ordering,
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ptr, slice,
 };
 
@@ -13,8 +12,9 @@ use super::{
     key::{Access, Key, Network, Want, address, scalar},
     layer::{Bucket, Draft, Entry, Rests, find_in},
     parts::Parts,
+    ranges::{Range, Ranges},
 };
-use crate::playbook::{clause::Bound, fields};
+use crate::playbook::fields;
 
 /// A row and how it is found.
 pub(super) struct Placed<'c> {
@@ -30,6 +30,7 @@ pub(super) struct Table {
     prefixes: Ends,
     suffixes: Ends,
     parts: Parts,
+    any_case: Parts,
     /// By every other key.
     others: Keyed<Key<'static>, Bucket>,
     /// The rows that any value at all finds.
@@ -37,9 +38,9 @@ pub(super) struct Table {
     /// Which of the other keys there are at all, so that no others are looked for.
     networks: BTreeSet<u32>,
     has_severities: bool,
-    /// Each starts with the limits that most numbers are within.
-    floors: Vec<Limit>,
-    ceilings: Vec<Limit>,
+    ranges: Ranges,
+    /// How long a text may be for the rows to be found by what is in it. The shortest come first.
+    reaches: Vec<(usize, Entry)>,
     /// The rows that want something, and are unclear about all else.
     wanting: Vec<(Want, Vec<Entry>)>,
 }
@@ -52,40 +53,35 @@ struct Ends {
     buckets: Keyed<Box<str>, Bucket>,
 }
 
-#[derive(Debug, Clone)]
-struct Limit {
-    bound: Bound,
-    number: f64,
-    entry: Entry,
-}
-
 impl Table {
     pub(super) fn new(placed: Vec<Placed<'_>>, layers: usize, rests: &mut Rests) -> Self {
         let mut drafts: HashMap<Key<'static>, Vec<Draft<'_>>> = HashMap::new();
-        let (mut floors, mut ceilings) = (Vec::new(), Vec::new());
+        let mut ranges: BTreeMap<Range, Vec<Draft<'_>>> = BTreeMap::new();
+        let mut reaches = Vec::new();
         let mut wanting = Want::ALL.map(|want| (want, Vec::new())).to_vec();
         for Placed { draft, access } in placed {
             let entry = draft.entry(rests);
             for (_, entries) in wanting.iter_mut().filter(|(want, _)| access.wants.contains(want)) {
                 entries.push(entry.clone());
             }
-            if let Some((bound, limit)) = access.bound {
-                let limits = if access.keys.contains(&Key::Floor) { &mut floors } else { &mut ceilings };
-                limits.push(Limit { bound, number: limit, entry });
+            reaches.extend(access.reach.map(|reach| (reach, entry)));
+            if let Some(range) = access.range {
+                ranges.entry(range).or_default().push(draft);
                 continue;
             }
             for key in access.keys {
                 drafts.entry(key.into_owned()).or_default().push(draft.clone());
             }
         }
-        floors.sort_by(Limit::compare_floors);
-        ceilings.sort_by(Limit::compare_ceilings);
+        reaches.sort_by_key(|(reach, _)| *reach);
         wanting.retain(|(_, entries)| !entries.is_empty());
-        let mut table = Self { floors, ceilings, wanting, ..Self::default() };
+        let (ranges, any_case) = (Ranges::new(ranges, layers, rests), Parts::of_any_case());
+        let mut table = Self { ranges, any_case, reaches, wanting, ..Self::default() };
         for (key, drafts) in drafts {
             table.file(key, Bucket::new(drafts, layers, rests));
         }
         table.parts.join();
+        table.any_case.join();
         table
     }
 
@@ -95,6 +91,7 @@ impl Table {
             Key::Prefix(text) => self.prefixes.file(&text, bucket),
             Key::Suffix(text) => self.suffixes.file(&text, bucket),
             Key::Part(text) => self.parts.file(&text, bucket),
+            Key::AnyCase(text) => self.any_case.file(&text, bucket),
             Key::Present => self.present = Some(bucket),
             Key::Network(network) => {
                 self.networks.insert(network.length);
@@ -104,7 +101,7 @@ impl Table {
                 self.has_severities = true;
                 self.others.insert(key, bucket);
             }
-            Key::Number(_) | Key::Flag(_) | Key::Floor | Key::Ceiling => drop(self.others.insert(key, bucket)),
+            Key::Number(_) | Key::Flag(_) | Key::Limit => drop(self.others.insert(key, bucket)),
         }
     }
 
@@ -122,7 +119,8 @@ impl Table {
             self.look_up(value, &mut |bucket| bucket.find(alert, rows));
             slice::from_ref(value)
         };
-        self.find_limits(items, alert, rows);
+        self.find_ranges(items, alert, rows);
+        self.find_beyond_reach(items, alert, rows);
         for (_, entries) in self.wanting.iter().filter(|(want, _)| items.iter().any(|item| !want.suits(item))) {
             find_in(entries, alert, rows);
         }
@@ -141,16 +139,20 @@ impl Table {
         }
     }
 
-    /// The rows with a limit that an item is within: the greatest item is above every floor that any item is above.
-    fn find_limits(&self, items: &[Value], alert: &Value, rows: &mut Vec<usize>) {
-        if self.floors.is_empty() && self.ceilings.is_empty() {
+    /// The rows with limits that an item is within: the greatest item is above every floor that any item is above.
+    fn find_ranges(&self, items: &[Value], alert: &Value, rows: &mut Vec<usize>) {
+        if self.ranges.is_empty() {
             return;
         }
         let numbers = || items.iter().filter_map(Value::as_f64);
-        let (Some(greatest), Some(least)) = (numbers().reduce(f64::max), numbers().reduce(f64::min)) else { return };
-        for (limits, number) in [(&self.floors, greatest), (&self.ceilings, least)] {
-            let within = limits.partition_point(|it| it.bound.holds(number, it.number));
-            find_in(limits.iter().take(within).map(|it| &it.entry), alert, rows);
+        let (Some(least), Some(greatest)) = (numbers().reduce(f64::min), numbers().reduce(f64::max)) else { return };
+        self.ranges.find(least, greatest, &mut |bucket| bucket.find(alert, rows));
+    }
+
+    /// The rows whose expressions may not be able to tell.
+    fn find_beyond_reach(&self, items: &[Value], alert: &Value, rows: &mut Vec<usize>) {
+        if let Some(longest) = items.iter().filter_map(Value::as_str).map(str::len).max() {
+            find_in(self.reaches.iter().take_while(|(reach, _)| *reach < longest).map(|(_, entry)| entry), alert, rows);
         }
     }
 
@@ -169,6 +171,7 @@ impl Table {
         self.prefixes.buckets_of(text, |length| text.get(..length)).for_each(&mut *found);
         self.suffixes.buckets_of(text, |length| text.get(text.len() - length..)).for_each(&mut *found);
         self.parts.find(text, found);
+        self.any_case.find(text, found);
         if self.others.is_empty() {
             return;
         }
@@ -192,23 +195,5 @@ impl Ends {
     fn buckets_of<'t>(&self, text: &'t str, end: impl Fn(usize) -> Option<&'t str>) -> impl Iterator<Item = &Bucket> {
         let lengths = self.lengths.iter().take_while(|length| **length <= text.len());
         lengths.filter_map(move |length| end(*length)).filter_map(|end| self.buckets.get(end))
-    }
-}
-
-impl Limit {
-    /// What 5 is at least comes before what 5 is above, since more numbers are within it.
-    fn compare_floors(&self, other: &Self) -> Ordering {
-        self.number.total_cmp(&other.number).then(self.is_strict().cmp(&other.is_strict()))
-    }
-
-    fn compare_ceilings(&self, other: &Self) -> Ordering {
-        other.number.total_cmp(&self.number).then(self.is_strict().cmp(&other.is_strict()))
-    }
-
-    fn is_strict(&self) -> bool {
-        match self.bound {
-            Bound::Above | Bound::Below => true,
-            Bound::AtLeast | Bound::AtMost => false,
-        }
     }
 }

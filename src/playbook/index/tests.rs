@@ -146,6 +146,65 @@ fn texts_that_overlap_are_all_found() {
 }
 
 #[test]
+fn a_regular_expression_is_found_by_what_it_must_hold() {
+    let rows =
+        ["miner", "(?i)XMRIG|monero", "^vm-[0-9]+-gpu$", "[a-z]{4}[0-9]$", "(?i)straße", "a|"].map(|it| json!({"title": {"regex": it}}));
+    for (title, expected) in [
+        (json!("a Miner"), vec![5]),
+        (json!("a miner"), vec![0, 5]),
+        (json!("Monero"), vec![1, 5]),
+        (json!("Xmrig7"), vec![1, 3, 5]),
+        (json!(["vm-12-gpu", "STRASSE"]), vec![2, 5]),
+        (json!("STRAßE"), vec![4, 5]),
+        (json!(["x", 5]), vec![0, 1, 2, 3, 4, 5]),
+        (json!(""), vec![5]),
+        (json!([]), vec![]),
+    ] {
+        check(&rows, &json!({"title": title}), &expected);
+    }
+}
+
+/// A text of which a pattern cannot say in time whether it holds it is unclear, whatever else it holds.
+#[test]
+fn a_text_that_an_expression_takes_too_long_for_is_judged() {
+    let slow = json!({"title": {"regex": r"\b(\w{1,4} ){4}needle\b"}});
+    let rows = [slow, json!({"title": {"regex": "needle"}})];
+    check(&rows, &json!({"title": "ü ".repeat(20_000)}), &[0]);
+    check(&rows, &json!({"title": "ü"}), &[]);
+}
+
+#[test]
+fn each_of_several_ranges_is_found() {
+    let range = |number: i32| json!({"details.cost": {"gte": number, "lt": number + 2}});
+    let mut rows: Vec<Value> = (0..40).map(range).collect();
+    rows.extend([json!({"details.cost": {"gt": 5}}), json!({"details.cost": {"lte": 5}}), json!({"details.cost": {"gt": 7, "lt": 3}})]);
+    let cost = |value: Value| json!({"details": {"cost": value}});
+    check(&rows, &cost(json!(5)), &[4, 5, 41]);
+    check(&rows, &cost(json!(5.5)), &[4, 5, 40]);
+    check(&rows, &cost(json!(-1)), &[41]);
+    check(&rows, &cost(json!(null)), &[]);
+    // One item is over a floor, and another under a ceiling.
+    check(&rows, &cost(json!([8, 6])), &[5, 6, 7, 8, 40]);
+    check(&rows, &cost(json!([2, 8])), &(1..9).chain([40, 41, 42]).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_must_not_be_there_is_asked_once_for_all_that_want_it() {
+    let rows = [
+        json!({"kind": {"not": ["a", "b"]}}),
+        json!({"kind": {"not": "b"}, "details.x": {"exists": false}}),
+        json!({"kind": {"not": ["a", "c"]}, "details.x": {"exists": false}}),
+        json!({"kind": {"not": "c"}, "source": "graph"}),
+        json!({"details.x": {"exists": false, "not": 1}}),
+    ];
+    check(&rows, &json!({"kind": "a", "source": "graph"}), &[1, 3, 4]);
+    check(&rows, &json!({"kind": "b", "details": {"x": 1}}), &[]);
+    check(&rows, &json!({"kind": "d", "details": {"x": 1}}), &[0]);
+    check(&rows, &json!({"kind": ["d", "c"], "source": "graph"}), &[0, 1, 4]);
+    check(&rows, &json!({}), &[0, 1, 2, 4]);
+}
+
+#[test]
 fn a_path_deeper_than_the_index_goes_is_judged() {
     let path = format!("details{}", ".x".repeat(100));
     let deep = (0..100).fold(json!("a"), |inside, _| json!({"x": inside}));
@@ -166,6 +225,8 @@ static CLAUSES: LazyLock<Vec<Clause>> = LazyLock::new(|| {
         json!("10.0.0.1"),
         json!({"not": "a"}),
         json!({"not": ["b", 1]}),
+        json!({"not": ["b", "ab", "ü"]}),
+        json!({"not": [1, 0]}),
         json!({"prefix": "a"}),
         json!({"prefix": ["ab", "hi"]}),
         json!({"suffix": ["b", ".1"]}),
@@ -174,9 +235,16 @@ static CLAUSES: LazyLock<Vec<Clause>> = LazyLock::new(|| {
         json!({"contains": ["ab", "ba", "bab", "ü"]}),
         json!({"contains": ["", "igh"]}),
         json!({"regex": "^[ab]+$"}),
+        json!({"regex": "B|(?i)HIGH$"}),
+        json!({"regex": "^(ab)+|[0-9]+\\.1"}),
+        json!({"regex": "(?i)Ü|low"}),
+        json!({"regex": ""}),
         json!({"gt": 0}),
         json!({"gte": 1}),
         json!({"lt": 1, "gt": -1}),
+        json!({"gte": 0, "lte": 1}),
+        json!({"gt": 1, "lt": 1}),
+        json!({"gt": -5, "gte": 0, "lt": 7}),
         json!({"lte": 1}),
         json!({"lt": -0.0}),
         json!({"exists": true}),
