@@ -66,6 +66,10 @@ impl Member for Amqp {
         "map": {"id": "body.event_id", "kind": "body.rule", "severity": "body.level", "detected_at": "event.time"}
     }"#;
 
+    fn expressions(&self) -> Vec<&str> {
+        self.map.iter().flat_map(MapSettings::expressions).collect()
+    }
+
     fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part> {
         anyhow::ensure!(self.prefetch > 0, "`prefetch` is 0, by which a broker understands no limit at all; use 1 to 65535, e.g. 100");
         anyhow::ensure!(!self.queue.is_empty(), "`queue` is empty");

@@ -28,6 +28,16 @@ enum Field {
     Details(BTreeMap<String, String>),
 }
 
+impl MapSettings {
+    /// All that it computes.
+    pub(super) fn expressions(&self) -> impl Iterator<Item = &str> {
+        self.0.values().flat_map(|field| match field {
+            Field::Expression(text) => vec![text.as_str()],
+            Field::Details(details) => details.values().map(String::as_str).collect(),
+        })
+    }
+}
+
 /// A compiled map.
 #[derive(Debug)]
 pub(super) struct Mapping {

@@ -72,6 +72,11 @@ trait Member: DeserializeOwned + JsonSchema + fmt::Debug + Send + Sync + 'static
         None
     }
 
+    /// The expressions that it makes alerts with.
+    fn expressions(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
     /// Makes it from its settings. May fail, starts nothing.
     fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part>;
 }
@@ -210,6 +215,11 @@ impl AdapterConfig {
         self.member.connection()
     }
 
+    /// The expressions that it makes alerts with.
+    pub fn expressions(&self) -> Vec<&str> {
+        self.member.expressions()
+    }
+
     /// What it wants to be told by Partner Center, if it takes that.
     pub fn callbacks(&self) -> Option<Callbacks> {
         self.member.callbacks()
@@ -255,6 +265,7 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 trait Build: fmt::Debug + Send + Sync {
     fn connection(&self) -> Option<&str>;
     fn callbacks(&self) -> Option<Callbacks>;
+    fn expressions(&self) -> Vec<&str>;
     fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part>;
 }
 
@@ -265,6 +276,10 @@ impl<M: Member> Build for M {
 
     fn callbacks(&self) -> Option<Callbacks> {
         Member::callbacks(self)
+    }
+
+    fn expressions(&self) -> Vec<&str> {
+        Member::expressions(self)
     }
 
     fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part> {

@@ -35,6 +35,7 @@ pub async fn check(folder: Option<&Path>, edited: BTreeMap<PathBuf, String>, con
     let mut checked = Checked { library, ..Checked::default() };
     let Some(config) = config else { return checked };
     checked.advice.extend(untold(config));
+    checked.library.check_tables(config.adapters.iter().flat_map(|adapter| adapter.expressions()));
     let guardrails = &config.guardrails;
     let limits: Vec<_> = guardrails.limits.iter().map(|limit| (limit.action.clone(), limit.max, limit.per.0)).collect();
     checked.library.check_guardrails(|action| guardrails.without_approval.iter().any(|it| it.covers(action)), &limits);

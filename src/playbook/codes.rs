@@ -64,7 +64,7 @@ codes! {
     LOOSER = "P0031": "warning: a playbook's guardrail is looser than the site's",
     NEVER_FIRES = "P0032": "a schedule never fires",
     NEVER_MATCHES = "P0033": "what a line of `match` asks excludes itself, so that no alert can fit",
-    UNUSED_TABLE = "P0034": "warning: no playbook reads a lookup table",
+    UNUSED_TABLE = "P0034": "warning: nothing reads a lookup table",
     SECRET_FLOWS = "P0035": "a secret flows to where it would be shown, kept or logged",
     CALL = "P0036": "a playbook calls one that cannot be called so",
     TESTS = "P0037": "a test file says something that does not exist",

@@ -41,6 +41,10 @@ pub struct Library {
     bare: Sandbox,
     /// The texts of the functions, in the order of their files.
     lib: Vec<String>,
+    /// The files of the tables, by their names.
+    pub(super) tables: BTreeMap<String, PathBuf>,
+    /// Which tables playbooks and functions read, if all of them can be read.
+    pub(super) lookups: Option<Lookups>,
 }
 
 /// A lookup table as large as this takes half a second to read.
@@ -67,9 +71,7 @@ impl Library {
         library.sources = edited;
         library.load_tables(folder, &files);
         library.load_functions(folder, &files);
-        if let Some(lookups) = library.load_playbooks(&files) {
-            library.report_unused_tables(folder, &lookups);
-        }
+        library.lookups = library.load_playbooks(&files);
         library.index();
         library.tests = files.into_iter().filter(|path| is_test(path)).collect();
         library
@@ -163,7 +165,10 @@ impl Library {
             let Some(text) = self.read(path) else { continue };
             let name = path.file_stem().and_then(|it| it.to_str()).unwrap_or_default();
             match read_table(&text) {
-                Ok(table) => tables.insert(name, table),
+                Ok(table) => {
+                    tables.insert(name, table);
+                    self.tables.insert(name.to_owned(), path.clone());
+                }
                 Err((message, line)) => {
                     let start = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
                     self.problems.push(Problem::error(codes::TABLE, message, place_in(path, &text, &(start..start))));
@@ -221,17 +226,6 @@ impl Library {
         self.playbooks = playbooks;
         self.problems.extend(problems);
         self.problems.iter().all(|problem| problem.severity == Severity::Warning).then_some(lookups)
-    }
-
-    /// Warns of tables that no expression reads.
-    fn report_unused_tables(&mut self, folder: &Path, lookups: &Lookups) {
-        let unused: Vec<String> = self.sandbox.tables().filter(|name| !lookups.may_read(name)).map(ToOwned::to_owned).collect();
-        for name in unused {
-            let path = folder.join("tables").join(format!("{name}.csv"));
-            let help = format!("read it with `lookup(\"{name}\", key)`, or take the file away");
-            let problem = Problem::warning(codes::UNUSED_TABLE, format!("no playbook reads the table `{name}`"), Place::file(path));
-            self.problems.push(problem.help(help));
-        }
     }
 
     fn read(&mut self, path: &Path) -> Option<String> {

@@ -20,7 +20,9 @@ fn load(files: &[(&str, &str)]) -> Library {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
-    Library::load(folder.path())
+    let mut library = Library::load(folder.path());
+    library.check_tables([]);
+    library
 }
 
 /// Each problem as `code file:line:column message; help`.
@@ -112,7 +114,7 @@ fn a_table_that_nobody_reads_is_a_warning_on_it() {
     let library = load(&[("a.yaml", &reads), ("tables/people.csv", "id,name\n1,ann\n"), ("tables/peopl.csv", "id,name\n1,ann\n")]);
     assert_eq!(
         said(&library),
-        ["P0034 peopl.csv:0:0 no playbook reads the table `peopl`; read it with `lookup(\"peopl\", key)`, or take the file away"]
+        ["P0034 peopl.csv:0:0 nothing reads the table `peopl`; read it with `lookup(\"peopl\", key)`, or take the file away"]
     );
 }
 

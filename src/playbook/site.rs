@@ -14,6 +14,17 @@ use crate::{
 };
 
 impl Library {
+    /// Warns of tables that neither the folder reads nor the other expressions of the site. Nothing can be said while a playbook cannot be read.
+    pub fn check_tables<'e>(&mut self, others: impl IntoIterator<Item = &'e str>) {
+        let Some(mut lookups) = self.lookups.clone() else { return };
+        others.into_iter().for_each(|text| lookups.add(text));
+        for (name, path) in self.tables.iter().filter(|(name, _)| !lookups.may_read(name)) {
+            let help = format!("read it with `lookup(\"{name}\", key)`, or take the file away");
+            let problem = Problem::warning(codes::UNUSED_TABLE, format!("nothing reads the table `{name}`"), Place::file(path));
+            self.problems.push(problem.help(help));
+        }
+    }
+
     /// Warns of steps that tell people through a channel that the settings do not have. Only names that are written out can be judged.
     pub fn check_channels(&mut self, check: impl Fn(&str) -> Result<(), String>) {
         for playbook in &self.playbooks {

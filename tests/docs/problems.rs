@@ -70,6 +70,7 @@ fn problems(page: &str, heading: &str) -> Vec<(&'static str, String)> {
         fs::write(path, block.text).unwrap();
     }
     let mut library = Library::load(folder.path());
+    library.check_tables([]);
     library.check_channels(|channel| if channel.starts_with("log:") { Ok(()) } else { Err("no such channel".to_owned()) });
     // The site of which the pages speak.
     let limits = if page.starts_with("# P0031") {

@@ -179,3 +179,25 @@ fn a_link_stays_a_link_and_what_it_leads_to_is_mended() {
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert!(fs::read_to_string(folder.path().join("playbooks/_hello.yaml")).unwrap().contains("owner: secops   # mode"));
 }
+
+// ---- with the settings ----
+
+#[test]
+fn a_table_that_an_adapter_reads_is_used() {
+    let unused = |map: &str| {
+        let playbook = "playbook: p\ntrigger: {alert: {match: {kind: x}}}\nsteps: [{id: s, action: log, with: {message: x}}]\n";
+        let table = "id,name\n1,ann\n";
+        let lib = "fn name_in(table, id) { lookup(table, id)?.name ?? \"\" }\n";
+        let files = [("p.yaml", playbook), ("lib/x.rhai", lib), ("tables/people.csv", table), ("tables/other.csv", table)];
+        let folder = folder(&files);
+        let settings = format!("adapters:\n  - {{name: siem, type: webhook, path: /hooks/siem, auth: none, map: {map}}}\n");
+        fs::write(folder.path().join("quell.yaml"), settings).unwrap();
+        let report = document(&check(folder.path(), &["--format", "json"]));
+        let found = report["problems"].as_array().unwrap().iter().filter(|it| it["code"] == "P0034");
+        found.map(|it| it["path"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let other = "playbooks/tables/other.csv";
+    assert_eq!(unused("{kind: body.k}"), [other, "playbooks/tables/people.csv"]);
+    assert_eq!(unused("{kind: body.k, customer_name: 'lookup(\"people\", body.id)?.name'}"), [other]);
+    assert_eq!(unused("{kind: body.k, details: {name: 'name_in(\"people\", body.id)'}}"), [other]);
+}

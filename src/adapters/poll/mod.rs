@@ -89,6 +89,11 @@ impl Member for Poll {
         "headers": {"Authorization": "Bearer a-token"}, "since": "updated_after", "cursor": "item.updated", "next": "body.next"
     }"#;
 
+    fn expressions(&self) -> Vec<&str> {
+        let others = [Some(&self.items), self.cursor.as_ref(), self.next.as_ref()];
+        self.map.expressions().chain(others.into_iter().flatten().map(String::as_str)).collect()
+    }
+
     fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part> {
         let url = Url::parse(&self.url.0).context("`url`")?;
         anyhow::ensure!(matches!(url.scheme(), "http" | "https"), "`url` must begin with `https://` or `http://`");

@@ -62,6 +62,10 @@ impl Member for Webhook {
         "map": {"id": "body.id", "kind": "body.rule", "severity": "body.level", "details": {"host": "body.host"}}
     }"#;
 
+    fn expressions(&self) -> Vec<&str> {
+        self.map.iter().flat_map(MapSettings::expressions).collect()
+    }
+
     fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part> {
         let path = checked_path(&self.path.0)?;
         let compile = |settings| Mapping::compile(settings, &["body", "headers"], &around.sandbox);
