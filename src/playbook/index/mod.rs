@@ -2,8 +2,12 @@
 //!
 //! An alert does not ask each playbook; its values look up the playbooks that want them. Each row is filed under one of its clauses, the one
 //! that it shares with the fewest others (`layer`); the keys of a clause say where (`key`), and each field has a table of them (`table`).
-//! Where many rows share a key all the same, they are a layer of their own, filed by what else they want. The clauses by which a row was not
-//! found are judged one by one, but only for the rows that were found.
+//! Where many rows share a key all the same, they are a layer of their own, filed by what else they want. Rows that no value could find, because
+//! they want that something is not there, are put together by a clause that they share (`shared`). The clauses by which a row was not found are
+//! judged one by one, but only for the rows that were found.
+//!
+//! Regular expressions are found by texts that a match must hold, and ranges of numbers by their order (`ranges`). All expressions in one automaton,
+//! as in a set of the crate `regex`, would cost as much as asking each: a state is as large as the set, and each new text makes new states.
 //!
 //! A clause that cannot judge a value is an error that must be told, so rows that are found include those that cannot be told.
 

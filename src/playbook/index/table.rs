@@ -76,7 +76,7 @@ impl Table {
         reaches.sort_by_key(|(reach, _)| *reach);
         wanting.retain(|(_, entries)| !entries.is_empty());
         let (ranges, any_case) = (Ranges::new(ranges, layers, rests), Parts::of_any_case());
-        let mut table = Self { ranges, any_case, reaches, wanting, ..Self::default() };
+        let mut table = Self { any_case, ranges, reaches, wanting, ..Self::default() };
         for (key, drafts) in drafts {
             table.file(key, Bucket::new(drafts, layers, rests));
         }
