@@ -18,6 +18,8 @@ use crate::{
 struct Known<'a> {
     steps: BTreeSet<String>,
     approvals: BTreeSet<String>,
+    /// What steps are looked for with.
+    verifies: BTreeSet<String>,
     /// Those that can be undone, and those that are undone by themselves.
     undoable: BTreeSet<String>,
     returning: BTreeSet<String>,
@@ -72,6 +74,7 @@ impl<'a> Known<'a> {
         let mut known = Self {
             steps: BTreeSet::new(),
             approvals: BTreeSet::new(),
+            verifies: BTreeSet::new(),
             undoable: BTreeSet::new(),
             returning: BTreeSet::new(),
             actions: actions::CATALOG.iter().map(|entry| entry.name).collect(),
@@ -91,6 +94,7 @@ impl<'a> Known<'a> {
                 self.undoable.insert(step.id.clone());
                 self.returning.extend(rollback.after.map(|_| step.id.clone()));
             }
+            self.verifies.extend(step.verify.as_ref().map(|_| format!("{}.verify", step.id)));
             if matches!(step.body, Body::Approval(_)) {
                 self.approvals.insert(step.id.clone());
             }
@@ -109,9 +113,10 @@ impl<'a> Known<'a> {
             let group = name.strip_suffix('*').filter(|group| group.ends_with('.'));
             group.is_some_and(|group| self.actions.iter().any(|action| action.starts_with(group)))
         };
-        let is_known = |name: &str| self.steps.contains(id_of(name)) || self.actions.contains(&name) || is_group(name);
+        let is_called = |name: &str| self.steps.contains(name) || self.verifies.contains(name);
+        let is_known = |name: &str| is_called(id_of(name)) || self.actions.contains(&name) || is_group(name);
         let unknown = names.into_iter().find(|name| !is_known(name));
-        let known = self.steps.iter().map(String::as_str).chain(self.actions.iter().copied());
+        let known = self.steps.iter().chain(&self.verifies).map(String::as_str).chain(self.actions.iter().copied());
         unknown.map_or(Ok(()), |name| Err(told(what, name, "step and no action", known)))
     }
 

@@ -118,14 +118,15 @@ impl Suite {
         self.library.playbooks.iter().map(|playbook| playbook.name.as_str()).filter(|name| !is_tested(name)).collect()
     }
 
-    /// Changes every playbook that has tests in one place after the other, and returns the changes that no test noticed, with the number of
+    /// Changes every playbook that has chosen tests in one place after the other, and returns the changes that no test noticed, with the number of
     /// all. `told` is called after each of them with how many are done and how many there are.
     ///
     /// # Errors
     /// A journal in memory cannot be used.
     pub async fn mutate(&self, chosen: &Chosen, told: impl Fn(usize, usize)) -> anyhow::Result<(Vec<Survivor>, usize)> {
         let mut by_playbook: BTreeMap<&str, Vec<Arc<File>>> = BTreeMap::new();
-        for file in &self.files {
+        // What no test is chosen for is not asked about.
+        for file in self.files.iter().filter(|file| file.scenarios.iter().any(|scenario| is_chosen(file, scenario, chosen))) {
             by_playbook.entry(&file.playbook.name).or_default().push(Arc::clone(file));
         }
         let mutants = by_playbook.values().filter_map(|files| Some((files, mutants(&files.first()?.playbook))));

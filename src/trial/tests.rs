@@ -150,6 +150,31 @@ async fn an_unknown_outcome_is_looked_at_and_time_passes_only_on_the_clock() {
 }
 
 #[tokio::test]
+async fn a_step_is_looked_for_where_its_playbook_says() {
+    let verify = "  - id: suspend\n    verify: {action: subscription.get, with: {customer_tenant_id: \"${alert.customer_tenant_id}\", \
+                  subscription_id: \"${alert.subscription_id}\"}, reached: output.status == \"suspended\"}\n";
+    for (test, is_met) in [
+        // It is asked until it shows, and the call is made once.
+        (
+            "suspend.verify: [{output: {status: active}}, {output: {status: suspended}}]}, expect: {outcome: done, calls: [{step: suspend}, {step: tell}]}",
+            true,
+        ),
+        ("subscription.get: {output: {status: suspended}}}, expect: {outcome: done, calls: [{step: suspend}, {step: tell}]}", true),
+        // What never shows is no proof that it did not happen.
+        ("suspend.verify: {output: {status: active}}}, expect: {outcome: indeterminate, calls: [{step: suspend}]}", true),
+        ("suspend.verify: {output: {sttus: active}}}, expect: {outcome: indeterminate, calls: [{step: suspend}]}", true),
+        ("suspend.verify: {output: {status: active}}}, expect: {outcome: done}", false),
+    ] {
+        let folder = folder(&format!("  - {{name: t, mocks: {{suspend: {{error: unknown, applied: true}}, {test}}}\n"));
+        fs::write(folder.path().join("contain.yaml"), PLAYBOOK.replace("  - id: suspend\n", verify)).unwrap();
+        let suite = Suite::load(folder.path()).unwrap();
+        assert_eq!(suite.problems.iter().map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new());
+        let differences = suite.run(&Chosen::default()).await.unwrap().tried[0].differences.join("\n");
+        assert_eq!(differences.is_empty(), is_met, "{test}\n{differences}");
+    }
+}
+
+#[tokio::test]
 async fn what_varies_is_tried_in_every_combination() {
     let report = tried("  - {name: t, vary: {confidence: [low, high], severity: [high, critical]}, expect: {outcome: done}}\n").await;
     let names: Vec<&str> = report.tried.iter().map(|it| it.name.as_str()).collect();
@@ -194,6 +219,9 @@ async fn a_change_survives_where_no_test_notices_it() {
         ]
     );
     assert_eq!(survivors(&strong).await, Vec::<String>::new());
+    let other = Chosen { filter: Some("another: playbook".to_owned()), ..Chosen::default() };
+    let (survivors, all) = Suite::load(folder(weak).path()).unwrap().mutate(&other, |_, _| {}).await.unwrap();
+    assert_eq!((survivors.len(), all), (0, 0), "a playbook of which no test is chosen is not changed");
 }
 
 #[tokio::test]

@@ -101,7 +101,9 @@ impl World {
     fn next_mock(&self, played: &Played, step: Option<&Step>) -> Option<Mock> {
         let does_it_itself = |step: &&Step| matches!(&step.body, Body::Action { entry, .. } if entry.name == played.entry.name);
         let own = step.filter(does_it_itself).map(|step| [played.step.as_str(), id_of(&played.step), step.id.as_str()]);
-        let mut names = own.into_iter().flatten().chain([played.entry.name]);
+        // Where the author of the playbook has a step looked for.
+        let verify = played.step.ends_with(".verify").then(|| [played.step.as_str(), id_of(&played.step)]);
+        let mut names = own.into_iter().flatten().chain(verify.into_iter().flatten()).chain([played.entry.name]);
         let (name, mocks) = names.find_map(|name| self.mocks.get_key_value(name))?;
         let mut memory = self.memory();
         let used = memory.used.entry(name.clone()).or_default();
