@@ -4,6 +4,7 @@ use std::{
     fs,
     io::IsTerminal,
     path::{Path, PathBuf},
+    pin::pin,
     time::Duration,
 };
 
@@ -30,7 +31,7 @@ pub(super) struct Test {
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
     /// Write the results as XML for a build server.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "watch")]
     junit: Option<PathBuf>,
     /// Fail when the tests of a playbook touch less than this of its steps and branches, in percent.
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
@@ -60,21 +61,27 @@ impl Test {
         if self.mutate {
             return self.mutate(&folder, json).await;
         }
-        let exit = self.run(&folder, json).await;
-        if self.watch { self.watch(&folder, json, exit).await } else { exit }
+        if self.watch { self.watch(&folder, json).await } else { self.run(&folder, json).await }
     }
 
-    async fn watch(&self, folder: &Path, json: bool, mut exit: Exit) -> Exit {
+    async fn watch(&self, folder: &Path, json: bool) -> Exit {
+        // Heard also while tests are tried; those of which nobody saw the end have not passed.
+        let (mut told_to_end, mut exit) = (pin!(tokio::signal::ctrl_c()), Exit::Problems);
         loop {
+            // What is saved while they are tried is tried after that.
             let before = Look::at(folder);
+            tokio::select! {
+                _ = &mut told_to_end => return exit,
+                tried = self.run(folder, json) => exit = tried,
+            }
             let changed = async {
                 while Look::at(folder) == before {
                     tokio::time::sleep(LOOK_AGAIN).await;
                 }
             };
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => return exit,
-                () = changed => exit = self.run(folder, json).await,
+                _ = &mut told_to_end => return exit,
+                () = changed => {}
             }
         }
     }
