@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use serde_json::Value;
@@ -65,6 +66,25 @@ fn a_test_that_fails_says_why_and_ends_the_command_with_1() {
 }
 
 #[test]
+fn what_changes_is_tried_again_until_it_is_told_to_end() {
+    let folder = folder("{outcome: failed}");
+    let mut watching = Command::new(env!("CARGO_BIN_EXE_quell"))
+        .args(["test", ".", "--watch"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.by_ref().any(|line| line == "0 tests passed, 1 failed; 0 problems"));
+    let tests = "tests: [{name: it speaks, alert: {kind: a}, expect: {outcome: done}}]\n";
+    fs::write(folder.path().join("say.test.yaml"), tests).unwrap();
+    assert!(lines.by_ref().any(|line| line == "1 tests passed, 0 failed; 0 problems"));
+    let id = watching.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert_eq!(watching.wait().unwrap().code(), Some(0), "it ends as the last trial did");
+}
+
+#[test]
 fn what_is_asked_wrongly_is_told() {
     let folder = folder("{outcom: done}");
     let output = quell(folder.path(), &["."]);
@@ -77,4 +97,19 @@ fn what_is_asked_wrongly_is_told() {
     assert_eq!(quell(thin.path(), &[".", "--filter", "no such test"]).status.code(), Some(1));
     let output = quell(thin.path(), &[".", "--mutate"]);
     assert!(output.status.code() == Some(1) && out(&output).contains("survived: say:3 `kind` of `match` dropped"), "{}", out(&output));
+}
+
+#[test]
+fn each_template_is_right_and_its_tests_notice_every_change_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_quell")).current_dir(folder.path()).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}\n{}", out(&output));
+    };
+    for template in ["notify", "contain", "schedule", "manual"] {
+        run(&["new", &format!("from-{template}"), "--template", template]);
+    }
+    run(&["check"]);
+    run(&["test", "--min-coverage", "100"]);
+    run(&["test", "--mutate"]);
 }
