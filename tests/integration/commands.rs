@@ -150,6 +150,24 @@ async fn runs_are_listed_and_shown_by_the_start_of_their_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn runs_in_shadow_are_listed_apart_with_what_they_would_have_done() {
+    let lab = Lab::embedded().await;
+    lab.playbook("note", LOG);
+    lab.playbook("watch", &LOG.replace("playbook: note", "playbook: watch").replace("mode: enforce", "mode: shadow"));
+    let _quell = lab.run().await;
+    send_and_settle(&lab, "{\"id\": \"one\", \"kind\": \"crypto_mining\"}\n", 1).await;
+
+    let names = |arguments: &[&str]| -> Vec<String> {
+        let runs = lab.json(arguments);
+        runs.as_array().unwrap().iter().map(|run| run["playbook"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&["runs", "list"]).len(), 2);
+    assert_eq!(names(&["runs", "list", "--shadow"]), ["watch"]);
+    let id = lab.json(&["runs", "list", "--shadow"])[0]["id"].as_str().unwrap().to_owned();
+    assert_ends(&lab.quell(&["runs", "show", &id]), 0, &["watch (shadow)", "shadowed", "seen one"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn text_from_outside_cannot_take_over_the_terminal() {
     let lab = Lab::embedded().await;
     lab.playbook("note", LOG);
