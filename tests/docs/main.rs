@@ -15,6 +15,7 @@ mod contributing;
 mod expressions;
 mod lists;
 mod markdown;
+mod operators;
 mod playbooks;
 mod problems;
 mod references;
