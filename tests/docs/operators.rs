@@ -1,11 +1,12 @@
 //! What operators read is true: every shipped playbook has its page, which names what it needs, and every row of `docs/guide.md` is shown by
 //! a test or a page that is there.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, process::Command};
 
 use clap::CommandFactory;
 use quell::{actions, adapters, cli::Cli, playbook::Library};
 use regex::Regex;
+use serde_json::Value;
 
 use crate::{markdown::code, root, text};
 
@@ -41,9 +42,29 @@ fn a_page_names_the_mode_the_channels_and_the_tables_of_its_playbook() {
         let channels = channel.find_iter(&source).map(|it| it.as_str());
         let others = [&table, &group].into_iter().flat_map(|of| of.captures_iter(&source).map(|it| it.extract::<1>().1[0]));
         for needed in channels.chain(others) {
-            assert!(code(&section).contains(&needed), "the page does not say that `{name}` needs `{needed}`");
+            assert!(code(&in_one_line(&section)).contains(&needed), "the page does not say that `{name}` needs `{needed}`");
         }
     }
+}
+
+#[test]
+fn an_alert_that_a_page_says_to_try_is_answered_by_its_playbook() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut tried = 0;
+    for (name, section) in sections() {
+        let section = in_one_line(&section).replace("\"…\"", "\"22222222-bbbb-4bbb-8bbb-000000000002\"");
+        for alert in code(&section).into_iter().filter(|it| it.starts_with('{')) {
+            let file = folder.path().join("alert.json");
+            fs::write(&file, alert).unwrap();
+            let mut explain = Command::new(env!("CARGO_BIN_EXE_quell"));
+            explain.arg("explain").arg(&file).args(["--playbook", &name, "--json"]).current_dir(folder.path());
+            let output = explain.env("QUELL_PLAYBOOKS", root().join("playbooks")).output().unwrap();
+            let explained: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("`{name}` {alert}: {error}"));
+            assert_eq!(explained["playbooks"][0]["verdict"], "matches", "`{name}` does not answer {alert}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 5, "{tried} alerts were tried");
 }
 
 #[test]
@@ -52,7 +73,8 @@ fn every_command_that_operators_are_told_to_type_is_known() {
     let (mut faults, mut checked) = (Vec::new(), 0);
     for document in documents {
         let text = text(&document);
-        let typed = code(&text).into_iter().chain(text.lines()).filter_map(|line| line.strip_prefix("quell "));
+        let line = in_one_line(&text);
+        let typed = code(&line).into_iter().chain(text.lines()).filter_map(|line| line.strip_prefix("quell "));
         for line in typed {
             checked += 1;
             if let Err(unknown) = known(line) {
@@ -91,6 +113,7 @@ fn every_row_of_the_guide_is_shown_by_something_that_is_there() {
 #[test]
 fn the_guide_names_every_shipped_playbook_and_every_action_and_adapter_of_microsofts() {
     let guide = text("docs/guide.md");
+    let guide = in_one_line(&guide);
     let named: BTreeSet<&str> = code(&guide).into_iter().collect();
     let library = Library::load(&root().join("playbooks"));
     // Those that reach other services than Microsoft's, or nothing.
@@ -100,6 +123,11 @@ fn the_guide_names_every_shipped_playbook_and_every_action_and_adapter_of_micros
     let all = library.playbooks.iter().map(|it| it.name.as_str()).chain(actions).chain(adapters).filter(|it| !elsewhere.contains(it));
     let missing: Vec<_> = all.filter(|it| !named.contains(it)).collect();
     assert!(missing.is_empty(), "docs/guide.md has no row for {missing:?}");
+}
+
+/// What stands in marks of code may go on in the next line.
+fn in_one_line(text: &str) -> String {
+    text.split_whitespace().filter(|word| !word.starts_with("```")).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether a file of tests has one of that name.
