@@ -32,7 +32,9 @@ pub(super) struct Amqp {
     /// The queue, which must be there. Each message in it is taken: give Quell a queue of its own.
     queue: String,
     /// How a message becomes an alert: expressions over its `body`, which for a `CloudEvents` event is its `data`; over `event`, the
-    /// attributes of such an event; over `headers` and `routing_key`. Without it, the body is an alert in Quell's own names.
+    /// attributes of such an event; over `headers` and `routing_key`. Without it, the body is an alert in Quell's own names. Without an
+    /// `id` in it, a repeat is recognised by the event's `source` and `id`, else by the message's `message_id`, else by all of it but
+    /// headers that begin with `x-`.
     map: Option<MapSettings>,
     /// How many messages may be under way.
     #[serde(default = "a_batch")]
@@ -116,7 +118,7 @@ impl Translator {
         let id = match (event.get("id").and_then(Value::as_str), event.get("source").and_then(Value::as_str)) {
             // Only both together tell an event from all others.
             (Some(id), Some(source)) => id_from_bytes(&self.inlet.source, format!("{source} {id}").as_bytes()),
-            _ => id_from_bytes(&self.inlet.source, &message.body),
+            _ => id_from_bytes(&self.inlet.source, &told_apart_by(message)),
         };
         let fields = match &self.mapping {
             Some(mapping) => {
@@ -135,6 +137,23 @@ impl Translator {
         let alert = alert_of(fields, || id, &self.inlet.source, now)?;
         self.inlet.pack(alert, now).map_err(|malformed| malformed.to_string())
     }
+}
+
+/// What tells a message from all others, and is the same when it is delivered again: the sender's own name for it, else all that the sender
+/// wrote. Two events may well have the same body and differ in a header alone.
+fn told_apart_by(message: &ForeignMessage) -> Vec<u8> {
+    if !message.message_id.is_empty() {
+        return format!("message {}", message.message_id).into_bytes();
+    }
+    // Headers that begin with `x-` are the broker's, such as the count of deliveries.
+    let mut headers: Vec<_> = message.headers.iter().filter(|(name, _)| !name.to_ascii_lowercase().starts_with("x-")).collect();
+    if headers.is_empty() && message.routing_key.is_empty() {
+        return message.body.clone();
+    }
+    headers.sort_unstable();
+    let mut bytes = serde_json::json!([message.routing_key, headers]).to_string().into_bytes();
+    bytes.extend_from_slice(&message.body);
+    bytes
 }
 
 /// A `CloudEvents` event's attributes and its data, in whichever mode it came; for any other message, nothing and the whole.
@@ -193,6 +212,7 @@ mod tests {
         ForeignMessage {
             body: body.to_string().into_bytes(),
             content_type: content_type.to_owned(),
+            message_id: String::new(),
             routing_key: "soc.high".to_owned(),
             headers,
         }
@@ -217,7 +237,24 @@ mod tests {
         let binary = read(&message(&data, "application/json", &binary));
         assert_eq!((&structured.id, &structured.raw, &structured.details["by"]), (&binary.id, &data, &json!("/soc")));
         assert_ne!(structured.id, plain.id);
-        assert_eq!(read(&message(&data, "", &[])).id, plain.id, "the same message is the same alert");
+        assert_eq!(read(&message(&data, "", &[("tenant", "contoso")])).id, plain.id, "the same message is the same alert");
+    }
+
+    #[tokio::test]
+    async fn two_messages_with_the_same_body_are_two_alerts_and_one_that_comes_again_is_one() {
+        let (_bench, translator) = translator(Some(json!({"kind": "body.rule"}))).await;
+        let body = json!({"rule": "intrusion"});
+        let id = |message: &ForeignMessage| Alert::from_event(&translator.alert(message, Timestamp::UNIX_EPOCH).unwrap().body).unwrap().id;
+        let with = |headers: &[(&str, &str)]| id(&message(&body, "", headers));
+        assert_ne!(with(&[("tenant", "contoso")]), with(&[("tenant", "fabrikam")]));
+        assert_eq!(with(&[("tenant", "contoso"), ("host", "h")]), with(&[("host", "h"), ("tenant", "contoso"), ("x-delivery-count", "1")]));
+        let elsewhere = ForeignMessage { routing_key: "soc.low".to_owned(), ..message(&body, "", &[]) };
+        assert_ne!(id(&elsewhere), with(&[]));
+        let named = |name: &str, count: &str| {
+            id(&ForeignMessage { message_id: name.to_owned(), ..message(&body, "", &[("x-delivery-count", count), ("sent", count)]) })
+        };
+        assert_eq!(named("m-1", "0"), named("m-1", "1"), "the sender says that it is the same");
+        assert_ne!(named("m-1", "0"), named("m-2", "0"));
     }
 
     #[tokio::test]
@@ -236,8 +273,9 @@ mod tests {
     async fn what_is_no_alert_goes_on_the_bus_as_it_came_and_never_as_an_alert_of_another_source() {
         let (_bench, translator) = translator(Some(json!({"kind": "body.rule"}))).await;
         let set_aside = |body: &[u8]| {
+            let text = String::new;
             let message =
-                ForeignMessage { body: body.to_vec(), content_type: String::new(), routing_key: String::new(), headers: Vec::new() };
+                ForeignMessage { body: body.to_vec(), content_type: text(), message_id: text(), routing_key: text(), headers: Vec::new() };
             translator.translate(message, Timestamp::UNIX_EPOCH).body
         };
         assert_eq!(set_aside(b"\xff\x00"), b"\xff\x00");

@@ -2,7 +2,11 @@
 //!
 //! A record is a hint, as a callback is: what it hints at is read from Graph.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use schemars::JsonSchema;
@@ -51,8 +55,29 @@ struct Log {
 struct Position {
     /// When the last whole round began.
     listed_at: Option<Timestamp>,
-    /// Records that were gone after. Older ones than are listed again are forgotten.
-    done: BTreeSet<String>,
+    /// Records that were gone after, each with the alert that it told of. Older ones than are listed again are forgotten.
+    told_of: BTreeMap<String, String>,
+    /// What could not be read of Graph's list, and was set aside.
+    set_aside: BTreeSet<String>,
+}
+
+/// What the log says of one fraud.
+#[derive(Debug)]
+struct Record<'a> {
+    id: String,
+    /// In lower case.
+    customer: String,
+    at: Timestamp,
+    raw: &'a Value,
+}
+
+/// An alert that Graph shows, as far as a record can be held to it.
+#[derive(Debug)]
+struct Shown {
+    id: String,
+    /// In lower case.
+    customer: String,
+    detected_at: Option<Timestamp>,
 }
 
 /// The log's word for what the portal calls "Azure Fraud event detected".
@@ -65,7 +90,13 @@ const AGAIN: SignedDuration = SignedDuration::from_hours(48);
 const OLDEST: SignedDuration = SignedDuration::from_hours(24 * 89);
 
 /// Alerts that are older than their record by more than this are other alerts.
-const BEFORE_RECORD: SignedDuration = SignedDuration::from_hours(24 * 7);
+const BEFORE_RECORD: SignedDuration = SignedDuration::from_hours(24);
+
+/// How far back Graph is asked beyond the record: what was lost before may be found with it.
+const LOOKED_FOR: SignedDuration = SignedDuration::from_hours(24 * 7);
+
+/// How long Graph has to show what a record tells of; a person looks after what it never shows. Less than a record is listed for.
+const SHOWN_WITHIN: SignedDuration = SignedDuration::from_hours(24);
 
 /// Graph's pages of one week; more are a list that goes in circles.
 const MOST_PAGES: usize = 1_000;
@@ -105,50 +136,101 @@ impl Source for Log {
 }
 
 impl Log {
-    /// Goes after each record that is new and has had its time.
+    /// Goes after each record that has had its time and whose alert was not seen yet.
     async fn look(&self, known: &mut Position, now: Timestamp) -> Result<Vec<Message>, Trouble> {
-        let reach = known.listed_at.map_or(AGAIN, |listed_at| now.duration_since(listed_at).saturating_add(AGAIN)).clamp(AGAIN, OLDEST);
+        let again = AGAIN.saturating_add(self.grace);
+        let reach = known.listed_at.map_or(again, |listed_at| now.duration_since(listed_at).saturating_add(again)).clamp(AGAIN, OLDEST);
         let (from, to) = (day(now.checked_sub(reach).unwrap_or(now)), day(now));
-        let records = self.microsoft.audit_records(from, to).await?;
-        let (mut done, mut customers, mut earliest) = (BTreeSet::new(), BTreeSet::new(), now);
-        for record in records.iter().filter(|record| text(record, "operationType").eq_ignore_ascii_case(FRAUD)) {
-            let id = text(record, "id").to_owned();
-            let at: Timestamp = text(record, "operationDate").parse().unwrap_or(now);
-            let is_due = now.duration_since(at) >= self.grace;
-            if is_due && !known.done.contains(&id) {
-                customers.insert(text(record, "customerId").to_lowercase());
-                earliest = earliest.min(at);
-            }
-            if is_due {
-                done.insert(id);
+        let listed = self.microsoft.audit_records(from, to).await?;
+        let (mut messages, mut open, mut told_of) = (Vec::new(), Vec::<Record<'_>>::new(), BTreeMap::new());
+        for raw in listed.iter().filter(|record| text(record, "operationType").eq_ignore_ascii_case(FRAUD)) {
+            match Record::read(raw) {
+                Ok(record) => match known.told_of.get(&record.id) {
+                    Some(alert) => drop(told_of.insert(record.id, alert.clone())),
+                    None if now.duration_since(record.at) < self.grace || open.iter().any(|it| it.id == record.id) => {}
+                    None => open.push(record),
+                },
+                Err(why) => {
+                    let message = self.inlet.pack_unreadable(raw, why);
+                    if told_of.insert(message.key.clone(), String::new()).is_none() && !known.told_of.contains_key(&message.key) {
+                        messages.push(message);
+                    }
+                }
             }
         }
-        known.done = done;
-        if customers.is_empty() { Ok(Vec::new()) } else { self.missing(&customers, earliest, now).await }
+        known.told_of = told_of;
+        if open.is_empty() {
+            return Ok(messages);
+        }
+        open.sort_by_key(|record| record.at);
+        let shown = self.missing(&open, known, now, &mut messages).await?;
+        messages.extend(open.iter().filter_map(|record| self.settle(record, &shown, known, now)));
+        Ok(messages)
     }
 
-    /// The alerts of these customers since shortly before that time that are not in the journal. One listing serves all of them.
-    async fn missing(&self, customers: &BTreeSet<String>, earliest: Timestamp, now: Timestamp) -> Result<Vec<Message>, Trouble> {
-        let since = earliest.checked_sub(BEFORE_RECORD).ok();
+    /// A record is done when Graph shows an alert that no other record told of. One whose alert is never shown is a person's.
+    fn settle(&self, record: &Record<'_>, shown: &[Shown], known: &mut Position, now: Timestamp) -> Option<Message> {
+        let earliest = record.at.checked_sub(BEFORE_RECORD).unwrap_or(record.at);
+        let is_free = |it: &&Shown| !known.told_of.values().any(|taken| *taken == it.id);
+        let may_be = |it: &&Shown| it.customer == record.customer && it.detected_at.is_none_or(|at| at >= earliest);
+        if let Some(alert) = shown.iter().filter(may_be).find(is_free) {
+            known.told_of.insert(record.id.clone(), alert.id.clone());
+            return None;
+        }
+        if now.duration_since(record.at) < SHOWN_WITHIN.max(self.grace) {
+            return None;
+        }
+        known.told_of.insert(record.id.clone(), String::new());
+        Some(self.inlet.pack_unreadable(record.raw, "the activity log tells of a fraud of which Graph shows no alert"))
+    }
+
+    /// The alerts of these customers since shortly before, and as messages those that are not in the journal. One listing serves all of them.
+    async fn missing(
+        &self,
+        open: &[Record<'_>],
+        known: &mut Position,
+        now: Timestamp,
+        messages: &mut Vec<Message>,
+    ) -> Result<Vec<Shown>, Trouble> {
+        let since = open.first().and_then(|earliest| earliest.at.checked_sub(LOOKED_FOR).ok());
         let mut page = self.microsoft.list_alerts(&AlertQuery { since, ..AlertQuery::default() }).await?;
         let held = review::held(&self.store).await.map_err(|error| Trouble::new(format!("look what is held back: {error}")))?;
         let is_held = |id: &str| held.iter().any(|alert| alert.id == id && alert.source == self.inlet.source);
-        let (mut messages, mut found) = (Vec::new(), Vec::new());
+        let (mut shown, mut found, mut set_aside) = (Vec::<Shown>::new(), Vec::new(), BTreeSet::new());
         for _ in 0..MOST_PAGES {
-            for raw in page.alerts.iter().filter(|raw| customers.contains(&text(raw, "customerTenantId").to_lowercase())) {
-                let Ok(alert) = microsoft::alert(raw, &self.inlet.source, now) else { continue };
-                // Where the service refuses to filter, it lists what is older too.
-                let is_asked_for = since.is_none_or(|since| alert.detected_at >= since);
-                if is_asked_for && !found.contains(&alert.id) && !is_held(&alert.id) && !self.is_known(&alert.id).await? {
-                    found.push(alert.id.clone());
-                    messages.push(self.inlet.pack(alert, now).map_err(|malformed| Trouble::new(malformed.to_string()))?);
+            for raw in &page.alerts {
+                let customer = text(raw, "customerTenantId").to_lowercase();
+                if !open.iter().any(|record| record.customer == customer) {
+                    continue;
                 }
+                let read = microsoft::alert(raw, &self.inlet.source, now).and_then(|alert| alert.checked().map_err(|it| it.to_string()));
+                let (alert, message) = match read {
+                    Ok(alert) => (alert.clone(), self.inlet.pack(alert, now).map_err(|malformed| Trouble::new(malformed.to_string()))?),
+                    Err(reason) => {
+                        let message = self.inlet.pack_unreadable(raw, &reason);
+                        shown.push(Shown { id: message.key.clone(), customer, detected_at: None });
+                        if set_aside.insert(message.key.clone()) && !known.set_aside.contains(&message.key) {
+                            messages.push(message);
+                        }
+                        continue;
+                    }
+                };
+                // Where the service refuses to filter, it lists what is older too.
+                if since.is_some_and(|since| alert.detected_at < since) || shown.iter().any(|it| it.id == alert.id) {
+                    continue;
+                }
+                if !is_held(&alert.id) && !self.is_known(&alert.id).await? {
+                    found.push(alert.id.clone());
+                    messages.push(message);
+                }
+                shown.push(Shown { id: alert.id, customer, detected_at: Some(alert.detected_at) });
             }
             let Some(next) = page.next else { break };
             page = self.microsoft.next_page(&next).await?;
         }
+        known.set_aside = set_aside;
         self.inlet.signals.reconciled(&self.inlet.adapter, &found);
-        Ok(messages)
+        Ok(shown)
     }
 
     async fn is_known(&self, id: &str) -> Result<bool, Trouble> {
@@ -156,6 +238,21 @@ impl Log {
         let filter = AlertFilter { source, name: Some(id.to_owned()), most: 1, ..AlertFilter::default() };
         let found = self.store.alerts(&filter).await.map_err(|error| Trouble::new(format!("look for alert {id}: {error}")))?;
         Ok(!found.is_empty())
+    }
+}
+
+impl<'a> Record<'a> {
+    /// A record without its name could not be recognised again, and one without a time would be looked for at the wrong one.
+    fn read(raw: &'a Value) -> Result<Self, &'static str> {
+        let id = text(raw, "id").to_owned();
+        if id.is_empty() {
+            return Err("a record of the activity log that tells of fraud has no `id`");
+        }
+        let date = text(raw, "operationDate");
+        // It is in UTC, and need not say so.
+        let at = date.parse().or_else(|_error| format!("{date}Z").parse());
+        let at = at.map_err(|_error: jiff::Error| "a record of the activity log that tells of fraud has no time as `operationDate`")?;
+        Ok(Self { id, customer: text(raw, "customerId").to_lowercase(), at, raw })
     }
 }
 
@@ -254,6 +351,81 @@ mod tests {
         find(&simulator, 0);
         assert_eq!(task.round().await.unwrap(), 0);
         assert_eq!(bench.metric(LOST).as_deref(), Some("0"));
+    }
+
+    /// From now on a service answers so.
+    fn answer(simulator: &Simulator, service: &str, path: &str, body: &Value) {
+        let fault = json!({"service": service, "path": path, "kind": "status", "status": 200, "body": body});
+        simulator.fault(serde_json::from_value(fault).unwrap());
+    }
+
+    /// The log holds this record alone.
+    fn record(simulator: &Simulator, record: &Value) {
+        let body = json!({"totalCount": 1, "items": [record], "attributes": {"objectType": "Collection"}});
+        answer(simulator, "partner-center", "auditrecords", &body);
+    }
+
+    async fn quarantined(bench: &Bench) -> usize {
+        let is_alert = |message: &&Message| crate::alert::Alert::from_event(&message.body).is_ok();
+        bench.bus.messages().iter().filter(|message| !is_alert(message)).count()
+    }
+
+    #[tokio::test]
+    async fn a_record_stays_open_until_graph_shows_its_alert_and_not_just_any_of_that_customer() {
+        let (simulator, bench, task) = scene("0s").await;
+        let first = find(&simulator, 0);
+        assert_eq!(task.round().await.unwrap(), 1);
+        take_in(&bench).await;
+        let second = find(&simulator, 0);
+        // Graph lags behind: it shows the first alone.
+        let shown = bench.bus.alerts()[0].raw.clone();
+        answer(&simulator, "graph", "securityAlerts", &json!({"value": [shown]}));
+        assert_eq!((task.round().await.unwrap(), task.round().await.unwrap()), (0, 0));
+        simulator.clear_faults();
+        assert_eq!(task.round().await.unwrap(), 1);
+        let ids: Vec<_> = bench.bus.alerts().into_iter().map(|alert| alert.id).collect();
+        assert_eq!(ids, [first, second]);
+        assert_eq!(task.round().await.unwrap(), 0);
+        assert_eq!(quarantined(&bench).await, 0);
+    }
+
+    #[tokio::test]
+    async fn what_graph_never_shows_is_a_persons_after_a_day() {
+        for (hours, expected) in [(20, 0), (30, 1)] {
+            let (simulator, bench, task) = scene("0s").await;
+            let at = (Timestamp::now() - SignedDuration::from_hours(hours)).to_string();
+            record(&simulator, &json!({"id": "r", "operationType": FRAUD, "customerId": "c", "operationDate": at}));
+            assert_eq!((task.round().await.unwrap(), task.round().await.unwrap()), (expected, 0), "{hours}");
+            assert_eq!(quarantined(&bench).await, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_alert_that_cannot_be_read_is_set_aside_once_and_keeps_no_other_back() {
+        let (simulator, bench, task) = scene("0s").await;
+        find(&simulator, 0);
+        let customer = simulator.world().remove(0).tenant_id;
+        let good = json!({"id": "a-1", "customerTenantId": customer, "detectedDateTime": Timestamp::now().to_string()});
+        let nameless = json!({"customerTenantId": customer, "displayName": "no id"});
+        let control = json!({"id": "a-2", "customerTenantId": customer, "subscriptionId": "s", "alertType": " "});
+        answer(&simulator, "graph", "securityAlerts", &json!({"value": [nameless, control, good]}));
+        assert!(task.round().await.unwrap() >= 2);
+        assert!(bench.bus.alerts().iter().any(|alert| alert.id == "a-1"));
+        let set_aside = quarantined(&bench).await;
+        assert!(set_aside >= 1);
+        find(&simulator, 0);
+        task.round().await.unwrap();
+        assert_eq!(quarantined(&bench).await, set_aside);
+    }
+
+    #[tokio::test]
+    async fn a_record_without_a_time_is_set_aside_once_and_one_in_utc_is_understood() {
+        let (simulator, bench, task) = scene("0s").await;
+        record(&simulator, &json!({"id": "r", "operationType": FRAUD, "customerId": "c", "operationDate": "yesterday"}));
+        assert_eq!((task.round().await.unwrap(), task.round().await.unwrap()), (1, 0));
+        assert_eq!(quarantined(&bench).await, 1);
+        let raw = json!({"id": "r", "operationDate": "2026-03-02T04:12:00.1234567"});
+        assert_eq!(Record::read(&raw).unwrap().at.to_string(), "2026-03-02T04:12:00.1234567Z");
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,6 +42,7 @@ struct Listing {
     microsoft: Arc<Microsoft>,
     page_size: u32,
     inlet: Inlet,
+    review_after: SignedDuration,
     review: Review,
 }
 
@@ -57,8 +58,9 @@ impl Member for FraudEvents {
     fn build(&self, inlet: Inlet, around: &Surroundings) -> anyhow::Result<Part> {
         anyhow::ensure!((1..=1000).contains(&self.page_size), "`page_size` is {}; use 1 to 1000", self.page_size);
         let microsoft = connection(&self.connection, &around.connections)?;
-        let review = Review::new(self.review_after.signed(), &inlet, around);
-        let listing = Listing { microsoft, page_size: self.page_size, inlet: inlet.clone(), review };
+        let review = Review::new(&inlet, around);
+        let listing =
+            Listing { microsoft, page_size: self.page_size, inlet: inlet.clone(), review_after: self.review_after.signed(), review };
         Ok(Part::Task(Task::new(self.every.0, inlet, around, listing)))
     }
 }
@@ -79,7 +81,7 @@ impl Source for Listing {
             let (mut messages, mut old) = (Vec::new(), Vec::new());
             for raw in &events {
                 match known.unseen(raw, alert(raw, &self.inlet.source, at.now), &self.inlet, at.now) {
-                    Some(Unseen::Alert(alert, _)) if known.was_old(&alert, self.review.after) => old.push(*alert),
+                    Some(Unseen::Alert(alert, _)) if known.was_old(&alert, self.review_after) => old.push(*alert),
                     Some(Unseen::Alert(_, message) | Unseen::Unreadable(message)) => messages.push(message),
                     None => {}
                 }

@@ -45,6 +45,7 @@ struct Listing {
     lookback: SignedDuration,
     backfill: SignedDuration,
     inlet: Inlet,
+    review_after: SignedDuration,
     review: Review,
 }
 
@@ -61,8 +62,8 @@ impl Member for GraphAlerts {
         let microsoft = connection(&self.connection, &around.connections)?;
         let lookback = self.lookback.signed();
         let backfill = self.backfill.as_ref().map_or(lookback, |span| span.signed()).max(lookback);
-        let review = Review::new(self.review_after.signed(), &inlet, around);
-        let listing = Listing { microsoft, lookback, backfill, inlet: inlet.clone(), review };
+        let review = Review::new(&inlet, around);
+        let listing = Listing { microsoft, lookback, backfill, inlet: inlet.clone(), review_after: self.review_after.signed(), review };
         Ok(Part::Task(Task::new(self.every.0, inlet, around, listing)))
     }
 }
@@ -91,7 +92,7 @@ impl Source for Listing {
                     continue;
                 }
                 match known.unseen(raw, read, &self.inlet, at.now) {
-                    Some(Unseen::Alert(alert, _)) if known.was_old(&alert, self.review.after) => old.push(*alert),
+                    Some(Unseen::Alert(alert, _)) if known.was_old(&alert, self.review_after) => old.push(*alert),
                     Some(Unseen::Alert(_, message) | Unseen::Unreadable(message)) => messages.push(message),
                     None => {}
                 }
@@ -298,7 +299,8 @@ mod tests {
             microsoft: bench.around.connections.named("contoso").unwrap(),
             lookback: a_week().signed(),
             backfill: SignedDuration::from_hours(24 * 30),
-            review: Review::new(a_day().signed(), &inlet, &bench.around),
+            review_after: a_day().signed(),
+            review: Review::new(&inlet, &bench.around),
             inlet,
         };
         let at = |text: &str| text.parse::<Timestamp>().unwrap();

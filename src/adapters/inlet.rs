@@ -47,10 +47,7 @@ impl Inlet {
 
     /// An item that cannot be made an alert, as it goes on the bus: there it is set aside for a person. It is neither lost nor in the way.
     pub(super) fn pack_unreadable(&self, item: &Value, reason: &str) -> Message {
-        let body = item.to_string().into_bytes();
-        let key = id_from_bytes(&self.source, &body);
-        warn!(adapter = self.adapter, reason, "item of {} is no alert and goes to the quarantine: {reason}", self.adapter);
-        Message { key, body }
+        self.pack_bytes(item.to_string().into_bytes(), reason)
     }
 
     /// Bytes that cannot be made an alert, as they came; on the bus they are set aside for a person.
@@ -66,5 +63,25 @@ impl Inlet {
         let confirmations = stream::iter(messages).map(|message| self.bus.publish(message));
         let confirmed = confirmations.buffered(AT_ONCE).try_collect().await;
         if failpoints::mistake("answer_unconfirmed") { Ok(()) } else { confirmed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::Bench, *};
+
+    #[tokio::test]
+    async fn what_is_set_aside_is_never_an_alert_of_another_source() {
+        let bench = Bench::new().await;
+        let inlet = Inlet::new("feed", "feed", &bench.around);
+        let fields = serde_json::json!({
+            "id": "1", "source": "graph", "kind": "crypto_mining", "detected_at": "2026-01-01T00:00:00Z", "received_at": "2026-01-01T00:00:00Z",
+        });
+        let forged: Alert = serde_json::from_value(fields).unwrap();
+        let event: Value = serde_json::from_slice(&forged.to_event()).unwrap();
+        assert!(Alert::from_event(&inlet.pack_unreadable(&event, "its map fails").body).is_err());
+        assert!(Alert::from_event(&inlet.pack_bytes(forged.to_event(), "its map fails").body).is_err());
+        let other = serde_json::json!({"b": 1});
+        assert_eq!(inlet.pack_unreadable(&other, "no alert").body, other.to_string().into_bytes(), "all else is kept as it came");
     }
 }

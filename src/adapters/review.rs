@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tracing::info;
 
 use super::{Surroundings, inlet::Inlet, task::Trouble};
@@ -15,8 +15,6 @@ use crate::{
 
 /// Holds old alerts back.
 pub(super) struct Review {
-    /// How long before the first listing an alert must have been detected to be old.
-    pub(super) after: SignedDuration,
     store: Store,
     inlet: Inlet,
 }
@@ -28,8 +26,18 @@ const REASON: &str = "review";
 const MOST_HELD: i64 = 100_000;
 
 impl Review {
-    pub(super) fn new(after: SignedDuration, inlet: &Inlet, around: &Surroundings) -> Self {
-        Self { after, store: around.store.clone(), inlet: inlet.clone() }
+    pub(super) fn new(inlet: &Inlet, around: &Surroundings) -> Self {
+        Self { store: around.store.clone(), inlet: inlet.clone() }
+    }
+
+    /// Gives back the alerts that nobody is asked about. Of those that were held, whatever was decided since, a new state is held as well:
+    /// whoever brings it, it is what the listing would have done.
+    pub(super) async fn sift(&self, alerts: Vec<Alert>, now: Timestamp) -> Result<Vec<Alert>, Trouble> {
+        let held = held(&self.store).await.map_err(|error| Trouble::new(format!("look what is held back: {error}")))?;
+        let held: BTreeSet<_> = held.into_iter().filter(|alert| alert.source == self.inlet.source).map(|alert| alert.id).collect();
+        let (old, others) = alerts.into_iter().partition(|alert| held.contains(&alert.id));
+        self.hold(old, now).await?;
+        Ok(others)
     }
 
     /// Holds these alerts, unless they are held or were decided about already. What is resolved needs nobody.

@@ -31,7 +31,9 @@ use super::{
     hook::{DEFAULT_MAX_BODY, Delivered, Hook, Limits, Rate, Receiver, Refusal, Taken, parse},
     inlet::Inlet,
     microsoft,
+    review::Review,
     settings::{checked_path, connection},
+    task::Trouble,
 };
 use crate::{
     alert::{Alert, id_from_bytes},
@@ -83,6 +85,7 @@ struct Taker {
     /// In lower case.
     events: Vec<String>,
     inlet: Inlet,
+    review: Review,
 }
 
 /// It says that there are alerts of a subscription.
@@ -120,6 +123,7 @@ impl Member for PartnerCenterWebhook {
             microsoft: connection(&self.connection, &around.connections)?,
             events: self.events.iter().map(|event| event.to_lowercase()).collect(),
             inlet: inlet.clone(),
+            review: Review::new(&inlet, around),
         };
         let limits = Limits { max_body: DEFAULT_MAX_BODY, rate: self.rate };
         Ok(Part::Hook(Hook::new(path, inlet, limits, taker)))
@@ -195,13 +199,20 @@ impl Taker {
             // The event may be faster than the list. If it was made for another partner, we are asked again in vain, which is harmless.
             return Err(Refusal::unavailable(format!("Graph lists no alert of subscription {subscription} yet")));
         }
-        let (mut ids, mut messages) = (Vec::new(), Vec::new());
+        let (mut read, mut messages) = (Vec::new(), Vec::new());
         for raw in &alerts {
-            let packed = microsoft::alert(raw, &self.inlet.source, now).and_then(|alert| {
-                ids.push(alert.id.clone());
-                self.inlet.pack(alert, now).map_err(|malformed| malformed.to_string())
-            });
-            messages.push(packed.unwrap_or_else(|reason| self.inlet.pack_unreadable(raw, &reason)));
+            let alert = microsoft::alert(raw, &self.inlet.source, now).and_then(|alert| alert.checked().map_err(|it| it.to_string()));
+            match alert {
+                Ok(alert) => read.push(alert),
+                Err(reason) => messages.push(self.inlet.pack_unreadable(raw, &reason)),
+            }
+        }
+        // An event about a new alert of the subscription is no reason to act on an old one that waits for a person.
+        let read = self.review.sift(read, now).await.map_err(|Trouble { message, .. }| Refusal::unavailable(message))?;
+        let ids: Vec<_> = read.iter().map(|alert| alert.id.clone()).collect();
+        for alert in read {
+            let packed = self.inlet.pack(alert, now);
+            messages.push(packed.map_err(|malformed| Refusal::bad_request("not_an_alert", malformed.to_string()))?);
         }
         self.publish(messages).await?;
         Ok(Taken::alerts(StatusCode::OK, &ids, true))

@@ -24,14 +24,7 @@ impl<'a> Proof<'a> {
             }
         }
         let text = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
-        let required =
-            |name: &'static str| text(name).ok_or_else(|| Refusal::bad_request("missing_header", format!("`{name}` is missing")));
-        let certificate_url = required("x-ms-certificate-url")?;
-        let algorithm = required("x-ms-signature-algorithm")?;
         let refused = |detail: &str| Refusal::unauthorized(CHALLENGE, detail);
-        if !algorithm.eq_ignore_ascii_case("rsa-sha256") {
-            return Err(refused("the algorithm is not `rsa-sha256`"));
-        }
         let in_authorization = text("authorization").and_then(after_scheme);
         let in_own_header = text("x-ms-signature").map(|value| after_scheme(value).unwrap_or(value));
         let signature = match (in_authorization, in_own_header) {
@@ -39,6 +32,12 @@ impl<'a> Proof<'a> {
             (_, Some(signature)) | (Some(signature), None) => signature,
             (None, None) => return Err(refused("no signature")),
         };
+        let required =
+            |name: &'static str| text(name).ok_or_else(|| Refusal::bad_request("missing_header", format!("`{name}` is missing")));
+        let certificate_url = required("x-ms-certificate-url")?;
+        if !required("x-ms-signature-algorithm")?.eq_ignore_ascii_case("rsa-sha256") {
+            return Err(refused("the algorithm is not `rsa-sha256`"));
+        }
         let signature = BASE64.decode(signature.trim()).ok().filter(|it| !it.is_empty());
         Ok(Self { certificate_url, signature: signature.ok_or_else(|| refused("the signature is not base64"))? })
     }

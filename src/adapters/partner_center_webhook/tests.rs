@@ -103,7 +103,15 @@ async fn what_is_not_signed_by_whom_it_should_be_is_refused() {
         ("what is no certificate", signed_by("garbage.cer"), 401),
         ("a certificate that is elsewhere", signed_by("redirect.cer"), 401),
         ("a certificate that is not there", signed_by("absent.cer"), 401),
-        ("no headers", Event { tamper: Tamper::Unsigned, ..Event::default() }, 400),
+        ("nothing that shows who sent it", Event { tamper: Tamper::Unsigned, ..Event::default() }, 401),
+        ("a signature without its algorithm", with("x-ms-signature-algorithm", ""), 400),
+        ("a signature without its certificate", with("x-ms-certificate-url", ""), 400),
+        ("an algorithm with a shared key", Event { algorithm: "HS256".to_owned(), ..Event::default() }, 401),
+        (
+            "a body that was written anew",
+            Event { raw_body: Some(r#"{"EventName": "test-created"}"#.to_owned()), tamper: Tamper::ByteOrderMark, ..Event::default() },
+            401,
+        ),
         ("no signature", with("Authorization", ""), 401),
         ("another scheme", with("Authorization", "Bearer c2lnbmF0dXJl"), 401),
         ("an empty signature", with("Authorization", "Signature "), 401),
@@ -115,6 +123,34 @@ async fn what_is_not_signed_by_whom_it_should_be_is_refused() {
     // A gateway may put its own credential there.
     assert_eq!(scene.deliver(own("Authorization", "Bearer of-the-gateway")).await, 200);
     assert_eq!(scene.bench.bus.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn a_replay_under_other_headers_is_the_same_alert() {
+    let scene = Scene::new().await;
+    let event = Event { date: Some("2026-03-02T08:00:00+00:00".to_owned()), ..Event::default() };
+    for (placement, header) in [(Placement::Authorization, "1"), (Placement::MsSignature, "2"), (Placement::MsSignatureBare, "3")] {
+        let headers = vec![("x-forwarded-for".to_owned(), header.to_owned()), ("traceparent".to_owned(), header.to_owned())];
+        assert_eq!(scene.deliver(Event { placement, headers, ..event.clone() }).await, 200);
+    }
+    let keys: std::collections::BTreeSet<_> = scene.bench.bus.messages().into_iter().map(|message| message.key).collect();
+    assert_eq!(keys.len(), 1);
+}
+
+#[tokio::test]
+async fn what_an_event_points_at_is_never_fetched() {
+    let scene = Scene::new().await;
+    scene.simulator.add_alert(AlertSeed { notify: Notify::No, ..AlertSeed::default() });
+    let subscription = scene.subscription();
+    let trap = format!("{}/slack/trap", scene.simulator.url());
+    let event = Event {
+        resource_uri: Some(format!("{trap}?SubscriptionId={subscription}")),
+        audit_uri: Some(format!("{trap}/audit")),
+        ..Event::fraud(&subscription)
+    };
+    assert_eq!(scene.deliver(event).await, 200);
+    assert!(scene.simulator.ledger().iter().all(|entry| !entry.path.contains("trap")));
+    assert_eq!(scene.bench.bus.alerts().len(), 1, "the alerts of that subscription were read from Graph");
 }
 
 #[tokio::test]
@@ -192,6 +228,26 @@ async fn a_fraud_event_makes_us_read_the_alerts_and_say_what_graph_says() {
     let again = &scene.bench.bus.alerts()[1];
     assert_eq!((again.status, again.details["resolved_reason"].as_str()), (Status::Resolved, Some("legitimate")));
     assert_ne!(again.revision, alert.revision);
+}
+
+#[tokio::test]
+async fn an_old_alert_that_waits_for_a_person_is_not_brought_by_an_event_about_another_one() {
+    let scene = Scene::new().await;
+    let subscription = scene.subscription();
+    let old = Some(jiff::Timestamp::now() - jiff::SignedDuration::from_hours(72));
+    let old = scene.simulator.add_alert(AlertSeed { detected: old, notify: Notify::No, ..AlertSeed::default() });
+    let listing = json!({"name": "listing", "source": "graph", "type": "graph_alerts", "every": "60s", "connection": "contoso"});
+    assert_eq!(super::super::testing::task(listing, &scene.bench.around).round().await.unwrap(), 0);
+    let fresh = scene.simulator.add_alert(AlertSeed { notify: Notify::No, ..AlertSeed::default() });
+    assert_eq!(scene.deliver(Event::fraud(&subscription)).await, 200);
+    let brought = |scene: &Scene| scene.bench.bus.alerts().into_iter().map(|alert| alert.id).collect::<Vec<_>>();
+    assert_eq!(brought(&scene), [fresh.clone()]);
+
+    // Nor in its next state, which waits beside it.
+    assert!(scene.simulator.set_alert_status(&old, "investigating", None));
+    assert_eq!(scene.deliver(Event::fraud(&subscription)).await, 200);
+    assert_eq!(brought(&scene), [fresh.clone(), fresh]);
+    assert_eq!(scene.bench.around.store.quarantine(true, 10).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

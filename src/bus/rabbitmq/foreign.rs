@@ -35,6 +35,8 @@ pub struct Foreign {
 pub struct ForeignMessage {
     pub body: Vec<u8>,
     pub content_type: String,
+    /// The sender's own name for it; empty where there is none.
+    pub message_id: String,
     pub routing_key: String,
     /// Those that are texts, numbers or yes and no, as texts.
     pub headers: Vec<(String, String)>,
@@ -102,6 +104,7 @@ impl Foreign {
         let headers = properties.headers().iter().flat_map(FieldTable::inner);
         Ok(ForeignMessage {
             content_type: properties.content_type().as_ref().map(ToString::to_string).unwrap_or_default(),
+            message_id: properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default(),
             routing_key: delivery.routing_key.to_string(),
             headers: headers.filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect(),
             body: delivery.data,
