@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{super::Failure, Audience, Microsoft, field, partner_center::request, text, unreadable};
+use super::{super::Failure, Audience, Microsoft, field, partner_center::request, refusal::Refusal, text, unreadable};
 use crate::net::{Method, Request};
 
 /// What a partner registered. There is one for each partner, it has no name, and it does not expire.
@@ -42,11 +42,19 @@ impl Microsoft {
     /// # Errors
     /// [`Failure`]; a read may always be repeated.
     pub async fn webhook(&self) -> Result<Option<Registration>, Failure> {
-        match self.read(Audience::PartnerCenter, self.asking(Method::GET, &[])).await {
-            // Which error says that nothing is registered is not documented; a missing right and a throttle are others.
-            Err(failure) if matches!(failure.http_status, Some(400 | 404)) => Ok(None),
-            answered => Ok(Some(Registration::read(&answered?))),
+        let audience = Audience::PartnerCenter;
+        let reply = self.call(audience, self.asking(Method::GET, &[])).await?;
+        if reply.is_success() {
+            return Ok(Some(Registration::read(&reply.json()?)));
         }
+        let refusal = Refusal::read(&reply);
+        // That there is no such resource is documented as a 404. A 400 is a wrong request, a web page is some proxy's, and a tenant that is
+        // not found is not ours to register.
+        let is_its_own = reply.body.is_empty() || reply.json().is_ok();
+        if reply.status == 404 && is_its_own && !matches!(refusal.code.as_str(), "60003" | "20003") {
+            return Ok(None);
+        }
+        Err(refusal.into_failure(audience))
     }
 
     /// Registers for the first time, or in the place of what is registered. It may be repeated.
@@ -150,12 +158,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_right_is_not_taken_for_nothing_registered() {
+    async fn only_that_there_is_no_such_thing_says_that_nothing_is_registered() {
         let simulator = simulator(Options::default()).await;
         let microsoft = connect(&config(&simulator), std::sync::Arc::default());
-        for status in [403, 429, 500] {
-            simulator.fault(serde_json::from_value(json!({"service": "partner-center", "kind": "status", "status": status})).unwrap());
-            assert_eq!(microsoft.webhook().await.unwrap_err().http_status, Some(status));
+        let coded = |code: &str| json!({"code": code, "description": "said"});
+        for (kind, status, body) in [
+            ("status", 400, Some(coded("800002"))),
+            ("status", 403, None),
+            ("status", 404, Some(coded("60003"))),
+            ("html", 404, None),
+            ("status", 429, None),
+            ("status", 500, None),
+        ] {
+            let fault = json!({"service": "partner-center", "kind": kind, "status": status, "body": body});
+            simulator.fault(serde_json::from_value(fault).unwrap());
+            assert_eq!(microsoft.webhook().await.unwrap_err().http_status, Some(status), "{kind} {status}");
             simulator.clear_faults();
         }
     }
