@@ -48,6 +48,7 @@ impl Action for AzureActivityLog {
         "subscription_id": "22222222-bbbb-4bbb-8bbb-000000000002", "within": "24h",
         "operations": ["Microsoft.Authorization/roleAssignments/write", "Microsoft.Compute/virtualMachines/write"] }"#;
     const CLASS: Class = Class::Read;
+    const ENTERS_TENANT: bool = true;
 
     async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
         if !(1..=MOST_EVENTS).contains(&self.limit) {

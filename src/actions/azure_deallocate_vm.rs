@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Action, Context, Done, Failure, Observed, ReadBack};
+use super::{Action, Context, Done, Failure, Observed, ReadBack, azure::plan_of, no_proof};
 use crate::{
     connections::{CustomerId, Deallocation, Microsoft, Operation, VirtualMachineId},
     run::Class,
@@ -29,8 +29,9 @@ impl Action for AzureDeallocateVm {
     const SUMMARY: &'static str = "Stop a virtual machine and end its costs; its disks stay";
     const EXAMPLE: &'static str = r#"{ "customer_tenant_id": "11111111-aaaa-4aaa-8aaa-000000000001",
         "vm_id": "/subscriptions/22222222-bbbb-4bbb-8bbb-000000000002/resourceGroups/rg-batch/providers/Microsoft.Compute/virtualMachines/vm-07" }"#;
-    /// The power state tells, and a machine that runs after an unknown outcome was not stopped.
+    /// The power state tells that it was stopped, and not that it will not be: Azure names no version by which a late request would be refused.
     const CLASS: Class = Class::Verified;
+    const ENTERS_TENANT: bool = true;
     const DESTRUCTIVE: bool = true;
 
     fn target(&self, _ctx: &Context<'_>) -> Option<String> {
@@ -39,9 +40,13 @@ impl Action for AzureDeallocateVm {
     }
 
     async fn observe(&self, ctx: &Context<'_>) -> Result<Observed, Failure> {
-        let power = self.power(&*self.microsoft(ctx)?).await?;
-        let output = self.output(&power);
-        Ok(if power == DEALLOCATED { Observed::AlreadyDone(output) } else { Observed::Ready(output) })
+        let microsoft = self.microsoft(ctx)?;
+        let power = self.power(&microsoft).await?;
+        if power == DEALLOCATED {
+            return Ok(Observed::AlreadyDone(self.output(&power)));
+        }
+        let plan = plan_of(&microsoft, &self.customer_tenant_id, self.vm_id.subscription()).await?;
+        Ok(Observed::Ready(json!({ "power_state": power, "plan_id": plan })))
     }
 
     async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
@@ -67,7 +72,11 @@ impl Action for AzureDeallocateVm {
                 Operation::Succeeded => ReadBack::Unchanged,
             });
         }
-        Ok(if power == "deallocating" { ReadBack::CannotTell("the machine is being stopped".to_owned()) } else { ReadBack::Unchanged })
+        Ok(if power == "deallocating" {
+            ReadBack::CannotTell("the machine is being stopped".to_owned())
+        } else {
+            no_proof(&format!("the machine is `{power}`"))
+        })
     }
 }
 
@@ -105,7 +114,7 @@ mod tests {
         },
         *,
     };
-    use crate::connections::CustomerAccess;
+    use crate::{connections::CustomerAccess, mention::mentions};
 
     async fn bench(delay: u64, end: OperationEnd) -> (Bench, Prepared) {
         let delay = Duration::from_millis(delay);
@@ -138,6 +147,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_protects_the_plan_protects_its_machines_and_a_plan_that_cannot_be_looked_at_now_is_waited_for() {
+        let (mut bench, action) = bench(0, OperationEnd::Success).await;
+        let plans =
+            |kind| Fault { path: Some("/subscriptions".to_owned()), service: Some("partner-center".to_owned()), ..Fault::always(kind) };
+        bench.simulator.fault(plans(FaultKind::Status { status: 500, body: None, retry_after: None }));
+        assert_eq!(action.observe(&bench.ctx()).await.unwrap_err().kind, FailureKind::Unknown);
+        bench.simulator.clear_faults();
+        bench.observe(&action).await;
+        assert!(mentions(&bench.precondition, bench.ids()["plan"].as_str().unwrap()), "{}", bench.precondition);
+        // Where Partner Center does not let us look, nobody knows the plan, and its subscription can still be protected.
+        bench.simulator.fault(plans(FaultKind::Status { status: 403, body: None, retry_after: None }));
+        assert!(matches!(bench.observe(&action).await, Observed::Ready(seen) if seen["plan_id"].is_null()));
+    }
+
+    #[tokio::test]
     async fn what_is_done_at_once_needs_no_confirmation() {
         let (mut bench, action) = bench(0, OperationEnd::Success).await;
         bench.observe(&action).await;
@@ -161,7 +185,8 @@ mod tests {
             bench.simulator.fault(Fault { path: Some("/deallocate".to_owned()), ..Fault::once(kind) });
             assert_eq!(bench.perform(&action).await.unwrap_err().kind, FailureKind::Unknown);
             let seen = bench.read_back(&action).await;
-            assert_eq!((matches!(seen, ReadBack::CannotTell(_)), seen == ReadBack::Unchanged), (is_stopping, !is_stopping));
+            let ReadBack::CannotTell(why) = seen else { panic!("a machine that runs may be about to stop") };
+            assert_eq!((why.contains("being stopped"), why.contains("`running`")), (is_stopping, !is_stopping));
             assert_eq!(power(&bench) == Power::Deallocating, is_stopping);
         }
     }
@@ -206,6 +231,7 @@ mod tests {
         bench.observe(&action).await;
         bench.simulator.expire_tokens();
         assert!(matches!(bench.perform(&action).await.unwrap(), Done::Now(_)));
-        assert_eq!(bench.simulator.counts().tokens, 2);
+        // One for Partner Center, which was asked for the plan, and two for Azure.
+        assert_eq!(bench.simulator.counts().tokens, 3);
     }
 }

@@ -6,13 +6,17 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Action, Context, Done, Failure, Observed, ReadBack};
+use super::{
+    Action, Context, Done, Failure, Observed, ReadBack,
+    azure::{name_of, plan_of},
+    no_proof,
+};
 use crate::{
     connections::{CustomerId, Microsoft, RoleAssignment, RoleAssignmentId},
     run::Class,
 };
 
-/// Takes a role away. The partner's own role and the last owner's are never taken. What was there is the output, so that a person can give it
+/// Takes a role away. The partner's own role, our own and the last owner's are never taken. What was there is the output, so that a person can give it
 /// again. The access that is used needs the role Owner or User Access Administrator there.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -31,8 +35,9 @@ impl Action for AzureDeleteRoleAssignment {
     const SUMMARY: &'static str = "Take a role in Azure away from somebody";
     const EXAMPLE: &'static str = r#"{ "customer_tenant_id": "11111111-aaaa-4aaa-8aaa-000000000001", "assignment_id":
         "/subscriptions/22222222-bbbb-4bbb-8bbb-000000000002/providers/Microsoft.Authorization/roleAssignments/33333333-cccc-4ccc-8ccc-000000000003" }"#;
-    /// Whether it is there tells, and its identifier is never given to another.
+    /// That it is gone tells, and its identifier is never given to another. That it is there tells nothing: the look may lag behind.
     const CLASS: Class = Class::Verified;
+    const ENTERS_TENANT: bool = true;
     const DESTRUCTIVE: bool = true;
 
     fn target(&self, _ctx: &Context<'_>) -> Option<String> {
@@ -42,6 +47,7 @@ impl Action for AzureDeleteRoleAssignment {
 
     async fn observe(&self, ctx: &Context<'_>) -> Result<Observed, Failure> {
         let microsoft = self.microsoft(ctx)?;
+        microsoft.refuse_own_tenant(&self.customer_tenant_id).await?;
         let Some(found) = self.look(&microsoft).await? else {
             return Ok(Observed::AlreadyDone(json!({ "assignment_id": self.assignment_id, "deleted": null })));
         };
@@ -51,8 +57,11 @@ impl Action for AzureDeleteRoleAssignment {
                 "the role is that of a partner's group, perhaps our own: who takes it away cannot help any more",
             ));
         }
+        microsoft.refuse_own_role(&self.customer_tenant_id, &found.principal_id).await?;
         self.refuse_last_owner(&microsoft, &found).await?;
-        Ok(Observed::Ready(json!({ "assignment": found })))
+        let plan = plan_of(&microsoft, &self.customer_tenant_id, self.assignment_id.subscription()).await?;
+        let name = name_of(&microsoft, &self.customer_tenant_id, &found.principal_id).await?;
+        Ok(Observed::Ready(json!({ "assignment": found, "plan_id": plan, "user_principal_name": name })))
     }
 
     async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
@@ -65,7 +74,7 @@ impl Action for AzureDeleteRoleAssignment {
         let before = recorded(ctx)?;
         Ok(match self.look(&*self.microsoft(ctx)?).await? {
             None => ReadBack::Reached(self.output(&before)),
-            Some(now) if now == before => ReadBack::Unchanged,
+            Some(now) if now == before => no_proof("the role is there"),
             Some(_) => ReadBack::Changed("the role was given again".to_owned()),
         })
     }
@@ -115,7 +124,7 @@ mod tests {
         },
         *,
     };
-    use crate::connections::CustomerAccess;
+    use crate::{connections::CustomerAccess, mention::mentions};
 
     async fn bench() -> Bench {
         let mut bench = Bench::new(Options::default()).await;
@@ -136,7 +145,7 @@ mod tests {
         let mut bench = bench().await;
         let action = action(&bench, 2);
         assert!(matches!(bench.observe(&action).await, Observed::Ready(_)));
-        assert_eq!(bench.read_back(&action).await, ReadBack::Unchanged);
+        assert!(matches!(bench.read_back(&action).await, ReadBack::CannotTell(why) if why.contains("nothing proves")));
         let Done::Now(output) = bench.perform(&action).await.unwrap() else { panic!() };
         assert_eq!((&output["deleted"]["role"], &output["deleted"]["principal_type"]), (&"Contributor".into(), &"User".into()));
         assert!(matches!(bench.read_back(&action).await, ReadBack::Reached(_)));
@@ -158,6 +167,58 @@ mod tests {
         assert_eq!(failure.kind, FailureKind::Rejected);
         assert!(failure.message.contains("the last owner"), "{failure}");
         assert!(bench.simulator.effects("role_assignment.deleted").is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_protects_the_plan_or_the_user_protects_the_role() {
+        let mut bench = bench().await;
+        let action = action(&bench, 2);
+        bench.observe(&action).await;
+        let customer = bench.simulator.world().remove(0);
+        for protected in [customer.plan.id.clone(), format!("SVC-backup@{}", customer.domain)] {
+            assert!(mentions(&bench.precondition, &protected), "{protected}: {}", bench.precondition);
+        }
+        let refused = FaultKind::Status { status: 403, body: None, retry_after: None };
+        bench.simulator.fault(Fault { path: Some("/users/".to_owned()), ..Fault::always(refused) });
+        assert!(matches!(bench.observe(&action).await, Observed::Ready(seen) if seen["user_principal_name"].is_null()));
+    }
+
+    #[tokio::test]
+    async fn our_own_role_is_never_taken() {
+        for access in [CustomerAccess::Application, CustomerAccess::Person] {
+            let mut bench = bench().await;
+            bench.enter_tenants(access);
+            let customer = bench.ids()["customer"].as_str().unwrap().to_owned();
+            let us = match access {
+                CustomerAccess::Person => bench.simulator.person_object_id(),
+                CustomerAccess::Application | CustomerAccess::None => bench.simulator.application_object_id(&customer),
+            };
+            let ours = json!({ "id": "/x", "properties": { "roleDefinitionId": "/y", "principalId": us.to_uppercase(), "principalType": "User" } });
+            let told = FaultKind::Status { status: 200, body: Some(ours), retry_after: None };
+            bench.simulator.fault(Fault { path: Some("roleAssignments/".to_owned()), ..Fault::always(told) });
+            let failure = action(&bench, 2).observe(&bench.ctx()).await.unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Rejected);
+            assert!(failure.message.contains("the role is our own"), "{failure}");
+            assert!(bench.simulator.effects("role_assignment.deleted").is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn only_azures_word_for_it_says_that_a_role_is_gone() {
+        let mut bench = bench().await;
+        let action = action(&bench, 2);
+        bench.observe(&action).await;
+        for (code, is_gone) in
+            [("SubscriptionNotFound", false), ("ResourceGroupNotFound", false), ("", false), ("RoleAssignmentNotFound", true)]
+        {
+            let body = Some(json!({ "error": { "code": code, "message": "x" } }));
+            let told = FaultKind::Status { status: 404, body, retry_after: None };
+            bench.simulator.fault(Fault { path: Some("roleAssignments/".to_owned()), ..Fault::always(told) });
+            let seen = action.read_back(&bench.ctx()).await;
+            assert_eq!(matches!(seen, Ok(ReadBack::Reached(_))), is_gone, "{code}: {seen:?}");
+            assert_eq!(seen.is_err(), !is_gone, "{code}");
+            bench.simulator.clear_faults();
+        }
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ impl Action for AzureRoleAssignments {
     const EXAMPLE: &'static str =
         r#"{ "customer_tenant_id": "11111111-aaaa-4aaa-8aaa-000000000001", "subscription_id": "22222222-bbbb-4bbb-8bbb-000000000002" }"#;
     const CLASS: Class = Class::Read;
+    const ENTERS_TENANT: bool = true;
 
     async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
         let found = self.0.microsoft(ctx)?.list_role_assignments(&self.0.customer_tenant_id, &self.0.subscription_id).await?;

@@ -21,6 +21,7 @@ impl Action for AzureVirtualMachines {
     const EXAMPLE: &'static str =
         r#"{ "customer_tenant_id": "11111111-aaaa-4aaa-8aaa-000000000001", "subscription_id": "22222222-bbbb-4bbb-8bbb-000000000002" }"#;
     const CLASS: Class = Class::Read;
+    const ENTERS_TENANT: bool = true;
 
     async fn perform(&self, ctx: &Context<'_>) -> Result<Done, Failure> {
         let microsoft = self.0.microsoft(ctx)?;

@@ -36,6 +36,15 @@ impl UserTarget {
         }
     }
 
+    /// The look before the first attempt: what would lock ourselves out is refused.
+    pub(super) async fn observe(&self, ctx: &Context<'_>) -> Result<User, Failure> {
+        let microsoft = self.microsoft(ctx)?;
+        microsoft.refuse_own_tenant(&self.customer_tenant_id).await?;
+        let user = self.look(ctx).await?;
+        microsoft.refuse_own_user(&self.customer_tenant_id, &user).await?;
+        Ok(user)
+    }
+
     pub(super) async fn look(&self, ctx: &Context<'_>) -> Result<User, Failure> {
         self.microsoft(ctx)?.get_user(&self.customer_tenant_id, &self.user).await
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     Action, Context, Done, Failure, Observed, ReadBack,
     entra::{UserTarget, recorded},
+    no_proof,
 };
 use crate::{connections::User, run::Class};
 
@@ -20,8 +21,9 @@ impl Action for EntraConfirmCompromised {
     const NAME: &'static str = "entra.confirm_compromised";
     const SUMMARY: &'static str = "Say that the account of a customer's user is in other hands";
     const EXAMPLE: &'static str = r#"{ "customer_tenant_id": "11111111-aaaa-4aaa-8aaa-000000000001", "user": "alex@customer.example" }"#;
-    /// The user's risk tells.
+    /// The user's risk tells that it was done, and minutes later.
     const CLASS: Class = Class::Verified;
+    const ENTERS_TENANT: bool = true;
     const DESTRUCTIVE: bool = true;
 
     fn target(&self, ctx: &Context<'_>) -> Option<String> {
@@ -29,7 +31,7 @@ impl Action for EntraConfirmCompromised {
     }
 
     async fn observe(&self, ctx: &Context<'_>) -> Result<Observed, Failure> {
-        let user = self.0.look(ctx).await?;
+        let user = self.0.observe(ctx).await?;
         let risk = self.risk(ctx, &user).await?;
         Ok(if is_confirmed(&risk) {
             Observed::AlreadyDone(self.output(&user, &risk))
@@ -51,7 +53,7 @@ impl Action for EntraConfirmCompromised {
         Ok(if is_confirmed(&risk) {
             ReadBack::Reached(self.output(&user, &risk))
         } else if risk == before {
-            ReadBack::Unchanged
+            no_proof(&format!("the user's risk is `{risk}`"))
         } else {
             ReadBack::Changed(format!("the user's risk was `{before}` and is `{risk}`"))
         })
@@ -100,7 +102,7 @@ mod tests {
             let with = json!({ "customer_tenant_id": customer.tenant_id, "user": format!("{name}@{}", customer.domain) });
             let action = prepare("entra.confirm_compromised", with);
             assert!(matches!(bench.observe(&action).await, Observed::Ready(_)));
-            assert_eq!(bench.read_back(&action).await, ReadBack::Unchanged);
+            assert!(matches!(bench.read_back(&action).await, ReadBack::CannotTell(_)));
             bench.simulator.fault(Fault { path: Some("/confirmCompromised".to_owned()), ..Fault::once(FaultKind::ApplyThenDrop) });
             assert_eq!(bench.perform(&action).await.unwrap_err().kind, FailureKind::Unknown);
             assert!(matches!(bench.read_back(&action).await, ReadBack::Reached(_)));

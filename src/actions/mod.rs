@@ -107,6 +107,8 @@ trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     const CLASS: Class;
     /// Whether it can stop a customer's business.
     const DESTRUCTIVE: bool = false;
+    /// Whether it works inside the customer's own tenant, which the connection's `customer_access` must allow.
+    const ENTERS_TENANT: bool = false;
     /// Whether all it does is to tell people, which goes on while the kill switch is thrown.
     const TELLS: bool = false;
     /// Whether its parameters may hold secrets: what it does with them is seen by the service that is called, and by nobody else.
@@ -215,6 +217,12 @@ pub enum ReadBack {
     CannotTell(String),
 }
 
+/// A target that shows no trace of an attempt and has no version that every attempt names: the look may lag behind, or the other side may have
+/// taken the request over and not begun. To send it again could overrule a person who undoes meanwhile what the first attempt did.
+fn no_proof(target: &str) -> ReadBack {
+    ReadBack::CannotTell(format!("{target}, and nothing proves that the request was not taken over"))
+}
+
 /// An action with its parameters, ready to perform.
 pub type Prepared = Box<dyn Perform>;
 
@@ -314,6 +322,7 @@ pub struct Entry {
     pub example: &'static str,
     pub class: Class,
     pub destructive: bool,
+    pub enters_tenant: bool,
     pub tells: bool,
     pub takes_secrets: bool,
     schema: fn() -> Schema,
@@ -328,6 +337,7 @@ impl Entry {
             example: A::EXAMPLE,
             class: A::CLASS,
             destructive: A::DESTRUCTIVE,
+            enters_tenant: A::ENTERS_TENANT,
             tells: A::TELLS,
             takes_secrets: A::TAKES_SECRETS,
             schema: || schemars::schema_for!(A),

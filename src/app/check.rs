@@ -9,6 +9,7 @@ use super::parts::{Ground, Parts, Unusable};
 use crate::{
     channels::Channels,
     config::{Config, Fault},
+    connections::{ConnectionConfig, CustomerAccess},
     lifecycle::Tasks,
     news::Topic,
     playbook::Library,
@@ -42,6 +43,7 @@ pub async fn check(folder: Option<&Path>, edited: BTreeMap<PathBuf, String>, con
     // Playbooks may be checked where the site's settings are not.
     let severity = if config.secrets.is_empty() { Severity::Warning } else { Severity::Error };
     checked.library.check_secrets(|name| config.secrets.find(name).map(drop).map_err(|why| (severity, why)));
+    checked.library.check_connections(|name| enters_tenants(config, name));
     match build(config, &checked.library).await {
         Ok(parts) => {
             checked.library.check_channels(|channel| parts.channels.check(channel));
@@ -50,6 +52,21 @@ pub async fn check(folder: Option<&Path>, edited: BTreeMap<PathBuf, String>, con
         Err(faults) => checked.faults = faults,
     }
     checked
+}
+
+/// Whether a step may work inside customers' tenants through that connection, or through any where it names none. That there is no such
+/// connection is another matter.
+fn enters_tenants(config: &Config, name: Option<&str>) -> Result<(), String> {
+    let is_meant = |(known, _): &(&String, &ConnectionConfig)| name.is_none_or(|name| name == known.as_str());
+    let mut meant = config.connections.iter().filter(is_meant).peekable();
+    let may = |(_, ConnectionConfig::Microsoft(config)): (_, &ConnectionConfig)| config.customer_access != CustomerAccess::None;
+    if meant.peek().is_none() || meant.any(may) {
+        return Ok(());
+    }
+    Err(match name {
+        Some(name) => format!("the connection `{name}` has no `customer_access`"),
+        None => "no connection has `customer_access`".to_owned(),
+    })
 }
 
 /// What is to be said where nobody is told: where something comes in or can be done, a person should hear of what only a person can settle.

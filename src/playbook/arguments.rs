@@ -77,6 +77,15 @@ impl Arguments {
         self.0.templates().into_iter().flat_map(Template::expressions).map(|(expression, _)| expression).collect()
     }
 
+    /// The text under a key, if it is written out.
+    pub(super) fn constant_text(&self, key: &str) -> Option<&str> {
+        match &self.0 {
+            Part::Constant(value) => value.get(key)?.as_str(),
+            Part::Map(entries) => entries.iter().find(|(name, _)| name == key)?.1.constant()?.as_str(),
+            Part::Template(_) | Part::List(_) => None,
+        }
+    }
+
     /// The texts without expressions in the list under a key.
     pub(super) fn constant_texts(&self, key: &str) -> Vec<&str> {
         match &self.0 {

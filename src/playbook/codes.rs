@@ -69,4 +69,5 @@ codes! {
     CALL = "P0036": "a playbook calls one that cannot be called so",
     TESTS = "P0037": "a test file says something that does not exist",
     NO_RETURN = "P0038": "a step would be undone by itself in a way that cannot happen",
+    NO_ACCESS = "P0039": "warning: a step works inside a customer's tenant, and its connection may not",
 }

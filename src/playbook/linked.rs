@@ -175,6 +175,31 @@ fn what_the_site_does_not_have_is_shown_where_the_step_names_it() {
 }
 
 #[test]
+fn a_step_that_works_in_a_tenant_which_its_connection_may_not_enter_is_a_warning() {
+    let disks = |more: &str| {
+        format!(
+            "{{id: d, action: azure.unattached_disks, with: {{customer_tenant_id: '${{alert.customer_tenant_id}}', subscription_id: '${{alert.subscription_id}}'{more}}}}}"
+        )
+    };
+    let text = |step: &str| format!("playbook: a\ntrigger: {{alert: {{match: {{kind: noise}}}}}}\nsteps:\n  - {step}\n");
+    let warnings = |text: &str| {
+        let mut library = load(&[("a.yaml", text)]);
+        library.check_connections(|name| if name == Some("fabrikam") { Ok(()) } else { Err(format!("{name:?} may not")) });
+        said(&library)
+    };
+    let one = warnings(&text(&disks("")));
+    assert!(
+        one.len() == 1 && one[0].starts_with("P0039 a.yaml:4:5 step `d` can never use `azure.unattached_disks`: None may not"),
+        "{one:?}"
+    );
+    let named = warnings(&text(&disks(", connection: contoso")));
+    assert!(named.len() == 1 && named[0].contains("Some(\"contoso\") may not"), "{named:?}");
+    assert_eq!(warnings(&text(&disks(", connection: fabrikam"))), Vec::<String>::new());
+    let get = "{id: s, action: subscription.get, with: {customer_tenant_id: '${alert.customer_tenant_id}', subscription_id: '${alert.subscription_id}'}}";
+    assert_eq!(warnings(&text(get)), Vec::<String>::new());
+}
+
+#[test]
 fn a_playbook_for_every_alert_that_calls_a_destructive_one_is_a_warning() {
     let suspend = "action: subscription.suspend, with: {customer_tenant_id: 11111111-aaaa-4aaa-8aaa-000000000001, subscription_id: 22222222-bbbb-4bbb-8bbb-000000000002}";
     let called = format!("playbook: b\ntrigger: {{manual: {{}}}}\nsteps: [{{id: s, {suspend}}}]\n");

@@ -38,6 +38,25 @@ impl Library {
         }
     }
 
+    /// Warns of steps that work inside customers' tenants through a connection that may not; `check` says so of a connection, or of those that
+    /// are chosen from where a step names none. Only names that are written out can be judged.
+    pub fn check_connections(&mut self, check: impl Fn(Option<&str>) -> Result<(), String>) {
+        for playbook in &self.playbooks {
+            for step in playbook.every_step() {
+                let Body::Action { entry, with } = &step.body else { continue };
+                if !entry.enters_tenant {
+                    continue;
+                }
+                let connection = with.constant_text("connection");
+                let Err(why) = check(connection) else { continue };
+                let message = format!("step `{}` can never use `{}`: {why}", step.id, entry.name);
+                let place = place_in_step(playbook, &step.id, &[&["with"]], &|text| Some(text) == connection);
+                let help = "set the connection's `customer_access` to `application` or `person`, or contain through Partner Center alone";
+                self.problems.push(Problem::warning(codes::NO_ACCESS, message, place).help(help));
+            }
+        }
+    }
+
     /// Warns of destructive steps that the site permits and that neither people nor limits hold back, and of playbooks whose own limits are looser than the site's.
     /// `allowed` says whether the site permits an action without approval; its limits are how often an action may be done within which time.
     pub fn check_guardrails(&mut self, allowed: impl Fn(&str) -> bool, site_limits: &[(Pattern, u32, Duration)]) {

@@ -78,6 +78,7 @@ fn problems(page: &str, heading: &str) -> Vec<(&'static str, String)> {
     } else {
         Vec::new()
     };
+    library.check_connections(|_name| Err("no connection has `customer_access`".to_owned()));
     library.check_guardrails(|_action| true, &limits);
     let tests = Suite::load(folder.path()).unwrap().problems.into_iter().filter(|problem| problem.code == TEST_FILE);
     library.problems.iter().cloned().chain(tests).map(|problem| (problem.code, format!("{:?}", problem.severity))).collect()

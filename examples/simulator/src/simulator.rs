@@ -25,7 +25,7 @@ use crate::{
     server,
     services::{
         graph::alerts::{self, Change},
-        login::{Decision, refresh_token},
+        login::{self, Decision, refresh_token},
         partner_center::{reactivate_entitlement, set_plan_status},
     },
     signing::Event,
@@ -112,6 +112,16 @@ impl Simulator {
     /// The application that may sign in.
     pub fn client_id(&self) -> String {
         CLIENT_ID.to_owned()
+    }
+
+    /// The application's object id in a tenant, which its tokens for that tenant name.
+    pub fn application_object_id(&self, tenant: &str) -> String {
+        login::application_object_id(tenant)
+    }
+
+    /// The object id of the person of the refresh token, which tokens on behalf of that person name.
+    pub fn person_object_id(&self) -> String {
+        login::person_object_id()
     }
 
     /// Its secret.

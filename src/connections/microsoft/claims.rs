@@ -1,4 +1,5 @@
-//! What an access token says of itself, read for people. Nothing is decided by it: a token is the service's to judge, and may change its form.
+//! What an access token says of itself, read for people and to know what is our own. Nothing is allowed by it: a token is the service's to judge,
+//! and may change its form.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
@@ -11,6 +12,8 @@ use crate::secret::Secret;
 pub struct Claims {
     /// The tenant that it is for.
     pub tenant: String,
+    /// Who it acts as, by the identifier in that tenant.
+    pub object: String,
     /// Who it acts for, if it is a person.
     pub person: String,
     /// The permissions that an administrator consented to: an application's roles, or what it may do for a person.
@@ -29,6 +32,7 @@ impl Claims {
         let person = ["upn", "preferred_username", "unique_name"].map(|name| text(&claims, name)).into_iter().find(|it| !it.is_empty());
         Some(Self {
             tenant: text(&claims, "tid").to_owned(),
+            object: text(&claims, "oid").to_owned(),
             person: person.unwrap_or_default().to_owned(),
             permissions: list("roles").chain(scopes).map(str::to_owned).collect(),
             factors: list("amr").map(str::to_owned).collect(),

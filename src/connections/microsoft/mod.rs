@@ -1,5 +1,5 @@
 //! A partner's tenant at Microsoft: [`alerts`] in Graph and Azure plans in [`partner_center`], with the [`tokens`] for both; and, where the
-//! settings allow it, the customers' own tenants: resources in [`azure`] and users in [`directory`].
+//! settings allow it, the customers' own tenants: resources in [`azure`] and users in [`directory`], where what is our [`own`] is left alone.
 //!
 //! The operations are typed: who calls them names a customer and a plan, never a URL, and sees no token.
 
@@ -12,6 +12,7 @@ mod credential;
 mod customers;
 mod directory;
 mod login;
+mod own;
 mod partner_center;
 mod probe;
 mod recent;
@@ -127,6 +128,8 @@ pub enum CustomerAccess {
 /// A partner's tenant at Microsoft.
 pub struct Microsoft {
     name: String,
+    /// The partner's own, by its GUID or a domain.
+    tenant: String,
     net: Net,
     tokens: Tokens,
     graph: Base,
@@ -151,6 +154,7 @@ impl Microsoft {
         let partner_center = Base::parse("partner_center_url", &config.partner_center_url)?;
         Ok(Self {
             name: name.to_owned(),
+            tenant: config.tenant_id.0.clone(),
             net: net.clone(),
             tokens: Tokens::build(name, config, net, keeper, tasks)?,
             graph: Base(graph.with([config.graph_version.0.as_str()])),

@@ -164,6 +164,11 @@ impl Tokens {
         })
     }
 
+    /// Whether customers' tenants are entered on behalf of a person.
+    pub(super) fn enters_for_a_person(&self) -> bool {
+        self.customer_access == CustomerAccess::Person
+    }
+
     /// A token that is good for some minutes more.
     pub(super) async fn access(&self, audience: Audience<'_>) -> Result<Secret, Failure> {
         self.get(audience, |held| Instant::now() < held.renew_at).await

@@ -6,7 +6,9 @@ use serde_json::Value;
 use super::{
     super::{
         super::{CustomerId, EntitlementId, Failure},
-        Audience, Microsoft, field, text, unreadable,
+        Audience, Microsoft, field,
+        refusal::Refusal,
+        text, unreadable,
     },
     RoleAssignmentId,
 };
@@ -59,11 +61,17 @@ impl Microsoft {
     /// [`Failure`]; a read may always be repeated.
     pub async fn get_role_assignment(&self, customer: &CustomerId, id: &RoleAssignmentId) -> Result<Option<RoleAssignment>, Failure> {
         let url = self.azure_url(id.segments(), &self.azure_versions.authorization);
-        match self.read(Audience::Azure(customer), Request::get(url)).await {
-            Ok(body) => RoleAssignment::read(customer, &body).map(Some),
-            Err(failure) if failure.http_status == Some(404) => Ok(None),
-            Err(failure) => Err(failure),
+        let audience = Audience::Azure(customer);
+        let reply = self.call(audience, Request::get(url)).await?;
+        if reply.is_success() {
+            return RoleAssignment::read(customer, &reply.json()?).map(Some);
         }
+        let refusal = Refusal::read(&reply);
+        // A subscription that is out of our sight, or a path that is wrong, is not there either, and says nothing of the role.
+        if reply.status == 404 && refusal.code == "RoleAssignmentNotFound" {
+            return Ok(None);
+        }
+        Err(refusal.into_failure(audience))
     }
 
     /// Takes a role away; one that is gone already is no error.

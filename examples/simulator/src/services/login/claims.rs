@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{Actor, Audience};
+use super::{Actor, Audience, application_object_id, person_object_id};
 use crate::{
     options::{CLIENT_ID, TENANT_ID, USER},
     services::sinks::fresh_id,
@@ -37,11 +37,13 @@ pub(super) fn token(state: &State, subject: &Subject<'_>, now: Timestamp) -> Str
     let granted = permissions(state, subject);
     if subject.actor == Actor::App {
         claims.insert("roles".to_owned(), json!(granted));
+        claims.insert("oid".to_owned(), json!(application_object_id(tenant_id(subject.tenant))));
     } else {
         let factors = if state.has(Trouble::MfaMissing) { json!(["pwd"]) } else { json!(["pwd", "mfa"]) };
         claims.insert("scp".to_owned(), json!(granted.join(" ")));
         claims.insert("amr".to_owned(), factors);
         claims.insert("upn".to_owned(), json!(USER));
+        claims.insert("oid".to_owned(), json!(person_object_id()));
     }
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let head = part(&json!({ "typ": "JWT", "alg": "RS256", "kid": "simulated" }));

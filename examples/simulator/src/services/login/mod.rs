@@ -222,6 +222,16 @@ fn sign_in(state: &mut State, tenant: &str, version: Version, form: &Form<'_>, n
     Ok(answer.effect(Effect::new("token.issued", name)))
 }
 
+/// The object id of the application in a tenant: another in each.
+pub(crate) fn application_object_id(tenant: &str) -> String {
+    Uuid::new_v5(&NAMESPACE, format!("application/{}", tenant.to_lowercase()).as_bytes()).to_string()
+}
+
+/// The object id of the person of the refresh token: the same wherever the person works.
+pub(crate) fn person_object_id() -> String {
+    Uuid::new_v5(&NAMESPACE, b"person").to_string()
+}
+
 /// Whether the application proves who it is, with its secret or with a certificate. Without a tenant, the audience of that proof is not looked at.
 fn check_client(state: &State, form: &Form<'_>, tenant: Option<&str>) -> Result<(), Answer> {
     if form.get("client_id") != CLIENT_ID {
