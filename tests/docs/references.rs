@@ -68,6 +68,27 @@ fn every_guarantee_has_a_test_that_is_there() {
 }
 
 #[test]
+fn every_attack_has_an_answer_and_tests_that_are_there() {
+    let page = text("docs/attacks.md");
+    let shown = Regex::new(r"(\w+(?: and \w+)*) in \[([\w/.]+)\]\(\.\./([\w/.]+)\)").unwrap();
+    let rows = table(&page, &["no.", "attack", "answer", "tests"]);
+    for (number, row) in (1..).zip(&rows) {
+        assert_eq!(row[0], number.to_string(), "in order, and none is left out");
+        assert!(!row[2].is_empty(), "{number} has no answer");
+        for part in row[3].split("; ") {
+            let found = shown.captures(part).unwrap_or_else(|| panic!("{number}: `{part}` names no test"));
+            assert_eq!((&found[2], found[0].len()), (&found[3], part.len()), "{number}");
+            let source = text(&found[3]);
+            assert!(["#[test]", "#[tokio::test", "on_both_buses!("].iter().any(|it| source.contains(it)), "`{}` holds no test", &found[3]);
+            for name in found[1].split(" and ") {
+                assert!(source.contains(&format!("fn {name}(")), "{number}: `{}` has no test `{name}`", &found[3]);
+            }
+        }
+    }
+    assert_eq!(rows.len(), 26);
+}
+
+#[test]
 fn the_map_shows_every_module_and_no_other() {
     let map = text("docs/ARCHITECTURE.md");
     let rows = table(section(&map, "The map"), &["layer", "module", "is"]);

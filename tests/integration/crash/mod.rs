@@ -6,6 +6,7 @@
 //! - `undone`: while what a run did is undone after its end, at every commit.
 //! - `asleep`: not killed but stopped, for longer than others wait, and then let go on.
 //! - `mistakes`: the product with one safeguard taken away, and the check that notices.
+//! - `tenants`: every action on what is in a customer's own tenant.
 //! - `syscalls`: no named places, but each call of the system that writes: killed at it, or told by it that the disk is full or broken.
 //!
 //! How to add a place or a mistake is in `CONTRIBUTING.md`.
@@ -17,6 +18,7 @@ mod nested;
 mod points;
 mod scenes;
 mod syscalls;
+mod tenants;
 mod undone;
 
 use std::{
