@@ -316,6 +316,7 @@ impl Stage for World {
 /// A line of the catalog.
 #[derive(Debug, Clone, Copy)]
 #[expect(missing_docs, reason = "they are the constants of `Action`")]
+#[expect(clippy::struct_excessive_bools, reason = "each says something else of the action")]
 pub struct Entry {
     pub name: &'static str,
     pub summary: &'static str,

@@ -365,7 +365,7 @@ mod tests {
         answer(simulator, "partner-center", "auditrecords", &body);
     }
 
-    async fn quarantined(bench: &Bench) -> usize {
+    fn quarantined(bench: &Bench) -> usize {
         let is_alert = |message: &&Message| crate::alert::Alert::from_event(&message.body).is_ok();
         bench.bus.messages().iter().filter(|message| !is_alert(message)).count()
     }
@@ -386,7 +386,7 @@ mod tests {
         let ids: Vec<_> = bench.bus.alerts().into_iter().map(|alert| alert.id).collect();
         assert_eq!(ids, [first, second]);
         assert_eq!(task.round().await.unwrap(), 0);
-        assert_eq!(quarantined(&bench).await, 0);
+        assert_eq!(quarantined(&bench), 0);
     }
 
     #[tokio::test]
@@ -396,7 +396,7 @@ mod tests {
             let at = (Timestamp::now() - SignedDuration::from_hours(hours)).to_string();
             record(&simulator, &json!({"id": "r", "operationType": FRAUD, "customerId": "c", "operationDate": at}));
             assert_eq!((task.round().await.unwrap(), task.round().await.unwrap()), (expected, 0), "{hours}");
-            assert_eq!(quarantined(&bench).await, expected);
+            assert_eq!(quarantined(&bench), expected);
         }
     }
 
@@ -411,11 +411,11 @@ mod tests {
         answer(&simulator, "graph", "securityAlerts", &json!({"value": [nameless, control, good]}));
         assert!(task.round().await.unwrap() >= 2);
         assert!(bench.bus.alerts().iter().any(|alert| alert.id == "a-1"));
-        let set_aside = quarantined(&bench).await;
+        let set_aside = quarantined(&bench);
         assert!(set_aside >= 1);
         find(&simulator, 0);
         task.round().await.unwrap();
-        assert_eq!(quarantined(&bench).await, set_aside);
+        assert_eq!(quarantined(&bench), set_aside);
     }
 
     #[tokio::test]
@@ -423,7 +423,7 @@ mod tests {
         let (simulator, bench, task) = scene("0s").await;
         record(&simulator, &json!({"id": "r", "operationType": FRAUD, "customerId": "c", "operationDate": "yesterday"}));
         assert_eq!((task.round().await.unwrap(), task.round().await.unwrap()), (1, 0));
-        assert_eq!(quarantined(&bench).await, 1);
+        assert_eq!(quarantined(&bench), 1);
         let raw = json!({"id": "r", "operationDate": "2026-03-02T04:12:00.1234567"});
         assert_eq!(Record::read(&raw).unwrap().at.to_string(), "2026-03-02T04:12:00.1234567Z");
     }

@@ -201,3 +201,23 @@ fn a_table_that_an_adapter_reads_is_used() {
     assert_eq!(unused("{kind: body.k, customer_name: 'lookup(\"people\", body.id)?.name'}"), [other]);
     assert_eq!(unused("{kind: body.k, details: {name: 'name_in(\"people\", body.id)'}}"), [other]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_its_connection_can_never_take_is_warned_of_until_the_settings_allow_it() {
+    let lab = Lab::embedded().await;
+    let disks = "{id: disks, action: azure.unattached_disks, with: {customer_tenant_id: \"${alert.customer_tenant_id}\", subscription_id: \"${alert.subscription_id}\"CONNECTION}}";
+    let write = |connection: &str| {
+        let step = disks.replace("CONNECTION", connection);
+        lab.playbook("disks", &format!("playbook: disks\ntrigger: {{alert: {{match: {{kind: crypto_mining}}}}}}\nsteps:\n  - {step}\n"));
+    };
+    let codes = || {
+        let problems = lab.json(&["check"])["problems"].as_array().unwrap().clone();
+        problems.iter().filter_map(|it| it["code"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    for connection in ["", ", connection: contoso"] {
+        write(connection);
+        assert_eq!(codes(), ["P0039"], "{connection}");
+    }
+    lab.change_settings("    login_url:", "    customer_access: person\n    login_url:");
+    assert_eq!(codes(), Vec::<String>::new());
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties,
     options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions},
-    types::FieldTable,
+    types::{AMQPValue, FieldTable},
 };
 use quell_simulator::Options;
 use serde_json::json;
@@ -35,7 +35,11 @@ impl Foreign {
     }
 
     async fn send(&self, body: &[u8]) {
-        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default().with_delivery_mode(2));
+        self.send_as(body, BasicProperties::default()).await;
+    }
+
+    async fn send_as(&self, body: &[u8], properties: BasicProperties) {
+        let (options, properties) = (BasicPublishOptions::default(), properties.with_delivery_mode(2));
         self.channel.basic_publish("".into(), self.queue.as_str().into(), options, body, properties).await.unwrap();
     }
 
@@ -104,6 +108,32 @@ async fn every_message_becomes_one_alert_over_a_death_and_what_is_none_is_set_as
     until("two are in the quarantine", async || lab.json(&["quarantine", "list"]).as_array().unwrap().len() == 2).await;
     drop(quell);
     until("all are acknowledged", async || foreign.waiting().await == 0).await;
+    foreign.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_with_the_same_body_are_told_apart_by_what_their_sender_calls_them() {
+    let foreign = Foreign::new().await;
+    let lab = lab(&foreign).await;
+    lab.change_settings("id: body.id, ", "");
+    let quell = lab.run().await;
+    let body = json!({"rule": "intrusion"}).to_string().into_bytes();
+    for name in ["m-1", "m-2", "m-1"] {
+        foreign.send_as(&body, BasicProperties::default().with_message_id(name.into())).await;
+    }
+    for tenant in ["contoso", "fabrikam", "contoso"] {
+        let mut headers = FieldTable::default();
+        headers.insert("tenant".into(), AMQPValue::LongString(tenant.into()));
+        foreign.send_as(&body, BasicProperties::default().with_headers(headers)).await;
+    }
+    let deliveries = || {
+        let rows = lab.json(&["alerts", "list", "--source", "soc_bus"]);
+        let mut deliveries: Vec<_> = rows.as_array().unwrap().iter().map(|row| row["deliveries"].as_i64().unwrap()).collect();
+        deliveries.sort_unstable();
+        deliveries
+    };
+    until("each is there, and repeats are counted", async || deliveries() == [1, 1, 2, 2]).await;
+    drop(quell);
     foreign.delete().await;
 }
 

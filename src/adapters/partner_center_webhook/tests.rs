@@ -241,7 +241,7 @@ async fn an_old_alert_that_waits_for_a_person_is_not_brought_by_an_event_about_a
     let fresh = scene.simulator.add_alert(AlertSeed { notify: Notify::No, ..AlertSeed::default() });
     assert_eq!(scene.deliver(Event::fraud(&subscription)).await, 200);
     let brought = |scene: &Scene| scene.bench.bus.alerts().into_iter().map(|alert| alert.id).collect::<Vec<_>>();
-    assert_eq!(brought(&scene), [fresh.clone()]);
+    assert_eq!(brought(&scene), std::slice::from_ref(&fresh));
 
     // Nor in its next state, which waits beside it.
     assert!(scene.simulator.set_alert_status(&old, "investigating", None));
