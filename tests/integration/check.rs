@@ -10,6 +10,8 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::lab::Lab;
+
 /// Problems with an end on another line, with a fix, with letters of several bytes, and one that is only a warning.
 const FILES: &[(&str, &str)] = &[
     ("slips.yaml", "playbook: slips # ü\ntrigger: {alert: {match: {sevrity: high, kind: x}}}\nownr: ü\nsteps: []\n"),
