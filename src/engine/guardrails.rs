@@ -290,6 +290,14 @@ mod tests {
     }
 
     #[test]
+    fn after_a_restore_everything_is_held_as_long_as_a_lost_hold_could_last_and_an_old_alert_is_fresh() {
+        for (settings, hours) in [("{}", 7 * 24), ("human_hold: 0s", 24), ("{human_hold: 1h, max_alert_age: 2d}", 48)] {
+            let guardrails: Guardrails = serde_yaml::from_str(settings).unwrap();
+            assert_eq!(guardrails.hold_after_restore(), SignedDuration::from_hours(hours), "{settings}");
+        }
+    }
+
+    #[test]
     fn a_guardrail_that_could_never_hold_is_refused() {
         for (settings, why) in [
             ("witout_approval: [a]", "witout_approval"),

@@ -15,6 +15,7 @@ use std::{
 use tracing::warn;
 
 use super::{StoreError, file_of};
+use crate::failpoints;
 
 /// Where the marks of a journal are. Cheap to clone; every copy knows the same.
 #[derive(Debug, Clone)]
@@ -59,7 +60,7 @@ impl Mark {
 
     /// Whether more is known of a journal than it knows itself.
     pub(super) fn is_behind(&self, id: &str, intents: i64) -> bool {
-        self.lock(id, intents).intents > intents
+        self.lock(id, intents).intents > intents && !failpoints::mistake("restore_unnoticed")
     }
 
     /// Remembers how far a journal has come.

@@ -15,7 +15,7 @@ use quell_simulator::{Fault, FaultKind, Options};
 use serde_json::{Value, json};
 
 use crate::{
-    spine::crypto_alert,
+    spine::{crypto_alert, customer_with},
     support::{
         lab::{Lab, Quell, client, timelines},
         postgres::shared_schema,
@@ -51,6 +51,8 @@ users:
   opa: {groups: [leads], role: operator, token: opa-has-a-long-token}
   ann: {groups: [leads], role: approver, token: ann-has-a-long-token}
 ";
+
+const APPROVALS: &str = "approvals: {groups: [leads], channels: ['slack:secops']}";
 
 async fn lab() -> Lab {
     let lab = Lab::new("url: embedded", Options { cancel_delay: Duration::from_millis(200), ..Options::default() }).await;
@@ -125,8 +127,8 @@ fn waits_for_an_answer(run: &Timeline) -> bool {
     run.steps.iter().any(|step| step.error.as_deref().is_some_and(|why| why.contains("--after-restore")))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restored_journal_does_nothing_until_somebody_answers_for_it_and_then_nothing_twice() {
+/// An installation whose journal was restored, without the run that answered the alert that is returned.
+async fn restored() -> (Lab, Value) {
     let lab = lab().await;
     let quell = lab.run().await;
     alert(&lab, 0).await;
@@ -139,6 +141,12 @@ async fn a_restored_journal_does_nothing_until_somebody_answers_for_it_and_then_
     assert!(quell.terminate().success());
     assert_eq!(cancelled(&lab), 2);
     restore(&lab);
+    (lab, lost)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_journal_does_nothing_until_somebody_answers_for_it_and_then_nothing_twice() {
+    let (lab, lost) = restored().await;
 
     // The sender repeats what the journal has forgotten, and something new happens.
     let quell = lab.run().await;
@@ -180,12 +188,19 @@ async fn a_restored_journal_does_nothing_until_somebody_answers_for_it_and_then_
     assert_eq!(cancelled(&lab), 3, "the target is so already");
     assert!(quell.terminate().success());
 
-    let quell = lab.run().await;
-    assert!(
-        !quell.log().contains("start one with `--after-restore`")
-            || !lab.get("/metrics").await.unwrap().1.contains("quell_actions_stopped 1")
-    );
+    let _quell = lab.run().await;
+    assert!(lab.get("/metrics").await.unwrap().1.contains("quell_actions_stopped 0"));
     assert!(said(&lab.quell(&["audit", "verify"]), 0).len() > 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_comparison_with_its_mark_a_restored_journal_acts() {
+    let (lab, _) = restored().await;
+    let _quell = lab.start_armed(&[], &[("QUELL_MISTAKE", "restore_unnoticed")]);
+    lab.ready(PATIENCE).await.unwrap();
+    let new = alert(&lab, 2).await;
+    until(&lab.store().await, id(&new), |run| run.run.state.is_final()).await;
+    assert_eq!(cancelled(&lab), 3, "so it is the mark that the other test is about");
 }
 
 /// Calls another service, of which nothing is known.
@@ -224,11 +239,44 @@ async fn what_was_under_way_at_the_backup_is_not_sent_again() {
     assert_eq!(lab.simulator.counts().slack, 1, "one ticket");
 }
 
+/// Cancels the only Azure subscription of a plan, and suspends the plan.
+const SUSPEND: &str = r#"
+  - {id: suspend, action: subscription.suspend, with: {customer_tenant_id: "${alert.customer_tenant_id}", subscription_id: "${alert.subscription_id}"}}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_undid_what_was_under_way_at_the_backup_is_not_overruled() {
+    let lab = lab().await;
+    let (before, _) = CONTAIN.split_once("  - {id: tell").unwrap();
+    lab.playbook("contain", &format!("{before}{}", SUSPEND.trim_start_matches('\n')));
+    let customer = customer_with(&lab.simulator, 1);
+    lab.simulator.fault(Fault { method: Some("PATCH".to_owned()), ..Fault::once(FaultKind::DelayAnswer { milliseconds: 3_000 }) });
+    let quell = lab.run().await;
+    let alert = alert(&lab, customer).await;
+    let store = lab.store().await;
+    until(&store, id(&alert), |run| state(run, "suspend") == Some(StepState::Executing) && lab.simulator.counts().suspended == 1).await;
+    drop(store);
+    quell.kill();
+    back_up(&lab);
+    let quell = lab.run().await;
+    let done = until(&lab.store().await, id(&alert), |run| run.run.state.is_final()).await;
+    assert_eq!(done.run.state, RunState::Done, "{done:#?}");
+    assert!(lab.simulator.reactivate(&lab.simulator.world()[customer].plan.id));
+    assert!(quell.terminate().success());
+    restore(&lab);
+
+    let _quell = lab.run_with(&["--after-restore"]).await;
+    let run = until(&lab.store().await, id(&alert), |run| run.run.state.is_final()).await;
+    assert_eq!((run.run.state, state(&run, "suspend")), (RunState::Indeterminate, Some(StepState::Indeterminate)), "{run:#?}");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(lab.simulator.counts().suspended, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_replays_an_alert_over_the_api_and_does_not_approve_it() {
     let lab = lab().await;
     lab.add_settings(USERS);
-    lab.add_settings("approvals: {groups: [leads], channels: ['slack:secops']}");
+    lab.add_settings(APPROVALS);
     lab.change_settings(r#"without_approval: ["subscription.*", "entitlement.*"]"#, "without_approval: []");
     let _quell = lab.run().await;
     let alert = alert(&lab, 0).await;
@@ -255,11 +303,11 @@ async fn a_person_replays_an_alert_over_the_api_and_does_not_approve_it() {
     assert!(said(&lab.quell(&["runs", "show", &run.run.id.0]), 0).contains("by opa (api): again"));
     assert!(said(&lab.quell(&["explain", id(&alert)]), 0).contains("by opa (api): again"));
     assert!(said(&lab.quell(&["alerts", "show", id(&alert)]), 0).contains("replayed by opa (api)"));
-    let question = &run.approvals[0];
-    assert_eq!(question.question.requesters, ["opa"]);
-    let vote = |who: &str| lab.quell(&["approvals", "approve", &question.id.0, "--hash", &question.hash, "--as", who, "--reason", "yes"]);
-    assert_ne!(vote("opa").status.code(), Some(0), "who asked for it");
-    said(&vote("ann"), 0);
+    assert_eq!(run.approvals[0].question.requesters, ["opa"]);
+    let refused = said(&lab.quell(&["replay", id(&alert), "--reason", "again", "--as", "ann"]), 1);
+    assert!(refused.contains("only an `operator` or `admin`"), "{refused}");
+    assert_ne!(approve(&lab, &run, "opa").status.code(), Some(0), "who asked for it");
+    said(&approve(&lab, &run, "ann"), 0);
     let done = until(&store, id(&alert), |run| run.run.replay.is_some() && run.run.state.is_final()).await;
     assert_eq!((done.run.state, cancelled(&lab)), (RunState::Done, 1), "{done:#?}");
 }
@@ -281,6 +329,8 @@ async fn a_replay_that_was_asked_for_is_found_after_a_crash() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_forgot_what_it_had_committed_is_noticed_while_nodes_run() {
     let lab = lab().await.with_journal_in(&shared_schema().await);
+    lab.add_settings(USERS);
+    lab.add_settings(APPROVALS);
     let _quell = lab.run().await;
     alert(&lab, 0).await;
     let store = lab.store().await;
@@ -292,9 +342,18 @@ async fn a_server_that_forgot_what_it_had_committed_is_noticed_while_nodes_run()
     // On another node, somebody answers for it; the first one goes on.
     let port = crate::support::ports::free_port();
     let _other = lab.start_armed(&["--after-restore"], &[("QUELL_WEB__LISTEN", &format!("127.0.0.1:{port}"))]);
-    let held = until(&store, id(&new), |run| run.run.state.is_final()).await;
-    assert!(held.run.reason.contains("everything is on hold"), "{}", held.run.reason);
+    let asks = until(&store, id(&new), |run| state(run, "cancel") == Some(StepState::Waiting)).await;
+    assert!(asks.approvals[0].question.why.contains("everything is on hold"), "{:?}", asks.approvals);
     assert_eq!(cancelled(&lab), 1);
+    said(&approve(&lab, &asks, "ann"), 0);
+    let agreed = until(&store, id(&new), |run| run.run.state.is_final()).await;
+    assert_eq!((agreed.run.state, cancelled(&lab)), (RunState::Done, 2), "{agreed:#?}");
+}
+
+/// Somebody agrees to what a run asks.
+fn approve(lab: &Lab, run: &Timeline, who: &str) -> Output {
+    let question = run.approvals.last().unwrap();
+    lab.quell(&["approvals", "approve", &question.id.0, "--hash", &question.hash, "--as", who, "--reason", "yes"])
 }
 
 /// As a server does that lost its last commits with its disk.
