@@ -22,7 +22,7 @@ pub enum After {
 /// The journal of a program that acts, with its mark: looked at, and answered for if somebody does.
 pub(super) async fn answered(store: Store, config: &Config, after: After) -> Result<Store, StoreError> {
     // Where the program may write anyway: the kill switch is thrown there.
-    let folder = config.guardrails.stop_file.parent().unwrap_or(Path::new(""));
+    let folder = config.guardrails.stop_file.parent().unwrap_or_else(|| Path::new(""));
     let store = store.with_outlet(config.outlet()).marked_by(Mark::of(config.store.url.expose(), folder)?);
     match after {
         After::Restore => {
