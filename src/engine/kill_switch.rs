@@ -53,7 +53,8 @@ impl KillSwitch {
     fn at_a_jump(&self, wall: Timestamp, uptime: Duration) -> Option<Stopped> {
         let jump = self.steady.jump(wall, uptime)?;
         let way = if jump.is_positive() { "ahead" } else { "back" };
-        let reason = format!("this machine's clock was set {way} by {:#} at once; see that it is right, then `quell resume-actions`", jump.abs());
+        let reason =
+            format!("this machine's clock was set {way} by {:#} at once; see that it is right, then `quell resume-actions`", jump.abs());
         let stopped = Stopped { who: "the clock".to_owned(), since: Some(wall), reason };
         match self.stop(&stopped) {
             Ok(()) => self.steady.accept(wall, uptime),

@@ -23,6 +23,7 @@ pub(super) struct Outline {
 
 /// One step.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something else of the step")]
 pub(super) struct Outlined {
     pub(super) id: String,
     /// Where its id stands.

@@ -31,7 +31,9 @@ pub async fn examine(config: &StoreConfig) -> Result<Examined, StoreError> {
             let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
             if let Some(kind) = folder.and_then(mounts::network) {
                 let file = file.display();
-                return Err(unusable(format!("the store `{file}` is on a network file system (`{kind}`), where SQLite loses what it wrote")));
+                return Err(unusable(format!(
+                    "the store `{file}` is on a network file system (`{kind}`), where SQLite loses what it wrote"
+                )));
             }
             let mut connection = sqlx::AnyConnection::connect_with(&database::sqlite_url(&file, "ro")?).await?;
             schema::version(&mut connection, &file.display().to_string()).await
@@ -40,7 +42,10 @@ pub async fn examine(config: &StoreConfig) -> Result<Examined, StoreError> {
             // A server that is asked for what it promises, and nothing else.
             let options = AnyConnectOptions::from_str(config.url.expose());
             let options = options.map_err(|error| unusable(format!("`store.url` is no URL: {error}")))?;
-            let pool: AnyPool = server::pool(config, 1).connect_with(options.clone()).await.map_err(|error| server::refused(&server::name(&options), &error))?;
+            let pool: AnyPool = server::pool(config, 1)
+                .connect_with(options.clone())
+                .await
+                .map_err(|error| server::refused(&server::name(&options), &error))?;
             let mut connection = pool.acquire().await?;
             server::trust(&mut connection, &server::name(&options)).await?;
             schema::version(&mut connection, &server::name(&options)).await

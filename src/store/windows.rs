@@ -26,8 +26,13 @@ pub(super) async fn seen(connection: &mut AnyConnection, of: (&str, Mode), windo
     }
     if let Some(dedup) = &windows.dedup {
         let query = "SELECT run, until FROM window_entry WHERE playbook = $1 AND mode = $3 AND kind = 'dedup' AND key = $2 AND at <= $4";
-        let found: Option<(String, i64)> =
-            sqlx::query_as(query).bind(playbook).bind(rows::key(&dedup.key)).bind(mode.as_str()).bind(believable(now)).fetch_optional(&mut *connection).await?;
+        let found: Option<(String, i64)> = sqlx::query_as(query)
+            .bind(playbook)
+            .bind(rows::key(&dedup.key))
+            .bind(mode.as_str())
+            .bind(believable(now))
+            .fetch_optional(&mut *connection)
+            .await?;
         seen.holder = found.map(|(run, until)| (RunId(run), moment(until)));
     }
     if let Some(group) = &windows.group {
@@ -131,8 +136,7 @@ async fn times(
     (since, now): (Timestamp, Timestamp),
     most: u32,
 ) -> Result<Vec<Timestamp>, sqlx::Error> {
-    let query =
-        "SELECT at FROM window_entry WHERE playbook = $1 AND mode = $6 AND kind = $2 AND key = $3 AND at > $4 AND at <= $7 ORDER BY at DESC LIMIT $5";
+    let query = "SELECT at FROM window_entry WHERE playbook = $1 AND mode = $6 AND kind = $2 AND key = $3 AND at > $4 AND at <= $7 ORDER BY at DESC LIMIT $5";
     let found: Vec<(i64,)> = sqlx::query_as(query)
         .bind(playbook)
         .bind(kind.as_str())

@@ -65,7 +65,12 @@ pub enum ConsentAge {
 }
 
 impl Consent {
-    pub(super) fn new(connection: &str, config: &MicrosoftConfig, credential: &Credential, keeper: &Arc<dyn Keeper>) -> Result<Self, String> {
+    pub(super) fn new(
+        connection: &str,
+        config: &MicrosoftConfig,
+        credential: &Credential,
+        keeper: &Arc<dyn Keeper>,
+    ) -> Result<Self, String> {
         let configured = config.refresh_token.clone();
         let key = config.seal_key.as_ref().map_or_else(|| credential.material(), |key| key.expose().as_bytes());
         Ok(Self {

@@ -95,7 +95,8 @@ impl Credential {
 
 impl Certificate {
     fn read(files: &CertificateFiles) -> Result<Self, String> {
-        let unreadable = |what: &str, path: &PathBuf, why: &dyn fmt::Display| format!("`certificate.{what}`: read `{}`: {why}", path.display());
+        let unreadable =
+            |what: &str, path: &PathBuf, why: &dyn fmt::Display| format!("`certificate.{what}`: read `{}`: {why}", path.display());
         let certificate = CertificateDer::from_pem_file(&files.file).map_err(|error| unreadable("file", &files.file, &error))?;
         let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unreadable("key", &files.key, &error))?;
         let pair = match &key {
