@@ -40,7 +40,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("playbook", "actions alert approval digest duration expression problem retry run"),
     (
         "engine",
-        "actions alert approval bus channels duration expression failpoints lifecycle mention news playbook retry run secret store telemetry window",
+        "actions alert approval bus channels clock duration expression failpoints lifecycle mention news playbook retry run secret store telemetry window",
     ),
     ("adapters", "alert bus connections duration expression failpoints lifecycle net problem retry secret store telemetry"),
     // The edge.

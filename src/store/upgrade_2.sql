@@ -69,7 +69,7 @@ CREATE TABLE window_entry (
 ) STRICT;
 CREATE INDEX window_entry_key ON window_entry (playbook, kind, key, at);
 CREATE INDEX window_entry_until ON window_entry (until);
-INSERT INTO window_entry (playbook, kind, key, at, until, run) SELECT playbook, 'dedup', key, until, until, run FROM dedup_window;
+INSERT INTO window_entry (playbook, kind, key, at, until, run) SELECT playbook, 'dedup', key, 0, until, run FROM dedup_window;
 DROP TABLE dedup_window;
 
 -- The playbooks that a step is a part of, joined by `/`: a playbook's own limits count what is done for it, whichever run does it.

@@ -124,7 +124,7 @@ async fn a_run_that_is_taken_up_to_be_undone_takes_no_place_and_is_not_cancelled
     it.store.record(change).await.unwrap();
     end(&it.store, &first, RunState::Done).await;
     let mina = Decider { person: "mina".to_owned(), who: "mina".to_owned(), reason: String::new() };
-    assert!(it.store.roll_back(&first, vec![("s".to_owned(), 1)], &mina).await.unwrap());
+    assert!(it.store.roll_back(&first, vec![("suspend".to_owned(), 1)], &mina).await.unwrap());
     let second = answered(&it.store, "b", &placed(Places::CancelRunning)).await.unwrap();
     let undone = read(&it.store, &first).await;
     assert_eq!((undone.state, undone.cancel), (RunState::Ready, false));

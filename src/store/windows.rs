@@ -69,6 +69,10 @@ pub(super) async fn keep(
         let query = "DELETE FROM window_entry WHERE playbook = $1 AND mode = $4 AND kind = $2 AND key = $3";
         sqlx::query(query).bind(playbook).bind(kind.as_str()).bind(rows::key(key)).bind(mode.as_str()).execute(&mut *connection).await?;
     }
+    // What a clock that was wrong left would be kept in place of this one.
+    let query = "DELETE FROM window_entry WHERE playbook = $1 AND mode = $4 AND kind = $2 AND key = $3 AND at > $5";
+    let query = sqlx::query(query).bind(playbook).bind(kind.as_str()).bind(rows::key(key)).bind(mode.as_str());
+    query.bind(believable(*at)).execute(&mut *connection).await?;
     let query = "INSERT INTO window_entry (playbook, kind, key, at, until, run, mode) VALUES ($1, $2, $3, $4, $5, $6, $8);
                  DELETE FROM window_entry WHERE number IN (
                      SELECT number FROM window_entry WHERE playbook = $1 AND mode = $8 AND kind = $2 AND key = $3 ORDER BY at DESC, number DESC LIMIT 9223372036854775807 OFFSET $7)";

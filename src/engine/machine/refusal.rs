@@ -1,4 +1,5 @@
-//! Tests: what is refused after an answer was lost has certainly not happened where the target's version proves it, and is in doubt elsewhere.
+//! Tests: how far an answer can be believed. What is refused after an answer was lost has certainly not happened where the target's version
+//! proves it, and is in doubt elsewhere; what is only accepted is looked for; a key is trusted for a while.
 
 use serde_json::Value;
 
@@ -54,4 +55,31 @@ fn what_may_have_been_changed_and_changed_back_proves_nothing() {
     lost_again.attempts += 1;
     after_attempt(&mut lost_again, &RetryPolicy::default(), Err(Failure::new(FailureKind::Unknown, "no answer")), moment(400));
     assert_eq!(lost_again.refused_at, None, "the last one was not refused");
+}
+
+#[test]
+fn what_was_only_accepted_is_done_when_a_look_says_so_where_one_is_possible() {
+    use Class::{Idempotent, Keyed, Unsafe, Verified};
+    use StepState::{Confirming, Executing, Succeeded};
+    for (class, expected) in [(Keyed, Confirming), (Verified, Confirming), (Unsafe, Succeeded), (Idempotent, Succeeded)] {
+        let mut step = StepRecord { attempts: 1, first_intent_at: Some(start()), ..record("s", class, Executing) };
+        after_attempt(&mut step, &RetryPolicy::default(), Ok(Done::Accepted(Value::Null)), Moment { now: start(), jitter: 0.5 });
+        assert_eq!(step.state, expected, "{class}");
+    }
+}
+
+#[test]
+fn a_key_is_trusted_for_ten_minutes_and_then_only_a_look_tells() {
+    let keyed = |age| {
+        let mut step = StepRecord { attempts: 1, first_intent_at: Some(start()), ..record("s", Class::Keyed, StepState::Executing) };
+        after_attempt(&mut step, &RetryPolicy::default(), Err(interruption()), Moment { now: after(age), jitter: 0.5 });
+        step
+    };
+    assert_eq!(keyed(599).state, StepState::Retrying);
+    let mut old = keyed(600);
+    assert_eq!(old.state, StepState::Verifying);
+    after_look(&mut old, &RetryPolicy::default(), Ok(ReadBack::Unchanged), Moment { now: after(601), jitter: 0.5 });
+    assert_eq!((old.state, old.due_at.is_some()), (StepState::Verifying, true), "it may show later");
+    after_look(&mut old, &RetryPolicy::default(), Ok(ReadBack::Unchanged), Moment { now: after(1_800), jitter: 0.5 });
+    assert_eq!(old.state, StepState::Indeterminate);
 }
