@@ -4,7 +4,7 @@
 //! empty. What is named here is proven by `tests/integration/crash`: for each place what must hold after a death there, for each mistake
 //! which check notices it. A safeguard that can be taken away without a test noticing is not known to be one.
 
-pub(crate) use kind::{crash, mistake};
+pub(crate) use kind::{crash, mistake, sooner};
 
 #[cfg(all(feature = "failpoints", debug_assertions))]
 mod kind {
@@ -18,6 +18,8 @@ mod kind {
         },
     };
 
+    use jiff::SignedDuration;
+
     /// `NAME:HITS`: where to die, and the how-manieth time that is reached.
     static CRASH: LazyLock<Option<Place>> = LazyLock::new(|| Place::of("QUELL_CRASH_AT"));
 
@@ -25,6 +27,9 @@ mod kind {
     static STAND_STILL: LazyLock<Option<Place>> = LazyLock::new(|| Place::of("QUELL_STAND_STILL_AT"));
 
     static MISTAKE: LazyLock<Option<String>> = LazyLock::new(|| env::var("QUELL_MISTAKE").ok());
+
+    /// In milliseconds.
+    static SOONER: LazyLock<Option<i64>> = LazyLock::new(|| env::var("QUELL_SOONER").ok()?.parse().ok());
 
     struct Place {
         name: String,
@@ -55,6 +60,11 @@ mod kind {
         }
     }
 
+    /// A wait for the other side, or a shorter one if a test asked for that, whose other side has done at once what it ever does.
+    pub(crate) fn sooner(span: SignedDuration) -> SignedDuration {
+        SOONER.map_or(span, |most| span.min(SignedDuration::from_millis(most)))
+    }
+
     /// Whether a test asked for this mistake.
     pub(crate) fn mistake(name: &str) -> bool {
         MISTAKE.as_deref() == Some(name)
@@ -63,8 +73,15 @@ mod kind {
 
 #[cfg(not(all(feature = "failpoints", debug_assertions)))]
 mod kind {
+    use jiff::SignedDuration;
+
     #[inline(always)]
     pub(crate) const fn crash(_name: &str) {}
+
+    #[inline(always)]
+    pub(crate) const fn sooner(span: SignedDuration) -> SignedDuration {
+        span
+    }
 
     #[inline(always)]
     pub(crate) const fn mistake(_name: &str) -> bool {

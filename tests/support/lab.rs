@@ -166,6 +166,8 @@ channels:
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_quell"));
         command.arg("--config").arg(self.path("quell.yaml")).args(arguments).current_dir(self.folder.path());
+        // The simulator lets nothing work on that was not answered.
+        command.env("QUELL_SOONER", "2000");
         command
     }
 

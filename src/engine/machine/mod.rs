@@ -243,7 +243,7 @@ pub fn after_look(step: &mut StepRecord, retry: &RetryPolicy, seen: Result<ReadB
 /// The last attempt was refused, and nothing has changed the target. An attempt before it may be on its way still; when it cannot be any more,
 /// none of them did anything.
 fn refused(step: &mut StepRecord, refused_at: Timestamp, now: Timestamp) {
-    let settled = later(refused_at, STILL_AT_WORK);
+    let settled = later(refused_at, failpoints::sooner(STILL_AT_WORK));
     if now < settled {
         step.due_at = Some(settled);
         return;
