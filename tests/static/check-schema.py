@@ -72,7 +72,7 @@ def spoilt_settings():
         "an unknown field in a map": {"adapters": [{**hook, "map": {"kimd": "body.k"}}]},
         "a duration without a unit": {"adapters": [{"name": "g", "type": "graph_alerts", "connection": "c", "every": "60"}]},
         "an unknown type of connection": {"connections": {"c": {**contoso, "type": "google"}}},
-        "a connection without its secret": {"connections": {"c": {key: contoso[key] for key in ["type", "tenant_id", "client_id"]}}},
+        "a connection without its application": {"connections": {"c": {key: contoso[key] for key in ["type", "tenant_id", "client_secret"]}}},
         "an unknown type of channel": {"channels": {"pigeon:x": {}}},
         "a channel without a name": {"channels": {"slack": {"url": "https://x.example"}}},
         "a channel without what it needs": {"channels": {"slack:x": {}}},
