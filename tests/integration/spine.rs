@@ -44,6 +44,19 @@ steps:
     on_error: continue
 "#;
 
+/// Steps that look for the Azure subscription of an alert and cancel it.
+pub(crate) const FIND_AND_CANCEL: &str = r#"
+  - id: sub
+    action: entitlement.find
+    with: {customer_tenant_id: "${alert.customer_tenant_id}", subscription_id: "${alert.subscription_id}"}
+  - id: cancel
+    action: entitlement.cancel
+    with:
+      customer_tenant_id: "${alert.customer_tenant_id}"
+      plan_id: "${steps.sub.output.plan_id}"
+      entitlement_id: "${alert.subscription_id}"
+"#;
+
 /// A customer with one Azure subscription, an alert about it at the simulator, and the same alert as a webhook's document.
 pub(crate) fn crypto_alert(simulator: &Simulator, customer: usize) -> (String, Value) {
     let seed = AlertSeed {
