@@ -69,7 +69,7 @@ Exit codes: 0 done, 1 problems found, 2 wrong usage, 3 cannot reach something.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the adapters, the engine and the web listener until Ctrl-C or SIGTERM.
+    /// Run the adapters, the engine and the web listener until Ctrl-C or SIGTERM; what is under way is finished first, unless it is asked twice.
     Run(run::Run),
     /// Show every problem in the settings and playbooks, with its place and what to do.
     Check(check::Check),
